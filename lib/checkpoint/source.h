@@ -1,0 +1,50 @@
+/*
+ * source.h: what a format implements so that a checkpoint can be read. The public half is in sinq.h.
+ *
+ * A format fills the struct (tensors sorted by shard and offset, block scales paired, names indexed) and is then only asked
+ * for bytes. Everything in it is owned by the format and freed by its close().
+ */
+#ifndef SINQ_CHECKPOINT_SOURCE_H
+#define SINQ_CHECKPOINT_SOURCE_H
+
+#include "base/name_index.h"
+#include "sinq.h"
+
+struct sinq_source_ops {
+    int (*read_bytes)(const struct sinq_source *source, size_t tensor, uint64_t offset, uint64_t size, void *out,
+                      struct sinq_error *error);
+    int (*read_sidecar)(const struct sinq_source *source, size_t index, char **data, size_t *size,
+                        struct sinq_error *error);
+    void (*close)(struct sinq_source *source);
+};
+
+struct sinq_shard {
+    char *path;
+    uint64_t bytes;
+    /* What identifies the file's header in a fingerprint, taken when it was opened. */
+    uint8_t header_hash[16];
+    uint64_t device, inode;
+    int64_t modified_ns;
+};
+
+/* A format embeds this as its first member. */
+struct sinq_source {
+    const struct sinq_source_ops *ops;
+    char *path;
+    const char *format;
+    bool is_directory;
+    struct sinq_tensor *tensors;
+    size_t tensor_count;
+    struct sinq_name_index *names;
+    /* Per tensor: the checksum the checkpoint carries for it, or all zero. Quantized matrices carry theirs inside. */
+    uint8_t (*checksums)[16];
+    struct sinq_shard *shards;
+    size_t shard_count;
+    char **sidecars;
+    size_t sidecar_count;
+    char *config;       /* text of config.json or NULL */
+    char *model_type;   /* or NULL */
+    char *quantization; /* JSON text or NULL */
+};
+
+#endif

@@ -1,0 +1,370 @@
+/*
+ * sinq.h: the library's public interface.
+ *
+ * sinq shrinks the weights of large language models (SINQ, arXiv 2509.22944) and checks what it made.
+ *
+ * Calling sequence
+ *   sinq_select_cpu()                         once, before any other call, from one thread
+ *   sinq_open_checkpoint()  (formats.h)       a source: named tensors and sidecar files
+ *   sinq_make_recipe()                        what becomes of each tensor, decided before any work
+ *   sinq_create_checkpoint() (formats.h)      a sink: where the result goes
+ *   sinq_quantize()                           source + recipe -> sink
+ *   sinq_sink_close(), sinq_recipe_free(), sinq_source_close()
+ *
+ * Ownership: what a function returns through a pointer to pointer belongs to the caller until the matching close or
+ * free, which accept NULL. Strings and structs reached through a const pointer belong to the object they came from.
+ *
+ * Threads: a source and a recipe are immutable once made and may be shared. A sink belongs to one thread.
+ *
+ * Errors: functions return a status and fill *error at the point of failure with one line that says what, which
+ * file, which tensor and what was expected. The library never prints and never exits.
+ */
+#ifndef SINQ_H
+#define SINQ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SINQ_VERSION "0.1.0"
+
+#if defined(__GNUC__)
+#define SINQ_API                                  __attribute__((visibility("default")))
+#define SINQ_PRINTF(format_index, first_argument) __attribute__((format(printf, format_index, first_argument)))
+#else
+#define SINQ_API
+#define SINQ_PRINTF(format_index, first_argument)
+#endif
+
+/* ---- status and errors ------------------------------------------------------------------------------------- */
+
+/* Every function that can fail returns one of these; the program uses them as exit codes. */
+enum sinq_status {
+    SINQ_OK = 0,
+    SINQ_FAILED = 1,       /* input/output, a bad file, no memory */
+    SINQ_USAGE = 2,        /* an argument or a combination of options that cannot be */
+    SINQ_CHECK_FAILED = 3, /* a check or a threshold was not met */
+    SINQ_INTERRUPTED = 75  /* stopped on request; what was done so far is kept and can be resumed */
+};
+
+/* message is one line of valid UTF-8 without control characters, empty after success. */
+struct sinq_error {
+    int status;
+    char message[1000];
+};
+
+/* Facts about this build for bug reports: compiler, options, libraries. One fact a line. */
+SINQ_API const char *sinq_build_facts(void);
+
+/* ---- the processor ----------------------------------------------------------------------------------------- */
+
+/*
+ * Chooses the kernels. `names` is a comma-separated list out of c, sse2, avx2, avx2-vnni, avx512-vnni, neon: the best
+ * that is both listed and offered by this machine is taken; NULL or "" means all. An unknown name, or a list of which
+ * the machine has none, is SINQ_USAGE. Not thread safe; call it before anything else. Without it every level is allowed.
+ */
+SINQ_API int sinq_select_cpu(const char *names, struct sinq_error *error);
+
+/* The name of the level in use, e.g. "avx512-vnni". */
+SINQ_API const char *sinq_cpu_name(void);
+
+/* Processors this process may use: affinity mask and cgroup quota, at least 1. */
+SINQ_API unsigned sinq_count_processors(void);
+
+/* ---- tensors and sources ----------------------------------------------------------------------------------- */
+
+enum sinq_dtype {
+    SINQ_F64,
+    SINQ_F32,
+    SINQ_F16,
+    SINQ_BF16,
+    SINQ_F8_E4M3, /* the "FN" variant: no infinities, 0x7f and 0xff are NaN */
+    SINQ_F8_E5M2,
+    SINQ_I64,
+    SINQ_I32,
+    SINQ_I16,
+    SINQ_I8,
+    SINQ_U64,
+    SINQ_U32,
+    SINQ_U16,
+    SINQ_U8,
+    SINQ_BOOL,
+    SINQ_DUAL_SCALE, /* a quantized matrix, or a stack of them, in our own layout: docs/format.md */
+    SINQ_DTYPE_COUNT
+};
+
+/* "BF16", as safetensors spells it; "DUAL_SCALE" for our own. */
+SINQ_API const char *sinq_dtype_name(enum sinq_dtype dtype);
+
+/* Bytes of one element; 0 for SINQ_DUAL_SCALE. */
+SINQ_API size_t sinq_dtype_size(enum sinq_dtype dtype);
+
+#define SINQ_MAX_RANK 8
+
+/*
+ * One tensor of a checkpoint. shape is the logical one, outermost first: for a quantized matrix that of the tensor it
+ * replaces. The last dimension is a row's length; all others together count the rows.
+ */
+struct sinq_tensor {
+    const char *name; /* valid UTF-8, unique in the checkpoint */
+    enum sinq_dtype dtype;
+    uint32_t rank; /* 0..SINQ_MAX_RANK */
+    uint64_t shape[SINQ_MAX_RANK];
+    uint64_t bytes;  /* as stored; never padded by the reader */
+    uint32_t shard;  /* index of the file that holds it */
+    uint64_t offset; /* of its first byte in that file */
+    /* FP8 with block scales (DeepSeek-V3, Qwen3-FP8): the tensor of reciprocal scales, else -1. Reading rows applies it. */
+    int64_t scale_tensor;
+    uint64_t scale_block[2]; /* rows and columns that share one scale */
+    bool is_block_scale;     /* this tensor only scales another one */
+};
+
+struct sinq_source;
+
+SINQ_API const char *sinq_source_path(const struct sinq_source *source);
+SINQ_API const char *sinq_source_format(const struct sinq_source *source); /* e.g. "Hugging Face directory" */
+SINQ_API bool sinq_source_is_directory(const struct sinq_source *source);
+SINQ_API size_t sinq_source_tensor_count(const struct sinq_source *source);
+/* Tensors are ordered by shard and offset, so that reading them in turn reads the files from front to back. */
+SINQ_API const struct sinq_tensor *sinq_source_tensor(const struct sinq_source *source, size_t index);
+/* Index of the tensor of that name, or -1. O(1). */
+SINQ_API int64_t sinq_source_find(const struct sinq_source *source, const char *name);
+SINQ_API size_t sinq_source_shard_count(const struct sinq_source *source);
+SINQ_API const char *sinq_source_shard_path(const struct sinq_source *source, size_t shard);
+SINQ_API uint64_t sinq_source_shard_bytes(const struct sinq_source *source, size_t shard);
+/* The text of config.json, or NULL where there is none (a bare file). */
+SINQ_API const char *sinq_source_config(const struct sinq_source *source);
+/* "qwen3", "llama", ... from config.json; NULL where unknown. */
+SINQ_API const char *sinq_source_model_type(const struct sinq_source *source);
+/* The JSON object that says how the checkpoint is quantized (config.json's quantization_config, or the same from a bare file's metadata); NULL where it is not. */
+SINQ_API const char *sinq_source_quantization(const struct sinq_source *source);
+/* Files beside the weights that belong to the model: config.json, tokenizer files, ... Names without folders. */
+SINQ_API size_t sinq_source_sidecar_count(const struct sinq_source *source);
+SINQ_API const char *sinq_source_sidecar_name(const struct sinq_source *source, size_t index);
+/* *data is malloc'ed and NUL-terminated behind its *size bytes. */
+SINQ_API int sinq_source_read_sidecar(const struct sinq_source *source, size_t index, char **data, size_t *size,
+                                      struct sinq_error *error);
+
+/* Stored bytes [offset, offset + size) of a tensor. Thread safe. */
+SINQ_API int sinq_read_bytes(const struct sinq_source *source, size_t tensor, uint64_t offset, uint64_t size, void *out,
+                             struct sinq_error *error);
+
+/*
+ * Rows [first, first + count) of a tensor as f32, rows counted through all leading dimensions: out holds
+ * count * shape[rank - 1] values. Block scales are applied, quantized matrices rebuilt, F64 and I64 rounded. Thread safe.
+ */
+SINQ_API int sinq_read_rows(const struct sinq_source *source, size_t tensor, uint64_t first, uint64_t count, float *out,
+                            struct sinq_error *error);
+
+/* A tensor seen as a stack of matrices: rank 1 is one row, rank 3 and more a stack over the leading dimensions. */
+struct sinq_matrix_shape {
+    uint64_t count;
+    uint64_t rows;
+    uint64_t cols;
+};
+SINQ_API struct sinq_matrix_shape sinq_tensor_matrix_shape(const struct sinq_tensor *tensor);
+
+SINQ_API void sinq_source_close(struct sinq_source *source);
+
+/* ---- how a matrix is quantized ----------------------------------------------------------------------------- */
+
+enum sinq_method {
+    SINQ_METHOD_SINQ,     /* Sinkhorn normalization, then min-max rounding with an integer zero point */
+    SINQ_METHOD_RTN,      /* min-max rounding alone */
+    SINQ_METHOD_SINQ_NF4, /* Sinkhorn normalization, then the levels of NormalFloat 4 */
+    SINQ_METHOD_SINQ_NF3,
+    SINQ_METHOD_SINQ_HQQ, /* Sinkhorn normalization, then half-quadratic zero points */
+    SINQ_METHOD_NF4,
+    SINQ_METHOD_NF3,
+    SINQ_METHOD_HQQ,
+    SINQ_METHOD_COUNT
+};
+/* "sinq", "rtn", "sinq-nf4", ... and back; -1 for an unknown name. */
+SINQ_API const char *sinq_method_name(enum sinq_method method);
+SINQ_API int sinq_method_from_name(const char *name);
+
+/* How group scales and zero points are stored. */
+enum sinq_aux_type { SINQ_AUX_NONE, SINQ_AUX_F16, SINQ_AUX_U8, SINQ_AUX_U6, SINQ_AUX_U4, SINQ_AUX_COUNT };
+SINQ_API const char *sinq_aux_type_name(enum sinq_aux_type type);
+
+/* Everything the layout says about one quantized matrix (docs/format.md). */
+struct sinq_matrix_info {
+    uint64_t rows, cols; /* out and in features */
+    uint32_t group_size; /* columns that share a scale; 0 is the whole row */
+    uint32_t bits;
+    enum sinq_method method;
+    enum sinq_aux_type scale_type, zero_type;
+    bool zero_per_block; /* zeros have a range per block of 32 rows, not one for the matrix */
+    bool has_levels;     /* a table of levels stands in place of evenly spaced codes */
+    bool has_column_scale;
+    bool transposed; /* the named tensor is [in, out]; the matrix is its transpose */
+    uint64_t bytes;  /* of this matrix, everything counted */
+    double bits_per_weight;
+};
+/* Matrix `index` of the stack that tensor `tensor` (SINQ_DUAL_SCALE) is. */
+SINQ_API int sinq_source_matrix_info(const struct sinq_source *source, size_t tensor, uint64_t index,
+                                     struct sinq_matrix_info *info, struct sinq_error *error);
+
+/* ---- the recipe -------------------------------------------------------------------------------------------- */
+
+#define SINQ_GROUP_ROW 0u
+
+/* One --tensor, --include or --exclude rule, in the order given. The last rule that matches a name wins. */
+struct sinq_rule {
+    const char *pattern; /* PCRE2, searched in the tensor's name */
+    enum { SINQ_RULE_TENSOR, SINQ_RULE_INCLUDE, SINQ_RULE_EXCLUDE } kind;
+    const char
+        *setting; /* of SINQ_RULE_TENSOR: "keep", or "bits:3,group:32,method:rtn,scale:f16" in any order and part */
+};
+
+struct sinq_quantize_options {
+    const char *recipe;     /* "default" or "paper"; NULL is "default" */
+    int bits;               /* 2 3 4 5 6 8; 0 is the recipe's (4) */
+    int group_size;         /* 16 32 64 128, SINQ_GROUP_ROW; -1 is the recipe's */
+    int method;             /* enum sinq_method; -1 is the recipe's */
+    int scale_type;         /* SINQ_AUX_F16 or SINQ_AUX_U8; -1 is the recipe's */
+    int head_bits;          /* lm_head: 0 keeps it */
+    int embed_bits;         /* embeddings: 0 keeps them */
+    double kurtosis_gate;   /* a matrix whose kurtosis exceeds it is rounded without normalization; 0 is off */
+    bool tiling_2d;         /* one column scale per block of rows; measured only, our layout cannot hold it */
+    bool replace_nonfinite; /* NaN and infinities become zero and are counted, instead of an error */
+    bool allow_requantize;  /* the source is quantized already */
+    const struct sinq_rule *rules;
+    size_t rule_count;
+    unsigned threads; /* 0: sinq_count_processors() */
+};
+/* Options that mean "the default recipe at 4 bits". */
+SINQ_API struct sinq_quantize_options sinq_default_quantize_options(void);
+
+enum sinq_action { SINQ_KEEP, SINQ_QUANTIZE, SINQ_DROP /* a block scale whose tensor is quantized */ };
+
+/* What becomes of one tensor, and why. Indices run as in the source. */
+struct sinq_recipe_entry {
+    enum sinq_action action;
+    const char *reason; /* "attention query", "norm", "excluded by --exclude ...", never NULL */
+    int bits;
+    uint32_t group_size;
+    enum sinq_method method;
+    enum sinq_aux_type scale_type;
+    bool transposed;
+    bool is_linear; /* counts among the linear layers, quantized or not */
+    uint64_t bytes_before;
+    uint64_t
+        bytes_after; /* exact, unless a tensor turns out to need wider scales or zeros: see sinq_quantize_summary */
+};
+
+struct sinq_recipe;
+SINQ_API int sinq_make_recipe(const struct sinq_source *source, const struct sinq_quantize_options *options,
+                              struct sinq_recipe **recipe, struct sinq_error *error);
+SINQ_API const struct sinq_recipe_entry *sinq_recipe_entry(const struct sinq_recipe *recipe, size_t tensor);
+
+struct sinq_recipe_summary {
+    int bits; /* of most tensors: for names and headings */
+    uint32_t group_size;
+    enum sinq_method method;
+    enum sinq_aux_type scale_type;
+    size_t quantized, kept, dropped;
+    uint64_t weights_quantized; /* weights that get codes */
+    uint64_t bytes_before, bytes_after;
+    double linear_bits_per_weight;  /* over the quantized linear layers, everything counted */
+    double overall_bits_per_weight; /* over all parameters */
+    uint64_t peak_memory;           /* bytes, an upper bound */
+};
+SINQ_API struct sinq_recipe_summary sinq_recipe_summary(const struct sinq_recipe *recipe);
+SINQ_API void sinq_recipe_free(struct sinq_recipe *recipe);
+
+/* ---- quantizing -------------------------------------------------------------------------------------------- */
+
+struct sinq_sink;
+
+/* What long work reports. `item` counts tensors, `bytes` those of the source. */
+struct sinq_progress {
+    const char *activity; /* "quantizing", "copying", "verifying", "syncing" */
+    const char *name;     /* the tensor in hand, or NULL */
+    uint64_t item, items;
+    uint64_t bytes, bytes_total;
+};
+/* Called often, from the calling thread. A non-zero return asks the work to stop soon, with SINQ_INTERRUPTED. */
+typedef int sinq_progress_fn(void *user, const struct sinq_progress *progress);
+
+struct sinq_quantize_summary {
+    uint64_t tensors_quantized, tensors_kept;
+    uint64_t tensors_resumed; /* found finished from an earlier run */
+    uint64_t weights_quantized;
+    uint64_t bytes_read, bytes_written;
+    uint64_t nonfinite_replaced;
+    uint64_t matrices_gated;       /* rounded without normalization, by the kurtosis gate */
+    uint64_t matrices_widened;     /* needed wider scales or zeros than the recipe's: listed in quantization_config */
+    double relative_error;         /* ||W - W'|| / ||W|| over all quantized weights, Frobenius */
+    double linear_bits_per_weight; /* as written */
+    double overall_bits_per_weight;
+    double seconds_total, seconds_sync;
+    char fingerprint[33]; /* of source and recipe, hexadecimal */
+};
+
+/*
+ * Runs the recipe. On SINQ_INTERRUPTED, or a failure while writing, the sink keeps what is finished for --resume; nothing
+ * stands under the final name unless SINQ_OK is returned. Memory is bounded by the largest matrix.
+ */
+SINQ_API int sinq_quantize(const struct sinq_source *source, const struct sinq_recipe *recipe, struct sinq_sink *sink,
+                           sinq_progress_fn *progress, void *user, struct sinq_quantize_summary *summary,
+                           struct sinq_error *error);
+
+SINQ_API void sinq_sink_close(struct sinq_sink *sink);
+
+/* ---- looking at checkpoints -------------------------------------------------------------------------------- */
+
+/* Statistics of one tensor's values. Deviations are with n - 1; kurtosis is not excess (a Gaussian has 3). */
+struct sinq_tensor_stats {
+    uint64_t values, nonfinite;
+    double minimum, maximum, mean, deviation, kurtosis;
+    double outlier_share; /* share of values further than 6 deviations from the mean */
+    double
+        imbalance_before; /* SINQ, equation 2: largest over smallest deviation of rows and columns; mean over 64-column tiles */
+    double imbalance_after; /* after Sinkhorn normalization; both 0 where the tensor is no matrix */
+};
+SINQ_API int sinq_measure_tensor(const struct sinq_source *source, size_t tensor, unsigned threads,
+                                 struct sinq_tensor_stats *stats, struct sinq_error *error);
+
+/* Checks every checksum the checkpoint carries and that all values are finite. SINQ_CHECK_FAILED names the first bad tensor. */
+struct sinq_verify_summary {
+    uint64_t tensors, checksums, bad_checksums, nonfinite_tensors;
+};
+SINQ_API int sinq_verify(const struct sinq_source *source, unsigned threads, sinq_progress_fn *progress, void *user,
+                         struct sinq_verify_summary *summary, struct sinq_error *error);
+
+/* ---- comparing weights ------------------------------------------------------------------------------------- */
+
+struct sinq_weight_error {
+    size_t tensor;           /* index in the model */
+    size_t reference_tensor; /* index in the reference */
+    uint64_t values;
+    double relative_error; /* ||W - R|| / ||R||, Frobenius; 0 where both are 0 */
+    double snr_db;         /* -20 log10(relative_error); INFINITY where equal */
+    double cosine;
+    double max_error; /* absolute */
+    double reference_norm, error_norm;
+};
+struct sinq_weight_report {
+    size_t count;
+    struct sinq_weight_error *errors; /* worst relative error first */
+    size_t missing;                   /* tensors of one side that the other lacks (block scales aside) */
+    const char *first_missing;        /* a name, owned by its source */
+    double relative_error;            /* over all compared values */
+    double quantized_relative_error;  /* over the tensors that are quantized in the model */
+    double max_error;
+};
+/* Compares tensor by tensor, matrix by matrix; shapes must agree. Free with sinq_weight_report_free. */
+SINQ_API int sinq_compare_weights(const struct sinq_source *model, const struct sinq_source *reference,
+                                  unsigned threads, sinq_progress_fn *progress, void *user,
+                                  struct sinq_weight_report *report, struct sinq_error *error);
+SINQ_API void sinq_weight_report_free(struct sinq_weight_report *report);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

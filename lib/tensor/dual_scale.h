@@ -1,0 +1,92 @@
+/*
+ * dual_scale.h: the quantized matrix and its one layout, docs/format.md.
+ *
+ *   W[r][k] = factor * s[r][g] * (level(code[r][k]) - z[r][g]) * t[k],   g = k / group size
+ *
+ * A quantized matrix is one run of bytes ("blob"): a 128-byte header, then sections that each start on 64 bytes. Its codes
+ * lie in panels of 16 rows and blocks of 32 columns; a block at b bits is b lines of 64 bytes. A stack of matrices (fused
+ * experts) is their blobs one behind the other.
+ */
+#ifndef SINQ_TENSOR_DUAL_SCALE_H
+#define SINQ_TENSOR_DUAL_SCALE_H
+
+#include "sinq.h"
+
+#define SINQ_DUAL_SCALE_VERSION      1u
+#define SINQ_DUAL_SCALE_NAME         "dual-scale"
+#define SINQ_DUAL_SCALE_HEADER_BYTES 128u
+#define SINQ_DUAL_SCALE_SUFFIX       ".dual_scale" /* of the tensor's name in a safetensors file */
+#define SINQ_PANEL_ROWS              16u
+#define SINQ_BLOCK_COLUMNS           32u
+#define SINQ_SCALE_BLOCK_ROWS        32u /* rows that share a second-level range */
+#define SINQ_LINE_BYTES              64u
+
+enum sinq_levels_kind { SINQ_LEVELS_UNIFORM = 0, SINQ_LEVELS_F32 = 1, SINQ_LEVELS_I8 = 2 };
+
+/* What a header says. Everything else follows from it: see sinq_dual_scale_measure. */
+struct sinq_dual_scale {
+    uint64_t rows, cols;
+    uint32_t group_size; /* 0: the whole row */
+    uint32_t bits;
+    uint32_t stack_index, stack_count;
+    enum sinq_method method; /* for reports only */
+    enum sinq_aux_type scale_type, zero_type;
+    bool zero_per_block;
+    bool scale_signed;
+    bool has_column_scale;
+    bool transposed;
+    enum sinq_levels_kind levels;
+    float factor;
+    float zero_low, zero_step; /* of the matrix, when zeros are codes and not per block */
+};
+
+/* Sizes and places that follow from a struct sinq_dual_scale. Offsets in bytes from the blob's start. */
+struct sinq_dual_scale_sizes {
+    uint64_t panels;        /* of 16 rows */
+    uint64_t column_blocks; /* of 32 columns */
+    uint64_t groups;        /* per row, padding included */
+    uint64_t code_offset, scale_offset, scale_range_offset, zero_offset, zero_range_offset, column_scale_offset,
+        levels_offset, bytes;
+};
+
+/* False if the description is not one this version can hold, or a size overflows. */
+bool sinq_dual_scale_measure(const struct sinq_dual_scale *matrix, struct sinq_dual_scale_sizes *sizes);
+
+/*
+ * Parses a header. `available` is what is left of the tensor from this header on. A layout version this program does not
+ * know is refused by name. `where` begins the message, e.g. "file.safetensors: tensor x".
+ */
+int sinq_dual_scale_parse(const uint8_t header[SINQ_DUAL_SCALE_HEADER_BYTES], uint64_t available, const char *where,
+                          struct sinq_dual_scale *matrix, struct sinq_dual_scale_sizes *sizes,
+                          struct sinq_error *error);
+
+/* Writes the header into the first bytes of a complete blob, checksum included. */
+void sinq_dual_scale_seal(const struct sinq_dual_scale *matrix, uint8_t *blob);
+
+/* Whether a blob's checksum fits its bytes. */
+bool sinq_dual_scale_check(const uint8_t *blob, uint64_t bytes);
+
+/*
+ * Codes of one panel: codes[r * stride + k], 0 <= r < rows (at most 16), 0 <= k < cols, to and from the panel's lines.
+ * Packing writes zeros for rows and columns that are not there.
+ */
+void sinq_pack_panel(unsigned bits, uint64_t column_blocks, uint64_t rows, uint64_t cols, const uint8_t *codes,
+                     size_t stride, uint8_t *lines);
+void sinq_unpack_panel(unsigned bits, uint64_t rows, uint64_t cols, const uint8_t *lines, uint8_t *codes,
+                       size_t stride);
+
+/* Rows [first, first + count) of a whole blob, rebuilt in f32: out[count][cols]. The plain reference of all kernels. */
+void sinq_dual_scale_decode(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                            const uint8_t *blob, uint64_t first, uint64_t count, float *out);
+
+/* Scale and zero point of one row and group as the layout means them (factor not applied to the scale). */
+float sinq_dual_scale_scale(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                            const uint8_t *blob, uint64_t row, uint64_t group);
+float sinq_dual_scale_zero(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                           const uint8_t *blob, uint64_t row, uint64_t group);
+
+/* The public description of it. */
+struct sinq_matrix_info sinq_dual_scale_info(const struct sinq_dual_scale *matrix,
+                                             const struct sinq_dual_scale_sizes *sizes);
+
+#endif
