@@ -14,7 +14,7 @@ CSTD     := -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werror
 # The quantizer's result must not depend on the compiler's taste: no contraction into fused operations, no fast-math.
 EXACT    := -ffp-contract=off
-OPT      ?= -O2 -g
+OPT      ?= -O3 -g
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 CPPFLAGS += -Ilib -Iformats -I.
 CFLAGS   ?=

@@ -209,6 +209,14 @@ struct sinq_matrix_info {
 SINQ_API int sinq_source_matrix_info(const struct sinq_source *source, size_t tensor, uint64_t index,
                                      struct sinq_matrix_info *info, struct sinq_error *error);
 
+/*
+ * Scales, their common factor applied, and zero points of matrix `index` of the stack that tensor `tensor` (SINQ_DUAL_SCALE)
+ * is: rows x groups values each, where a row has ceil(cols / group_size) groups (1 where group_size is 0). Rows are those of
+ * the matrix, even if the named tensor is its transpose. Either array may be NULL. Thread safe.
+ */
+SINQ_API int sinq_read_scales(const struct sinq_source *source, size_t tensor, uint64_t index, float *scales,
+                              float *zeros, struct sinq_error *error);
+
 /* ---- the recipe -------------------------------------------------------------------------------------------- */
 
 #define SINQ_GROUP_ROW 0u

@@ -1,22 +1,73 @@
 # Tests, fuzzing and benchmarks: included by the Makefile.
 
 UNIT_PROGRAMS := $(TEST_SOURCES:%.c=$(BUILD)/%)
+TOOL_SOURCES  := $(sort $(wildcard tests/tools/*.c))
+TOOL_PROGRAMS := $(TOOL_SOURCES:%.c=$(BUILD)/%)
+BENCH_PROGRAM := $(BUILD)/tests/bench/bench_quantize
 FUZZ_SECONDS  ?= 600
 SHARED_DATA   ?= $(abspath ../shared)
 CHECK_LIBS    := -lcheck -lsubunit -lrt -lpthread
+EXAMPLE       := tests/data/classics-3m
 
-# Asserts stay in; forked tests do not go together with OpenMP and the sanitizers.
+# Forked tests do not go together with OpenMP and the sanitizers.
 export CK_FORK ?= no
 export SINQ_SHARED := $(SHARED_DATA)
 export SINQ_PROGRAM := $(abspath $(PROGRAM))
+export SINQ_TOOLS := $(abspath $(BUILD)/tests/tools)
+export SINQ_EXAMPLE := $(abspath $(EXAMPLE))
+# libgomp is not built for the thread sanitizer, which cannot see its barriers: tests/tsan.supp says more.
+export TSAN_OPTIONS ?= suppressions=$(abspath tests/tsan.supp)
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(STATIC)
 	$(if $(Q),@echo "  LD      $@")
 	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(STATIC) $(CHECK_LIBS) $(LIBS)
-.PRECIOUS: $(BUILD)/tests/unit/%.o
 
-.PHONY: check-unit
+$(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o
+	$(Q)$(CC) $(SANFLAGS) -o $@ $<
+
+$(BENCH_PROGRAM): $(BENCH_PROGRAM).o $(STATIC)
+	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(STATIC) $(LIBS)
+
+.SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o
+
+.PHONY: check-build check-unit check-cli check-determinism check-memory check-kill check-sanitizers check-fuzz-replay
+check: packages
+	@$(MAKE) --no-print-directory check-build
+	@$(MAKE) --no-print-directory check-unit check-cli check-determinism
+	@echo "check: all passed"
+
+check-build: all $(UNIT_PROGRAMS) $(TOOL_PROGRAMS)
+
 check-unit: $(UNIT_PROGRAMS)
 	@for program in $^; do $(RUN) $$program || exit 1; done
 
--include $(TEST_SOURCES:%.c=$(BUILD)/%.d)
+check-cli: $(PROGRAM) $(TOOL_PROGRAMS)
+	@sh tests/cli/run.sh
+
+check-determinism: $(PROGRAM) $(TOOL_PROGRAMS)
+	@sh tests/slow/determinism.sh
+
+check-memory: $(PROGRAM) $(TOOL_PROGRAMS)
+	@sh tests/slow/memory.sh
+
+check-kill: $(PROGRAM) $(TOOL_PROGRAMS)
+	@sh tests/slow/kill.sh
+
+check-all: check
+	@$(MAKE) --no-print-directory check-kill check-memory check-fuzz-replay
+	@$(MAKE) --no-print-directory SAN=address,undefined check-build
+	@$(MAKE) --no-print-directory SAN=address,undefined check-unit check-cli check-fuzz-replay
+	@$(MAKE) --no-print-directory SAN=thread check-build
+	@$(MAKE) --no-print-directory SAN=thread check-unit check-determinism
+	@echo "check-all: all passed"
+
+demo: packages
+	@$(MAKE) --no-print-directory all
+	@sh tests/demo.sh
+
+bench-quantize: $(PROGRAM) $(BENCH_PROGRAM) $(TOOL_PROGRAMS)
+	@$(BENCH_PROGRAM)
+	@sh tests/bench/bench_quantize.sh
+
+-include tests/fuzz/fuzz.mk
+-include $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d

@@ -51,9 +51,17 @@ struct sinq_tensor_role {
 };
 
 /*
- * Classifies one tensor. `model_type` is config.json's, NULL where there is none. Of an unknown family: a 2-D "*.weight"
- * with both sides 32 or more whose name matches no pattern of what is kept (embed, wte, wpe, norm, router, gate of experts,
- * conv, bias tables, lm_head) is a linear layer stored [out, in]; 3-D only where the name says experts.
+ * Classifies one tensor. `model_type` is config.json's, NULL where there is none. Of an unknown family, and for names that
+ * a known family's table lacks: a 2-D "*.weight" with both sides 32 or more is a linear layer stored [out, in], and so is a
+ * 3-D tensor, with or without ".weight", whose name holds "experts"; unless its name matches a pattern of what is kept:
+ *   embeddings   holds "embed", or has a component "wte" or "wpe"
+ *   lm_head      holds "lm_head" or "embed_out"
+ *   norms        holds "norm"
+ *   routers      holds "router", or ends in ".gate.weight" (not an expert's own) or "shared_expert_gate.weight"
+ *   convolutions holds "conv"
+ *   biases       holds "bias" (tables of attention biases too)
+ *   towers       begins with "vision", "visual", "audio", "multi_modal_projector", "mm_projector", "image_", "embed_vision"
+ *                or "embed_audio", after "model." and "language_model."; kept in known families too
  */
 struct sinq_tensor_role sinq_classify_tensor(const char *model_type, const struct sinq_tensor *tensor);
 

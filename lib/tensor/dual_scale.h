@@ -28,8 +28,8 @@ struct sinq_dual_scale {
     uint64_t rows, cols;
     uint32_t group_size; /* 0: the whole row */
     uint32_t bits;
-    uint32_t stack_index, stack_count;
-    enum sinq_method method; /* for reports only */
+    uint32_t stack_index, stack_count; /* stack_count 0: a plain matrix, not a stack */
+    enum sinq_method method;           /* for reports only */
     enum sinq_aux_type scale_type, zero_type;
     bool zero_per_block;
     bool scale_signed;
@@ -45,8 +45,8 @@ struct sinq_dual_scale_sizes {
     uint64_t panels;        /* of 16 rows */
     uint64_t column_blocks; /* of 32 columns */
     uint64_t groups;        /* per row, padding included */
-    uint64_t code_offset, scale_offset, scale_range_offset, zero_offset, zero_range_offset, column_scale_offset,
-        levels_offset, bytes;
+    uint64_t code_offset, scale_offset, scale_range_offset, column_scale_offset, levels_offset, zero_offset,
+        zero_range_offset, bytes;
 };
 
 /* False if the description is not one this version can hold, or a size overflows. */
@@ -67,13 +67,18 @@ void sinq_dual_scale_seal(const struct sinq_dual_scale *matrix, uint8_t *blob);
 bool sinq_dual_scale_check(const uint8_t *blob, uint64_t bytes);
 
 /*
- * Codes of one panel: codes[r * stride + k], 0 <= r < rows (at most 16), 0 <= k < cols, to and from the panel's lines.
- * Packing writes zeros for rows and columns that are not there.
+ * Codes of one block, up to 16 rows and 32 columns, to and from its `bits` lines: codes[r * stride + k]. Packing writes
+ * zeros for rows and columns that are not there.
  */
-void sinq_pack_panel(unsigned bits, uint64_t column_blocks, uint64_t rows, uint64_t cols, const uint8_t *codes,
-                     size_t stride, uint8_t *lines);
-void sinq_unpack_panel(unsigned bits, uint64_t rows, uint64_t cols, const uint8_t *lines, uint8_t *codes,
+void sinq_pack_block(unsigned bits, uint32_t rows, uint32_t cols, const uint8_t *codes, size_t stride, uint8_t *lines);
+void sinq_unpack_block(unsigned bits, uint32_t rows, uint32_t cols, const uint8_t *lines, uint8_t *codes,
                        size_t stride);
+
+/* Where the lines of panel `panel`, column block `block` are. */
+static inline uint64_t sinq_block_offset(const struct sinq_dual_scale *matrix,
+                                         const struct sinq_dual_scale_sizes *sizes, uint64_t panel, uint64_t block) {
+    return sizes->code_offset + (panel * sizes->column_blocks + block) * matrix->bits * SINQ_LINE_BYTES;
+}
 
 /* Rows [first, first + count) of a whole blob, rebuilt in f32: out[count][cols]. The plain reference of all kernels. */
 void sinq_dual_scale_decode(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,

@@ -1,0 +1,120 @@
+/*
+ * options.h: the options of a command. One table per command says everything about them: parsing, --help, the man page and
+ * the shells' completions all come from it.
+ *
+ * An option's value goes to `offset` in the command's own struct of options, whose first member is struct
+ * sinq_common_options. Values that are strings are borrowed from argv.
+ */
+#ifndef SINQ_CMD_OPTIONS_H
+#define SINQ_CMD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sinq.h"
+
+enum sinq_option_kind {
+    SINQ_OPTION_END,     /* closes a table */
+    SINQ_OPTION_HEADING, /* no option: `help` is a heading over those that follow */
+    SINQ_OPTION_FLAG,    /* bool */
+    SINQ_OPTION_TEXT,    /* const char * */
+    SINQ_OPTION_CHOICE,  /* const char *, one word of `choices` */
+    SINQ_OPTION_NUMBER,  /* unsigned, least..most */
+    SINQ_OPTION_REAL,    /* double, least..most; "5%" is 0.05 */
+    SINQ_OPTION_SIZE,    /* uint64_t: 4G, 500MB, 64KiB */
+    SINQ_OPTION_PAIR,    /* const char *[2]: takes two arguments */
+    SINQ_OPTION_RULE     /* struct sinq_rule_list; `rule` is the kind */
+};
+
+/* What a shell completes an argument to, where `choices` does not say it. */
+enum sinq_completion { SINQ_COMPLETE_NOTHING, SINQ_COMPLETE_FILES };
+
+struct sinq_option {
+    const char *name;
+    char letter; /* or 0 */
+    enum sinq_option_kind kind;
+    const char *argument; /* its name in help */
+    const char *choices;  /* separated by blanks */
+    const char *help;     /* lower case, no full stop at the end */
+    size_t offset;
+    double least, most;
+    int rule;
+    enum sinq_completion completion;
+};
+
+/* --include, --exclude and --tensor rules in the order given. Patterns are owned by the list. */
+struct sinq_rule_list {
+    struct sinq_rule *rules;
+    size_t count, capacity;
+};
+void sinq_free_rules(struct sinq_rule_list *list);
+
+struct sinq_common_options {
+    bool help, json, quiet, verbose;
+    const char *progress, *color, *cpu;
+    unsigned threads;
+};
+
+/* What most commands' tables end with. */
+#define SINQ_COMMON_OPTIONS                                                                                            \
+    {.kind = SINQ_OPTION_HEADING, .help = "How it is done and shown"},                                                 \
+        {.name = "threads",                                                                                            \
+         .letter = 't',                                                                                                \
+         .kind = SINQ_OPTION_NUMBER,                                                                                   \
+         .argument = "N",                                                                                              \
+         .least = 1,                                                                                                   \
+         .most = 1024,                                                                                                 \
+         .offset = offsetof(struct sinq_common_options, threads),                                                      \
+         .help = "use N threads (default: OMP_NUM_THREADS, else the processors this process may use); the result "     \
+                 "does not depend on it"},                                                                             \
+        {.name = "cpu",                                                                                                \
+         .kind = SINQ_OPTION_TEXT,                                                                                     \
+         .argument = "LIST",                                                                                           \
+         .offset = offsetof(struct sinq_common_options, cpu),                                                          \
+         .help = "use the best of these instruction sets: c, sse2, avx2, avx2-vnni, avx512-vnni, neon, separated "     \
+                 "by commas (default: SINQ_CPU, else all)"},                                                           \
+        {.name = "json",                                                                                               \
+         .kind = SINQ_OPTION_FLAG,                                                                                     \
+         .offset = offsetof(struct sinq_common_options, json),                                                         \
+         .help = "print the result as JSON, one object for each MODEL"},                                               \
+        {.name = "quiet",                                                                                              \
+         .letter = 'q',                                                                                                \
+         .kind = SINQ_OPTION_FLAG,                                                                                     \
+         .offset = offsetof(struct sinq_common_options, quiet),                                                        \
+         .help = "print nothing but errors, and what --json asks for"},                                                \
+        {.name = "verbose",                                                                                            \
+         .letter = 'v',                                                                                                \
+         .kind = SINQ_OPTION_FLAG,                                                                                     \
+         .offset = offsetof(struct sinq_common_options, verbose),                                                      \
+         .help = "print more: a line for each tensor"},                                                                \
+        {.name = "progress",                                                                                           \
+         .kind = SINQ_OPTION_CHOICE,                                                                                   \
+         .argument = "WHEN",                                                                                           \
+         .choices = "auto never json",                                                                                 \
+         .offset = offsetof(struct sinq_common_options, progress),                                                     \
+         .help = "how far the work is, on stderr: auto (on a terminal), never, or json (one event a line)"},           \
+        {.name = "color",                                                                                              \
+         .kind = SINQ_OPTION_CHOICE,                                                                                   \
+         .argument = "WHEN",                                                                                           \
+         .choices = "auto always never",                                                                               \
+         .offset = offsetof(struct sinq_common_options, color),                                                        \
+         .help = "auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never"},                     \
+        {.name = "help",                                                                                               \
+         .letter = 'h',                                                                                                \
+         .kind = SINQ_OPTION_FLAG,                                                                                     \
+         .offset = offsetof(struct sinq_common_options, help),                                                         \
+         .help = "print this and exit"},                                                                               \
+    {                                                                                                                  \
+        .kind = SINQ_OPTION_END                                                                                        \
+    }
+
+/*
+ * Parses argv[1..argc): argv[0] is the command's name. Options and operands may be mixed (argv is reordered, options
+ * first), "--" ends options, '_' is as good as '-' in a long name. *first_operand becomes the index of the first operand.
+ * SINQ_USAGE with a message that names the offending argument otherwise.
+ */
+int sinq_parse_options(const struct sinq_option *options, int argc, char **argv, void *values, int *first_operand,
+                       struct sinq_error *error);
+
+#endif

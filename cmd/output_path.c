@@ -1,0 +1,57 @@
+/* For realpath, which POSIX calls an extension. */
+#define _XOPEN_SOURCE 700
+
+#include "output_path.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "memory.h"
+
+bool sinq_is_directory(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* "." and ".." name a directory without having a name of their own. */
+static char *resolve_path(const char *path) {
+    const size_t length = strlen(path);
+    const char *const slash = strrchr(path, '/');
+    const char *const last = slash != NULL ? slash + 1 : path;
+    if (strcmp(last, ".") == 0 || strcmp(last, "..") == 0) {
+        char *const resolved = realpath(path, NULL);
+        if (resolved != NULL) return resolved;
+    }
+    char *const copy = sinq_format("%s", path);
+    for (size_t i = length; i > 1 && copy[i - 1] == '/'; i--) copy[i - 1] = '\0';
+    return copy;
+}
+
+char *sinq_default_output_path(const char *model, bool is_directory, const struct sinq_recipe_summary *recipe,
+                               const char *folder) {
+    static const char suffix[] = ".safetensors";
+    char *path = resolve_path(model);
+    /* "model/." and "model/.//" end in a dot only after the slashes are gone. */
+    char *const again = resolve_path(path);
+    free(path);
+    path = again;
+    const char *const slash = strrchr(path, '/');
+    const char *const name = slash != NULL ? slash + 1 : path;
+    size_t length = strlen(name);
+    if (length == 0) {
+        free(path);
+        return NULL;
+    }
+    if (!is_directory && length > sizeof suffix - 1 && strcmp(name + length - (sizeof suffix - 1), suffix) == 0)
+        length -= sizeof suffix - 1;
+    char group[16] = "row";
+    if (recipe->group_size != SINQ_GROUP_ROW) snprintf(group, sizeof group, "%u", (unsigned)recipe->group_size);
+    const int parent = slash != NULL && folder == NULL ? (int)(slash - path + 1) : 0;
+    char *const output =
+        sinq_format("%s%s%.*s%.*s-sinq-%dbit-g%s%s", folder != NULL ? folder : "", folder != NULL ? "/" : "", parent,
+                    path, (int)length, name, recipe->bits, group, is_directory ? "" : suffix);
+    free(path);
+    return output;
+}

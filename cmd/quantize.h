@@ -1,0 +1,37 @@
+/* quantize.h: what the files of `sinq quantize` share. */
+#ifndef SINQ_CMD_QUANTIZE_H
+#define SINQ_CMD_QUANTIZE_H
+
+#include "options.h"
+
+struct sinq_quantize_arguments {
+    struct sinq_common_options common;
+    const char *output, *recipe, *bits, *group_size, *method, *scale_type, *tiling, *head_bits, *embed_bits, *nonfinite;
+    double kurtosis_gate;
+    uint64_t max_shard_bytes;
+    bool allow_requantize, force, resume, dry_run;
+    struct sinq_rule_list rules;
+};
+
+/* quantize_options.c: the table, and the library's options that the arguments mean. */
+extern const struct sinq_option sinq_quantize_option_table[];
+struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quantize_arguments *arguments);
+
+/* What was made of one model. */
+struct sinq_quantize_result {
+    const char *input;
+    const char *output;
+    const struct sinq_source *source;
+    const struct sinq_recipe *recipe;
+    struct sinq_quantize_summary summary;
+};
+
+/* quantize_report.c: on stdout. */
+void sinq_report_quantized(const struct sinq_quantize_result *result, bool brief);
+void sinq_report_quantized_json(const struct sinq_quantize_result *result);
+
+/* recipe_report.c: what --dry-run prints. `all` lists every tensor, else alike ones are folded into a line. */
+void sinq_report_recipe(const struct sinq_quantize_result *result, bool all);
+void sinq_report_recipe_json(const struct sinq_quantize_result *result);
+
+#endif

@@ -1,0 +1,159 @@
+/* quantize_options.c: the options of `sinq quantize`. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "quantize.h"
+
+#define PLACE(member) .offset = offsetof(struct sinq_quantize_arguments, member)
+
+const struct sinq_option sinq_quantize_option_table[] = {
+    {.kind = SINQ_OPTION_HEADING, .help = "Where the result goes"},
+    {.name = "output",
+     .letter = 'o',
+     .kind = SINQ_OPTION_TEXT,
+     .argument = "OUT",
+     PLACE(output),
+     .completion = SINQ_COMPLETE_FILES,
+     .help = "write OUT (default: MODEL-sinq-<bits>bit-g<group>, beside MODEL); of several models, or of a file, OUT "
+             "may be an existing directory to put results into"},
+    {.name = "force",
+     .letter = 'f',
+     .kind = SINQ_OPTION_FLAG,
+     PLACE(force),
+     .help = "replace an existing OUT, once the new one is complete"},
+    {.name = "resume",
+     .kind = SINQ_OPTION_FLAG,
+     PLACE(resume),
+     .help = "go on where an interrupted run of the same command stopped"},
+    {.name = "max-shard-size",
+     .kind = SINQ_OPTION_SIZE,
+     .argument = "SIZE",
+     PLACE(max_shard_bytes),
+     .help = "begin another file after SIZE bytes, for instance 4G, 500MB or 64KiB (default: 4G)"},
+    {.name = "dry-run",
+     .letter = 'n',
+     .kind = SINQ_OPTION_FLAG,
+     PLACE(dry_run),
+     .help = "write nothing; print what would become of each tensor and why, sizes, and the memory needed (with -v: "
+             "a line for each tensor)"},
+
+    {.kind = SINQ_OPTION_HEADING, .help = "How weights are quantized"},
+    {.name = "bits",
+     .letter = 'b',
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "N",
+     .choices = "2 3 4 5 6 8",
+     PLACE(bits),
+     .help = "bits of a code: 2, 3, 4, 5, 6 or 8 (default: 4)"},
+    {.name = "group-size",
+     .letter = 'g',
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "N",
+     .choices = "16 32 64 128 row",
+     PLACE(group_size),
+     .help = "columns that share a scale and a zero point: 16, 32, 64, 128, or row for all (default: the recipe's)"},
+    {.name = "method",
+     .letter = 'm',
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "NAME",
+     .choices = "sinq rtn sinq-nf4 sinq-nf3 sinq-hqq nf4 nf3 hqq",
+     PLACE(method),
+     .help = "sinq, rtn (plain rounding), nf4, nf3 (NormalFloat levels), hqq (half-quadratic zero points), or "
+             "sinq-nf4, sinq-nf3, sinq-hqq, which normalize first (default: the recipe's)"},
+    {.name = "scale-type",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "TYPE",
+     .choices = "f16 u8",
+     PLACE(scale_type),
+     .help = "how scales and zero points are stored: f16, or u8 with a second level of scales (default: the recipe's)"},
+    {.name = "recipe",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "NAME",
+     .choices = "default paper",
+     PLACE(recipe),
+     .help = "a set of the four above: default (sinq, 4 bits, groups of 64, u8), or paper (the paper's: f16)"},
+    {.name = "kurtosis-gate",
+     .kind = SINQ_OPTION_REAL,
+     .argument = "X",
+     .least = 0,
+     .most = 1e30,
+     PLACE(kurtosis_gate),
+     .help = "do not normalize a matrix whose kurtosis is above X (default: 0, which is off)"},
+    {.name = "tiling",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "HOW",
+     .choices = "1d 2d",
+     PLACE(tiling),
+     .help = "one column scale for all rows (1d), or one for each block of rows (2d), which the layout that is "
+             "written cannot hold (default: 1d)"},
+
+    {.kind = SINQ_OPTION_HEADING, .help = "Which tensors are quantized"},
+    {.name = "include",
+     .kind = SINQ_OPTION_RULE,
+     .argument = "REGEX",
+     .rule = SINQ_RULE_INCLUDE,
+     PLACE(rules),
+     .help = "quantize tensors whose name REGEX (Perl's syntax) is found in, too"},
+    {.name = "exclude",
+     .kind = SINQ_OPTION_RULE,
+     .argument = "REGEX",
+     .rule = SINQ_RULE_EXCLUDE,
+     PLACE(rules),
+     .help = "keep them as they are"},
+    {.name = "tensor",
+     .kind = SINQ_OPTION_RULE,
+     .argument = "REGEX=HOW",
+     .rule = SINQ_RULE_TENSOR,
+     PLACE(rules),
+     .help = "HOW is keep, or any of bits:N,group:N,method:NAME,scale:TYPE; may be repeated, the last one that fits "
+             "wins, and wins over --include and --exclude"},
+    {.name = "head-bits",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "N",
+     .choices = "keep 2 3 4 5 6 8",
+     PLACE(head_bits),
+     .help = "quantize the output head to N bits (default: keep)"},
+    {.name = "embed-bits",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "N",
+     .choices = "keep 2 3 4 5 6 8",
+     PLACE(embed_bits),
+     .help = "quantize the token embeddings to N bits (default: keep)"},
+    {.name = "nonfinite",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "HOW",
+     .choices = "error zero",
+     PLACE(nonfinite),
+     .help = "a weight that is infinite or not a number is an error, or becomes zero and is counted (default: error)"},
+    {.name = "allow-requantize",
+     .kind = SINQ_OPTION_FLAG,
+     PLACE(allow_requantize),
+     .help = "accept a model that is quantized already"},
+
+    SINQ_COMMON_OPTIONS,
+};
+
+/* The table's choices are digits or one word that means `otherwise`. */
+static int read_number(const char *text, int otherwise) {
+    return text[0] >= '0' && text[0] <= '9' ? (int)strtol(text, NULL, 10) : otherwise;
+}
+
+struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quantize_arguments *arguments) {
+    struct sinq_quantize_options options = sinq_default_quantize_options();
+    if (arguments->recipe != NULL) options.recipe = arguments->recipe;
+    if (arguments->bits != NULL) options.bits = read_number(arguments->bits, 0);
+    if (arguments->group_size != NULL) options.group_size = read_number(arguments->group_size, (int)SINQ_GROUP_ROW);
+    if (arguments->method != NULL) options.method = sinq_method_from_name(arguments->method);
+    if (arguments->scale_type != NULL)
+        options.scale_type = strcmp(arguments->scale_type, "f16") == 0 ? SINQ_AUX_F16 : SINQ_AUX_U8;
+    if (arguments->head_bits != NULL) options.head_bits = read_number(arguments->head_bits, 0);
+    if (arguments->embed_bits != NULL) options.embed_bits = read_number(arguments->embed_bits, 0);
+    options.kurtosis_gate = arguments->kurtosis_gate;
+    options.tiling_2d = arguments->tiling != NULL && strcmp(arguments->tiling, "2d") == 0;
+    options.replace_nonfinite = arguments->nonfinite != NULL && strcmp(arguments->nonfinite, "zero") == 0;
+    options.allow_requantize = arguments->allow_requantize;
+    options.rules = arguments->rules.rules;
+    options.rule_count = arguments->rules.count;
+    options.threads = arguments->common.threads;
+    return options;
+}

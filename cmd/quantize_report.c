@@ -1,0 +1,97 @@
+/* quantize_report.c: what `sinq quantize` says when a model is done. */
+#include <stdio.h>
+
+#include "describe.h"
+#include "json.h"
+#include "quantity.h"
+#include "quantize.h"
+#include "report.h"
+
+static uint64_t count_input_bytes(const struct sinq_source *source) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < sinq_source_shard_count(source); i++) bytes += sinq_source_shard_bytes(source, i);
+    return bytes;
+}
+
+static void report_brief(const struct sinq_quantize_result *result, uint64_t before) {
+    const struct sinq_quantize_summary *const summary = &result->summary;
+    char bytes[2][SINQ_QUANTITY_SIZE], error[SINQ_QUANTITY_SIZE], time[SINQ_QUANTITY_SIZE];
+    sinq_print_heading("%s -> %s", result->input, result->output);
+    printf("  %s -> %s, %.2f bits/weight, error %s, %s\n", sinq_format_bytes(bytes[0], before),
+           sinq_format_bytes(bytes[1], summary->bytes_written), summary->linear_bits_per_weight,
+           sinq_format_percent(error, summary->relative_error), sinq_format_seconds(time, summary->seconds_total));
+}
+
+/* What a user would want to know and most runs do not have. */
+static void report_unusual(const struct sinq_quantize_summary *summary) {
+    if (summary->tensors_resumed > 0)
+        sinq_print_fact("resumed", "%llu tensors were finished by an earlier run",
+                        (unsigned long long)summary->tensors_resumed);
+    if (summary->nonfinite_replaced > 0)
+        sinq_print_fact("non-finite", "%llu weights became zero", (unsigned long long)summary->nonfinite_replaced);
+    if (summary->matrices_gated > 0)
+        sinq_print_fact("gated", "%llu matrices rounded without normalization, by --kurtosis-gate",
+                        (unsigned long long)summary->matrices_gated);
+    if (summary->matrices_widened > 0)
+        sinq_print_fact("widened", "%llu matrices have wider scales or zero points than the recipe's",
+                        (unsigned long long)summary->matrices_widened);
+}
+
+void sinq_report_quantized(const struct sinq_quantize_result *result, bool brief) {
+    const struct sinq_quantize_summary *const summary = &result->summary;
+    const struct sinq_recipe_summary recipe = sinq_recipe_summary(result->recipe);
+    const uint64_t before = count_input_bytes(result->source);
+    if (brief) {
+        report_brief(result, before);
+        return;
+    }
+    char text[2][SINQ_QUANTITY_SIZE], coding[SINQ_DESCRIPTION_SIZE];
+    sinq_print_heading("%s -> %s", result->input, result->output);
+    sinq_print_fact(
+        "coding", "%s",
+        sinq_describe_coding(coding, recipe.method, (unsigned)recipe.bits, recipe.group_size, recipe.scale_type));
+    sinq_print_fact("tensors", "%llu quantized (%s weights), %llu kept", (unsigned long long)summary->tensors_quantized,
+                    sinq_format_count(text[0], summary->weights_quantized), (unsigned long long)summary->tensors_kept);
+    sinq_print_fact("size", "%s -> %s, %.2f times smaller", sinq_format_bytes(text[0], before),
+                    sinq_format_bytes(text[1], summary->bytes_written),
+                    (double)before / (double)(summary->bytes_written > 0 ? summary->bytes_written : 1));
+    sinq_print_fact("bits/weight", "%.3f in linear layers, %.3f overall", summary->linear_bits_per_weight,
+                    summary->overall_bits_per_weight);
+    sinq_print_fact("weight error", "%s of the quantized weights' norm",
+                    sinq_format_percent(text[0], summary->relative_error));
+    sinq_print_fact("time", "%s, of which %s syncing to disk", sinq_format_seconds(text[0], summary->seconds_total),
+                    sinq_format_seconds(text[1], summary->seconds_sync));
+    report_unusual(summary);
+}
+
+void sinq_report_quantized_json(const struct sinq_quantize_result *result) {
+    const struct sinq_quantize_summary *const summary = &result->summary;
+    const struct sinq_recipe_summary recipe = sinq_recipe_summary(result->recipe);
+    struct sinq_json_writer json = {.out = stdout};
+    sinq_write_open(&json, NULL, '{');
+    sinq_write_text(&json, "schema", "sinq.quantize/1");
+    sinq_write_text(&json, "input", result->input);
+    sinq_write_text(&json, "output", result->output);
+    sinq_write_count(&json, "status", 0);
+    sinq_write_text(&json, "method", sinq_method_name(recipe.method));
+    sinq_write_count(&json, "bits", (uint64_t)recipe.bits);
+    sinq_write_count(&json, "group_size", recipe.group_size);
+    sinq_write_text(&json, "scale_type", sinq_aux_type_name(recipe.scale_type));
+    sinq_write_count(&json, "bytes_before", count_input_bytes(result->source));
+    sinq_write_count(&json, "bytes_after", summary->bytes_written);
+    sinq_write_real(&json, "linear_bits_per_weight", summary->linear_bits_per_weight);
+    sinq_write_real(&json, "overall_bits_per_weight", summary->overall_bits_per_weight);
+    sinq_write_real(&json, "relative_error", summary->relative_error);
+    sinq_write_count(&json, "tensors_quantized", summary->tensors_quantized);
+    sinq_write_count(&json, "tensors_kept", summary->tensors_kept);
+    sinq_write_count(&json, "tensors_resumed", summary->tensors_resumed);
+    sinq_write_count(&json, "weights_quantized", summary->weights_quantized);
+    sinq_write_count(&json, "nonfinite_replaced", summary->nonfinite_replaced);
+    sinq_write_count(&json, "matrices_gated", summary->matrices_gated);
+    sinq_write_count(&json, "matrices_widened", summary->matrices_widened);
+    sinq_write_count(&json, "bytes_read", summary->bytes_read);
+    sinq_write_real(&json, "seconds_total", summary->seconds_total);
+    sinq_write_real(&json, "seconds_sync", summary->seconds_sync);
+    sinq_write_text(&json, "fingerprint", summary->fingerprint);
+    sinq_write_close(&json, '}');
+}

@@ -1,0 +1,83 @@
+#include "terminal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "command.h"
+
+static bool color_stdout, color_stderr;
+static volatile sig_atomic_t caught_signal;
+
+static bool is_dumb(void) {
+    const char *const term = getenv("TERM");
+    return term == NULL || *term == '\0' || strcmp(term, "dumb") == 0;
+}
+
+void sinq_choose_color(const char *when) {
+    const char *const no_color = getenv("NO_COLOR");
+    const bool is_wanted = (no_color == NULL || *no_color == '\0') && !is_dumb();
+    color_stdout = is_wanted && isatty(STDOUT_FILENO);
+    color_stderr = is_wanted && isatty(STDERR_FILENO);
+    if (when == NULL || strcmp(when, "auto") == 0) return;
+    color_stdout = color_stderr = strcmp(when, "always") == 0;
+}
+
+bool sinq_has_color(FILE *stream) { return stream == stdout ? color_stdout : color_stderr; }
+
+bool sinq_can_rewrite_lines(void) { return isatty(STDERR_FILENO) && !is_dumb(); }
+
+size_t sinq_terminal_width(FILE *stream) {
+    const int fd = fileno(stream);
+    struct winsize size;
+    if (!isatty(fd)) return 0;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+static void note_signal(int number) {
+    if (caught_signal != 0) {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    caught_signal = number;
+}
+
+void sinq_catch_signals(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_handler = note_signal;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, NULL);
+    sigaction(SIGXFSZ, &action, NULL);
+}
+
+int sinq_caught_signal(void) { return (int)caught_signal; }
+
+int sinq_finish_output(int code) {
+    errno = 0;
+    const bool had_error = ferror(stdout) != 0;
+    const bool failed = fclose(stdout) != 0;
+    const int reason = errno;
+    if (!had_error && !failed) return code;
+    if (!failed || reason != EPIPE) {
+        char message[160];
+        snprintf(message, sizeof message, "standard output: %s",
+                 failed && reason != 0 ? strerror(reason) : "not everything could be written");
+        sinq_report_error(message);
+    }
+    return code != 0 ? code : SINQ_FAILED;
+}
+
+double sinq_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}

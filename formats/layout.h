@@ -1,0 +1,74 @@
+/*
+ * layout.h: which tensor lies where in which shard, and what the shards' headers say. Pure computation, no files.
+ *
+ * Shards are cut as tensors are placed, since a quantized one may turn out larger than planned. Everything follows from the
+ * plan and the real sizes of the tensors before, so that a resumed run places each tensor where an uninterrupted one does.
+ * A layout belongs to one thread.
+ */
+#ifndef SINQ_FORMATS_LAYOUT_H
+#define SINQ_FORMATS_LAYOUT_H
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "checkpoint/sink.h"
+
+#define SINQ_SHARD_ALIGNMENT 64u
+/* What the official parser accepts. */
+#define SINQ_HEADER_LIMIT 100000000u
+
+struct sinq_layout_tensor {
+    const char *name;      /* as in the plan */
+    const char *file_name; /* in the file: quantized tensors have a suffix */
+    struct sinq_sink_tensor planned;
+    uint64_t header_bound; /* bytes that this tensor adds to a header, at most */
+    /* Known once placed (shard, offset) and finished (bytes, checksum). The offset counts from the data's start. */
+    size_t shard;
+    uint64_t offset, bytes;
+    struct sinq_hash checksum;
+};
+
+struct sinq_layout_shard {
+    size_t first, count;   /* its tensors */
+    uint64_t data_start;   /* length field and header: a multiple of SINQ_SHARD_ALIGNMENT */
+    uint64_t header_bound; /* of the header's text, with the tensors placed so far */
+    uint64_t bytes;        /* of data */
+};
+
+struct sinq_layout {
+    struct sinq_layout_tensor *tensors;
+    size_t count, finished;
+    struct sinq_layout_shard *shards;
+    size_t shard_count;
+    uint64_t max_shard_bytes;
+    bool single_file;
+};
+
+/* Copies and checks the plan. */
+int sinq_layout_create(const struct sinq_sink_plan *plan, uint64_t max_shard_bytes, bool single_file,
+                       struct sinq_layout **layout, struct sinq_error *error);
+void sinq_layout_free(struct sinq_layout *layout);
+
+/* Decides shard and offset of the next tensor, number layout->finished; shard_count grows when a shard begins with it. */
+int sinq_layout_place(struct sinq_layout *layout, struct sinq_error *error);
+
+/* Records the tensor placed last. */
+int sinq_layout_finish(struct sinq_layout *layout, uint64_t bytes, struct sinq_hash checksum, struct sinq_error *error);
+
+/* Begins the one shard of a checkpoint without tensors; does nothing where there is a shard. */
+int sinq_layout_require_shard(struct sinq_layout *layout, struct sinq_error *error);
+
+/* Bytes of all shards if every unfinished tensor turns out as planned: an upper bound, headers included. */
+uint64_t sinq_layout_predict_bytes(const struct sinq_layout *layout);
+
+/* The text of a shard's header, unpadded. `quantization` goes into its metadata, NULL for none. */
+int sinq_layout_print_header(const struct sinq_layout *layout, size_t shard, const char *quantization,
+                             struct sinq_text *text, struct sinq_error *error);
+
+/* The text of model.safetensors.index.json. */
+int sinq_layout_print_index(const struct sinq_layout *layout, struct sinq_text *text, struct sinq_error *error);
+
+#define SINQ_SHARD_NAME_BYTES 64
+/* "model-00001-of-00003.safetensors", or "model.safetensors" where it is the only one. */
+void sinq_shard_final_name(size_t shard, size_t shard_count, char name[SINQ_SHARD_NAME_BYTES]);
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * quantize.h: the inner loops of the quantizer, one version an instruction set, all with the same results to the last bit.
+ *
+ * Sixteen lanes everywhere: lane l of a sum over columns takes columns l, l + 16, ..., then lanes are folded l + 8, l + 4,
+ * l + 2, l + 1. No fused multiply-add, no approximate reciprocals. The plain-C version has the same sixteen lanes.
+ *
+ * A strip is up to SINQ_STRIP_COLUMNS columns of a tile, a multiple of 16: `vectors` counts the sixteens. Rows come in
+ * sixteens too; the caller pads (see quant/tile.h).
+ */
+#ifndef SINQ_KERNELS_QUANTIZE_H
+#define SINQ_KERNELS_QUANTIZE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SINQ_LANES         16u
+#define SINQ_STRIP_VECTORS 4u
+#define SINQ_STRIP_COLUMNS (SINQ_LANES * SINQ_STRIP_VECTORS)
+
+/* Bounds of the scales: exp(-0.3) and exp(10) (the reference clips their logarithms). */
+#define SINQ_SMALLEST_SCALE 0.74081822068f
+#define SINQ_LARGEST_SCALE  22026.465795f
+
+struct sinq_quantize_kernels {
+    /*
+     * Sums and sums of squares, in f64, of the rows and columns of C = M * inverse_cols[j] * inverse_rows[i] (in f32) over a
+     * strip of `rows` rows, a multiple of 16. All are added to what the arrays hold.
+     */
+    void (*measure_strip_f32)(const float *values, size_t stride, size_t rows, unsigned vectors,
+                              const float *inverse_cols, const float *inverse_rows, double *row_sum, double *row_square,
+                              double *col_sum, double *col_square);
+    void (*measure_strip_bf16)(const uint16_t *values, size_t stride, size_t rows, unsigned vectors,
+                               const float *inverse_cols, const float *inverse_rows, double *row_sum,
+                               double *row_square, double *col_sum, double *col_square);
+
+    /* deviation[i] = sqrt((square - sum^2 / values) / (values - 1)). `count` is padded to sixteen. */
+    void (*find_deviations)(size_t count, double values, const double *sum, const double *square, float *deviation);
+
+    /* Smallest and largest of `count` values, at least one. */
+    void (*find_extremes)(size_t count, const float *values, float *lowest, float *highest);
+
+    /*
+     * One Sinkhorn step of one side: next = clip(scale * clamp(clamp(deviation, 1e-3, 1e3) / tau, 0.7, 2)), inverse = 1 / next.
+     * Arrays are padded to sixteen. Returns the largest change of a scale.
+     */
+    float (*step_scales)(size_t rows, const float *deviation, float tau, const float *scale, float *next,
+                         float *inverse);
+
+    /* out[i][j] = (M / col_scale[j]) / row_scale[i] for 16 rows, and each row's extremes. out has out_stride columns. */
+    void (*normalize_rows_f32)(const float *values, size_t stride, unsigned vectors, const float *col_scale,
+                               const float *row_scale, float *out, size_t out_stride, float *lowest, float *highest);
+    void (*normalize_rows_bf16)(const uint16_t *values, size_t stride, unsigned vectors, const float *col_scale,
+                                const float *row_scale, float *out, size_t out_stride, float *lowest, float *highest);
+
+    /*
+     * codes = clamp(round(x / scale + zero), 0, top) for 16 rows, and per row the sums over columns of
+     * ((x - (code - zero) * scale) * col_scale)^2 into row_error and of (x * col_scale)^2 into row_norm. Columns beyond the
+     * group carry col_scale 0 in `weights`, so they count nothing.
+     */
+    void (*encode_uniform)(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
+                           float top, const float *weights, uint8_t *codes, size_t code_stride, float *row_error,
+                           float *row_norm);
+
+    /* As encode_uniform with `count` levels in ascending order: the nearest level to x / scale + zero, the lower one of a tie. */
+    void (*encode_levels)(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
+                          const float *levels, unsigned count, const float *weights, uint8_t *codes, size_t code_stride,
+                          float *row_error, float *row_norm);
+
+    /* Largest magnitude, sign bit cleared, of `count` bf16 or f32 bit patterns: also tells whether all are finite. */
+    uint16_t (*scan_bf16)(const uint16_t *values, size_t count);
+    uint32_t (*scan_f32)(const uint32_t *values, size_t count);
+};
+
+/* The table of the level in use (kernels/cpu.h). */
+const struct sinq_quantize_kernels *sinq_get_quantize_kernels(void);
+
+extern const struct sinq_quantize_kernels sinq_quantize_kernels_c;
+#if defined(__x86_64__)
+extern const struct sinq_quantize_kernels sinq_quantize_kernels_sse2;
+extern const struct sinq_quantize_kernels sinq_quantize_kernels_avx2;
+extern const struct sinq_quantize_kernels sinq_quantize_kernels_avx512;
+#elif defined(__aarch64__)
+extern const struct sinq_quantize_kernels sinq_quantize_kernels_neon;
+#endif
+
+#endif

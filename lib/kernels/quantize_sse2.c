@@ -1,0 +1,7 @@
+#if defined(__x86_64__)
+#include "kernels/simd_sse2.h"
+#define KERNELS sinq_quantize_kernels_sse2
+#include "kernels/quantize_template.h"
+#else
+typedef int no_sse2_here; /* ISO C wants something in every file */
+#endif

@@ -1,0 +1,102 @@
+/* simd_avx512.h: sixteen f32 lanes in one AVX-512 register. */
+#ifndef SINQ_KERNELS_SIMD_AVX512_H
+#define SINQ_KERNELS_SIMD_AVX512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+typedef __m512 v16;
+
+static inline v16 v_set(float value) { return _mm512_set1_ps(value); }
+static inline v16 v_load(const float *from) { return _mm512_loadu_ps(from); }
+static inline void v_store(float *to, v16 v) { _mm512_storeu_ps(to, v); }
+static inline v16 v_load_bf16(const uint16_t *from) {
+    const __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)from);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+static inline v16 v_add(v16 a, v16 b) { return _mm512_add_ps(a, b); }
+static inline v16 v_sub(v16 a, v16 b) { return _mm512_sub_ps(a, b); }
+static inline v16 v_mul(v16 a, v16 b) { return _mm512_mul_ps(a, b); }
+static inline v16 v_div(v16 a, v16 b) { return _mm512_div_ps(a, b); }
+static inline float v_first(v16 v) { return _mm512_cvtss_f32(v); }
+static inline v16 v_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }
+static inline v16 v_max(v16 a, v16 b) { return _mm512_max_ps(a, b); }
+static inline v16 v_round(v16 v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline v16 v_where_greater(v16 a, v16 b, v16 then, v16 otherwise) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), otherwise, then);
+}
+static inline void v_store_u8(uint8_t *to, v16 v) {
+    _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+
+/* Sixteen f64 sums. The square of an f32 is exact in f64, so the fused multiply-add makes no difference. */
+typedef struct {
+    __m512d low, high;
+} v16d;
+
+static inline v16d v_zero_sums(void) { return (v16d){_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+static inline v16d v_widen(v16 v) {
+    return (v16d){_mm512_cvtps_pd(_mm512_castps512_ps256(v)), _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))};
+}
+static inline v16d v_add_value(v16d sums, v16 v) {
+    const v16d wide = v_widen(v);
+    return (v16d){_mm512_add_pd(sums.low, wide.low), _mm512_add_pd(sums.high, wide.high)};
+}
+static inline v16d v_add_square(v16d sums, v16 v) {
+    const v16d wide = v_widen(v);
+    return (v16d){_mm512_fmadd_pd(wide.low, wide.low, sums.low), _mm512_fmadd_pd(wide.high, wide.high, sums.high)};
+}
+static inline void v_add_sums_to(double *to, v16d sums) {
+    _mm512_storeu_pd(to, _mm512_add_pd(_mm512_loadu_pd(to), sums.low));
+    _mm512_storeu_pd(to + 8, _mm512_add_pd(_mm512_loadu_pd(to + 8), sums.high));
+}
+/* Lanes l + 8 and l + 4 of two rows. */
+static inline __m512d fold_to_four(const v16d *a, const v16d *b) {
+    const __m512d x = _mm512_add_pd(a->low, a->high), y = _mm512_add_pd(b->low, b->high);
+    return _mm512_add_pd(_mm512_shuffle_f64x2(x, y, 0x44), _mm512_shuffle_f64x2(x, y, 0xee));
+}
+static inline __m512d fold_to_two(__m512d a, __m512d b) {
+    return _mm512_add_pd(_mm512_shuffle_f64x2(a, b, 0x88), _mm512_shuffle_f64x2(a, b, 0xdd));
+}
+static inline __m512d fold_eight_rows(const v16d *r) {
+    const __m512d even = fold_to_two(fold_to_four(r, r + 2), fold_to_four(r + 4, r + 6));
+    const __m512d odd = fold_to_two(fold_to_four(r + 1, r + 3), fold_to_four(r + 5, r + 7));
+    return _mm512_add_pd(_mm512_unpacklo_pd(even, odd), _mm512_unpackhi_pd(even, odd));
+}
+static inline v16d v_fold_sums(const v16d rows[16]) { return (v16d){fold_eight_rows(rows), fold_eight_rows(rows + 8)}; }
+static inline __m256 deviation_of_eight(const double *sum, const double *square, __m512d by_count, __m512d by_freedom) {
+    const __m512d s = _mm512_loadu_pd(sum);
+    const __m512d difference = _mm512_sub_pd(_mm512_loadu_pd(square), _mm512_mul_pd(_mm512_mul_pd(s, s), by_count));
+    return _mm512_cvtpd_ps(_mm512_sqrt_pd(_mm512_mul_pd(_mm512_max_pd(difference, _mm512_setzero_pd()), by_freedom)));
+}
+/* sqrt(max(0, square - sum^2 / count) / (count - 1)), as f32. */
+static inline v16 v_deviation(const double *sum, const double *square, double by_count, double by_freedom) {
+    const __m512d n = _mm512_set1_pd(by_count), f = _mm512_set1_pd(by_freedom);
+    return _mm512_insertf32x8(_mm512_castps256_ps512(deviation_of_eight(sum, square, n, f)),
+                              deviation_of_eight(sum + 8, square + 8, n, f), 1);
+}
+
+/* Two vectors become one at each step, so sixteen rows fold with 30 shuffles instead of 64 for a transposition. */
+#define DEFINE_FOLD(NAME, OPERATION)                                                                                   \
+    static inline v16 NAME(const v16 rows[16]) {                                                                       \
+        __m512 a[8], b[4], c[2];                                                                                       \
+        for (int i = 0; i < 8; i++) {                                                                                  \
+            a[i] = OPERATION(_mm512_shuffle_f32x4(rows[i], rows[i + 8], 0x44),                                         \
+                             _mm512_shuffle_f32x4(rows[i], rows[i + 8], 0xee));                                        \
+        }                                                                                                              \
+        for (int i = 0; i < 4; i++) {                                                                                  \
+            b[i] = OPERATION(_mm512_shuffle_f32x4(a[i], a[i + 4], 0x88), _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd));  \
+        }                                                                                                              \
+        for (int i = 0; i < 2; i++) {                                                                                  \
+            const __m512d x = _mm512_castps_pd(b[i]), y = _mm512_castps_pd(b[i + 2]);                                  \
+            c[i] = OPERATION(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));  \
+        }                                                                                                              \
+        const __m512 folded = OPERATION(_mm512_shuffle_ps(c[0], c[1], 0x88), _mm512_shuffle_ps(c[0], c[1], 0xdd));     \
+        const __m512i order = _mm512_setr_epi32(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15);                 \
+        return _mm512_permutexvar_ps(order, folded);                                                                   \
+    }
+DEFINE_FOLD(v_sum_rows, _mm512_add_ps)
+DEFINE_FOLD(v_min_rows, _mm512_min_ps)
+DEFINE_FOLD(v_max_rows, _mm512_max_ps)
+
+#endif

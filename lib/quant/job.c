@@ -1,0 +1,460 @@
+/* job.c: sinq_quantize: source -> recipe -> matrices -> sink, one matrix in memory at a time. */
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "checkpoint/sink.h"
+#include "checkpoint/source.h"
+#include "quant/load.h"
+#include "quant/matrix.h"
+#include "quant/recipe.h"
+
+/* What became of one tensor; recorded with it, so that a resumed run knows what the first one did. */
+struct tensor_note {
+    struct sinq_hash source_hash;
+    int64_t source_modified_ns;
+    double error_square, norm_square;
+    uint64_t bytes;          /* written */
+    uint64_t nonfinite;      /* values replaced */
+    uint64_t gated, widened; /* matrices */
+};
+
+struct quantize_job {
+    const struct sinq_source *source;
+    const struct sinq_recipe *recipe;
+    struct sinq_sink *sink;
+    sinq_progress_fn *progress;
+    void *user;
+    struct sinq_error *error;
+
+    size_t *order; /* source indices in the order of the output */
+    size_t count;
+    struct sinq_sink_tensor *planned;
+    struct tensor_note *notes; /* in the order of the output */
+    uint64_t bytes_done, bytes_total;
+
+    struct sinq_loader loader;
+    struct sinq_unit_matrix units;
+    struct sinq_blob blob;
+    char plan_fingerprint[33];
+};
+
+static double read_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int report(const struct quantize_job *job, const char *activity, size_t position) {
+    if (job->progress == NULL) return SINQ_OK;
+    const bool is_tensor = position < job->count;
+    const struct sinq_progress progress = {
+        .activity = activity,
+        .name = is_tensor ? job->planned[position].name : NULL,
+        .item = position,
+        .items = job->count,
+        .bytes = job->bytes_done,
+        .bytes_total = job->bytes_total,
+    };
+    if (job->progress(job->user, &progress) == 0) return SINQ_OK;
+    return sinq_fail(job->error, SINQ_INTERRUPTED, "interrupted after %zu of %zu tensors", position, job->count);
+}
+
+/* ---- the plan: quantized tensors first, so that each begins on 64 bytes; then the others, the widest elements first ---- */
+
+static const struct sinq_recipe_entry *entry_at(const struct quantize_job *job, size_t position) {
+    return sinq_recipe_entry(job->recipe, job->order[position]);
+}
+
+static const struct sinq_tensor *tensor_at(const struct quantize_job *job, size_t position) {
+    return sinq_source_tensor(job->source, job->order[position]);
+}
+
+static void order_tensors(struct quantize_job *job) {
+    const size_t tensors = sinq_source_tensor_count(job->source);
+    job->count = 0;
+    for (size_t i = 0; i < tensors; i++) {
+        const bool is_blob = sinq_recipe_entry(job->recipe, i)->action == SINQ_QUANTIZE ||
+                             (sinq_recipe_entry(job->recipe, i)->action == SINQ_KEEP &&
+                              sinq_source_tensor(job->source, i)->dtype == SINQ_DUAL_SCALE);
+        if (is_blob) job->order[job->count++] = i;
+    }
+    for (size_t size = 8; size > 0; size /= 2) {
+        for (size_t i = 0; i < tensors; i++) {
+            const bool is_kept = sinq_recipe_entry(job->recipe, i)->action == SINQ_KEEP;
+            const size_t element = sinq_dtype_size(sinq_source_tensor(job->source, i)->dtype);
+            if (is_kept && element == size) job->order[job->count++] = i;
+        }
+    }
+}
+
+static int make_plan(struct quantize_job *job) {
+    const size_t tensors = sinq_source_tensor_count(job->source);
+    job->order = calloc(tensors + 1, sizeof *job->order);
+    job->planned = calloc(tensors + 1, sizeof *job->planned);
+    job->notes = calloc(tensors + 1, sizeof *job->notes);
+    if (job->order == NULL || job->planned == NULL || job->notes == NULL) {
+        return sinq_fail_memory(job->error, "the list of tensors", tensors);
+    }
+    order_tensors(job);
+    for (size_t i = 0; i < job->count; i++) {
+        const struct sinq_tensor *const tensor = tensor_at(job, i);
+        const bool is_quantized = entry_at(job, i)->action == SINQ_QUANTIZE;
+        job->planned[i] =
+            (struct sinq_sink_tensor){.name = tensor->name,
+                                      .dtype = is_quantized ? SINQ_DUAL_SCALE : tensor->dtype,
+                                      .rank = tensor->rank,
+                                      .bytes = is_quantized ? entry_at(job, i)->bytes_after : tensor->bytes};
+        memcpy(job->planned[i].shape, tensor->shape, sizeof tensor->shape);
+        job->bytes_total += tensor->bytes;
+    }
+    return SINQ_OK;
+}
+
+/* Of everything that decides the output's bytes and can be known before reading weights. */
+static int take_fingerprint(struct quantize_job *job) {
+    struct sinq_text text = {0};
+    sinq_text_print(&text, "sinq %s %s %u\n", SINQ_VERSION, SINQ_DUAL_SCALE_NAME, SINQ_DUAL_SCALE_VERSION);
+    for (size_t i = 0; i < job->source->shard_count; i++) {
+        struct sinq_hash header;
+        char hex[33];
+        memcpy(header.bytes, job->source->shards[i].header_hash, sizeof header.bytes);
+        sinq_hash_to_text(header, hex);
+        sinq_text_print(&text, "shard %llu %s\n", (unsigned long long)job->source->shards[i].bytes, hex);
+    }
+    if (job->source->config != NULL) sinq_text_add(&text, job->source->config);
+    sinq_recipe_text(job->recipe, &text);
+    if (text.failed) return sinq_fail_memory(job->error, "the recipe's text", 0);
+    sinq_hash_to_text(sinq_hash_bytes(text.data, text.size), job->plan_fingerprint);
+    sinq_text_free(&text);
+    return SINQ_OK;
+}
+
+/* ---- notes ---- */
+
+static char *print_note(const struct tensor_note *note) {
+    struct sinq_text text = {0};
+    char hex[33];
+    sinq_hash_to_text(note->source_hash, hex);
+    sinq_text_print(&text,
+                    "{\"source\":\"%s\",\"modified\":\"%lld\",\"error\":%.17g,\"norm\":%.17g,\"bytes\":%llu,"
+                    "\"nonfinite\":%llu,\"gated\":%llu,\"widened\":%llu}",
+                    hex, (long long)note->source_modified_ns, note->error_square, note->norm_square,
+                    (unsigned long long)note->bytes, (unsigned long long)note->nonfinite,
+                    (unsigned long long)note->gated, (unsigned long long)note->widened);
+    return text.data;
+}
+
+static double get_number(const cJSON *object, const char *name) {
+    const cJSON *const item = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : -1.0;
+}
+
+static bool parse_hash(const char *hex, struct sinq_hash *hash) {
+    if (hex == NULL || strlen(hex) != 32) return false;
+    for (size_t i = 0; i < sizeof hash->bytes; i++) {
+        const char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+        char *end;
+        hash->bytes[i] = (uint8_t)strtoul(pair, &end, 16);
+        if (end != pair + 2) return false;
+    }
+    return true;
+}
+
+static bool parse_note(const char *text, struct tensor_note *note) {
+    cJSON *const object = text == NULL ? NULL : cJSON_Parse(text);
+    const char *const modified = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "modified"));
+    const double numbers[6] = {get_number(object, "error"), get_number(object, "norm"),
+                               get_number(object, "bytes"), get_number(object, "nonfinite"),
+                               get_number(object, "gated"), get_number(object, "widened")};
+    bool is_valid =
+        parse_hash(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "source")), &note->source_hash) &&
+        modified != NULL;
+    for (size_t i = 0; i < 6; i++) is_valid = is_valid && numbers[i] >= 0 && (i < 2 || numbers[i] < 9e15);
+    if (is_valid) {
+        note->source_modified_ns = strtoll(modified, NULL, 10);
+        note->error_square = numbers[0];
+        note->norm_square = numbers[1];
+        note->bytes = (uint64_t)numbers[2];
+        note->nonfinite = (uint64_t)numbers[3];
+        note->gated = (uint64_t)numbers[4];
+        note->widened = (uint64_t)numbers[5];
+    }
+    cJSON_Delete(object);
+    return is_valid;
+}
+
+/* ---- resuming: what is finished must still be of this source ---- */
+
+static int hash_source_tensor(struct quantize_job *job, size_t position, struct sinq_hash *hash) {
+    if (entry_at(job, position)->action == SINQ_QUANTIZE) {
+        return sinq_hash_matrices(&job->loader, job->order[position], hash, job->error);
+    }
+    return sinq_copy_tensor(&job->loader, job->order[position], NULL, NULL, hash, job->error);
+}
+
+static int recall_tensor(struct quantize_job *job, size_t position) {
+    struct tensor_note *const note = &job->notes[position];
+    const struct sinq_tensor *const tensor = tensor_at(job, position);
+    if (!parse_note(job->sink->ops->note(job->sink, position), note)) {
+        return sinq_fail(job->error, SINQ_FAILED, "%s: the journal of the unfinished output is damaged", tensor->name);
+    }
+    /* An untouched file need not be read again. */
+    if (job->source->shards[tensor->shard].modified_ns == note->source_modified_ns) return SINQ_OK;
+    struct sinq_hash hash;
+    const int status = hash_source_tensor(job, position, &hash);
+    if (status != SINQ_OK) return status;
+    if (sinq_hash_equal(hash, note->source_hash)) return SINQ_OK;
+    return sinq_fail(job->error, SINQ_FAILED,
+                     "%s: tensor %s has changed since the unfinished output was begun; start anew with --force",
+                     sinq_source_shard_path(job->source, tensor->shard), tensor->name);
+}
+
+static int begin_output(struct quantize_job *job, size_t *finished) {
+    const struct sinq_sink_plan plan = {job->planned, job->count, job->plan_fingerprint};
+    int status = job->sink->ops->begin(job->sink, &plan, finished, job->error);
+    for (size_t i = 0; i < *finished && status == SINQ_OK; i++) {
+        status = recall_tensor(job, i);
+        job->bytes_done += tensor_at(job, i)->bytes;
+        if (status == SINQ_OK) status = report(job, "resuming", i);
+    }
+    return status;
+}
+
+/* ---- tensors ---- */
+
+static int write_to_sink(void *user, const void *bytes, uint64_t size, struct sinq_error *error) {
+    const struct quantize_job *const job = user;
+    return job->sink->ops->write(job->sink, bytes, size, error);
+}
+
+static int quantize_one_matrix(struct quantize_job *job, size_t position, uint64_t index, struct sinq_hash *hash) {
+    const struct sinq_recipe_entry *const entry = entry_at(job, position);
+    const struct sinq_tensor *const tensor = tensor_at(job, position);
+    struct tensor_note *const note = &job->notes[position];
+    int status = sinq_load_matrix(&job->loader, job->order[position], index, entry->transposed, entry->group_size,
+                                  &job->units, hash, job->error);
+    if (status != SINQ_OK) return status;
+    struct sinq_dual_scale description;
+    struct sinq_dual_scale_sizes sizes;
+    struct sinq_matrix_outcome outcome;
+    sinq_describe_matrix(entry, job->units.rows, job->units.cols, &description);
+    if (tensor->rank > 2) {
+        description.stack_index = (uint32_t)index;
+        description.stack_count = (uint32_t)sinq_tensor_matrix_shape(tensor).count;
+    }
+    const struct sinq_matrix_method method = {.method = entry->method,
+                                              .bits = (unsigned)entry->bits,
+                                              .kurtosis_gate = job->recipe->kurtosis_gate,
+                                              .threads = job->recipe->threads};
+    status = sinq_quantize_packed(&job->units, &method, &description, &job->blob, &outcome, job->error);
+    if (status != SINQ_OK) return status;
+    if (!sinq_dual_scale_measure(&description, &sizes)) return SINQ_FAILED;
+    note->error_square += outcome.error_square;
+    note->norm_square += outcome.norm_square;
+    note->gated += outcome.was_gated;
+    note->widened += outcome.was_widened;
+    note->bytes += sizes.bytes;
+    return job->sink->ops->write(job->sink, job->blob.bytes, sizes.bytes, job->error);
+}
+
+static int quantize_tensor(struct quantize_job *job, size_t position) {
+    const struct sinq_tensor *const tensor = tensor_at(job, position);
+    const uint64_t count = sinq_tensor_matrix_shape(tensor).count;
+    struct sinq_hasher *const hasher = sinq_hasher_create();
+    if (hasher == NULL) return sinq_fail_memory(job->error, "a hash", 1);
+    int status = SINQ_OK;
+    for (uint64_t index = 0; index < count && status == SINQ_OK; index++) {
+        struct sinq_hash hash;
+        if (index > 0) status = report(job, "quantizing", position);
+        if (status == SINQ_OK) status = quantize_one_matrix(job, position, index, &hash);
+        if (status != SINQ_OK) break;
+        sinq_hasher_update(hasher, &hash, sizeof hash);
+        job->bytes_done += tensor->bytes / count;
+    }
+    job->notes[position].source_hash = sinq_hasher_finish(hasher);
+    return status;
+}
+
+static int process_tensor(struct quantize_job *job, size_t position) {
+    const bool is_quantized = entry_at(job, position)->action == SINQ_QUANTIZE;
+    struct tensor_note *const note = &job->notes[position];
+    const uint64_t replaced_before = job->loader.nonfinite_replaced;
+    int status = report(job, is_quantized ? "quantizing" : "copying", position);
+    if (status == SINQ_OK) status = job->sink->ops->begin_tensor(job->sink, position, job->error);
+    if (status != SINQ_OK) return status;
+    if (is_quantized) {
+        status = quantize_tensor(job, position);
+    } else {
+        status =
+            sinq_copy_tensor(&job->loader, job->order[position], write_to_sink, job, &note->source_hash, job->error);
+        note->bytes = tensor_at(job, position)->bytes;
+        job->bytes_done += note->bytes;
+    }
+    if (status != SINQ_OK) return status;
+    note->nonfinite = job->loader.nonfinite_replaced - replaced_before;
+    note->source_modified_ns = job->source->shards[tensor_at(job, position)->shard].modified_ns;
+    char *const text = print_note(note);
+    if (text == NULL) return sinq_fail_memory(job->error, "a note", 256);
+    status = job->sink->ops->end_tensor(job->sink, text, job->error);
+    free(text);
+    return status;
+}
+
+/* ---- the end ---- */
+
+static uint64_t count_values(const struct sinq_tensor *tensor) {
+    uint64_t values = 1;
+    for (uint32_t d = 0; d < tensor->rank; d++) values *= tensor->shape[d];
+    return values;
+}
+
+static void summarize(const struct quantize_job *job, struct sinq_quantize_summary *summary) {
+    struct sinq_hasher *const hasher = sinq_hasher_create();
+    double error = 0, norm = 0, linear_bits = 0, linear_weights = 0, bits = 0, values = 0;
+    if (hasher != NULL) sinq_hasher_update(hasher, job->plan_fingerprint, sizeof job->plan_fingerprint);
+    for (size_t i = 0; i < job->count; i++) {
+        const struct tensor_note *const note = &job->notes[i];
+        const struct sinq_recipe_entry *const entry = entry_at(job, i);
+        const double weights = (double)count_values(tensor_at(job, i));
+        if (hasher != NULL) sinq_hasher_update(hasher, &note->source_hash, sizeof note->source_hash);
+        bits += 8.0 * (double)note->bytes;
+        values += weights;
+        summary->nonfinite_replaced += note->nonfinite;
+        if (entry->action != SINQ_QUANTIZE) {
+            summary->tensors_kept++;
+            continue;
+        }
+        summary->tensors_quantized++;
+        summary->weights_quantized += (uint64_t)weights;
+        summary->matrices_gated += note->gated;
+        summary->matrices_widened += note->widened;
+        error += note->error_square;
+        norm += note->norm_square;
+        linear_bits += entry->is_linear ? 8.0 * (double)note->bytes : 0;
+        linear_weights += entry->is_linear ? weights : 0;
+    }
+    summary->relative_error = norm > 0 ? sqrt(error / norm) : 0;
+    summary->linear_bits_per_weight = linear_weights > 0 ? linear_bits / linear_weights : 0;
+    summary->overall_bits_per_weight = values > 0 ? bits / values : 0;
+    if (hasher != NULL) sinq_hash_to_text(sinq_hasher_finish(hasher), summary->fingerprint);
+}
+
+static void print_group_size(struct sinq_text *text, uint32_t group_size) {
+    if (group_size == SINQ_GROUP_ROW) {
+        sinq_text_add(text, "\"row\"");
+    } else {
+        sinq_text_print(text, "%u", group_size);
+    }
+}
+
+/* What one tensor has that differs from the recipe at large; nothing where nothing does. */
+static void print_exception(const struct quantize_job *job, size_t position, bool *is_first, struct sinq_text *text) {
+    const struct sinq_recipe_summary *const usual = &job->recipe->summary;
+    const struct sinq_recipe_entry *const entry = entry_at(job, position);
+    const struct tensor_note *const note = &job->notes[position];
+    const bool is_kept_linear = entry->action == SINQ_KEEP && entry->is_linear;
+    const bool differs =
+        entry->action == SINQ_QUANTIZE &&
+        (entry->bits != usual->bits || entry->group_size != usual->group_size || entry->method != usual->method ||
+         entry->scale_type != usual->scale_type || note->gated != 0 || note->widened != 0);
+    if (!is_kept_linear && !differs) return;
+    sinq_text_add(text, *is_first ? "" : ",");
+    *is_first = false;
+    sinq_text_add_json(text, job->planned[position].name);
+    if (is_kept_linear) {
+        sinq_text_add(text, ":\"keep\"");
+        return;
+    }
+    sinq_text_print(text, ":{\"bits\":%d,\"group_size\":", entry->bits);
+    print_group_size(text, entry->group_size);
+    sinq_text_print(text, ",\"method\":\"%s\",\"scale_type\":\"%s\"", sinq_method_name(entry->method),
+                    sinq_aux_type_name(entry->scale_type));
+    if (note->gated != 0) sinq_text_print(text, ",\"gated\":%llu", (unsigned long long)note->gated);
+    if (note->widened != 0) sinq_text_print(text, ",\"widened\":%llu", (unsigned long long)note->widened);
+    sinq_text_add(text, "}");
+}
+
+/* The quantization_config of docs/format.md. */
+static char *print_quantization(const struct quantize_job *job, const struct sinq_quantize_summary *summary) {
+    const struct sinq_recipe_summary *const usual = &job->recipe->summary;
+    struct sinq_text text = {0};
+    sinq_text_print(&text,
+                    "{\"quant_method\":\"%s\",\"layout\":\"%s\",\"layout_version\":%u,\"producer\":\"sinq %s\","
+                    "\"bits\":%d,\"group_size\":",
+                    SINQ_DUAL_SCALE_NAME, SINQ_DUAL_SCALE_NAME, SINQ_DUAL_SCALE_VERSION, SINQ_VERSION, usual->bits);
+    print_group_size(&text, usual->group_size);
+    sinq_text_print(&text,
+                    ",\"method\":\"%s\",\"scale_type\":\"%s\",\"bits_per_weight\":%.4f,\"relative_error\":%.6g,"
+                    "\"fingerprint\":\"%s\",\"exceptions\":{",
+                    sinq_method_name(usual->method), sinq_aux_type_name(usual->scale_type),
+                    summary->linear_bits_per_weight, summary->relative_error, summary->fingerprint);
+    bool is_first = true;
+    for (size_t i = 0; i < job->count; i++) print_exception(job, i, &is_first, &text);
+    sinq_text_add(&text, "}}");
+    return text.data;
+}
+
+static int finish_output(struct quantize_job *job, struct sinq_quantize_summary *summary) {
+    summarize(job, summary);
+    char *const quantization = print_quantization(job, summary);
+    if (quantization == NULL) return sinq_fail_memory(job->error, "quantization_config", 0);
+    const struct sinq_sink_final final = {.quantization = quantization};
+    const int status = job->sink->ops->commit(job->sink, &final, job->progress, job->user, job->error);
+    free(quantization);
+    return status;
+}
+
+static int run_job(struct quantize_job *job, struct sinq_quantize_summary *summary) {
+    size_t finished = 0;
+    int status = make_plan(job);
+    if (status == SINQ_OK) status = take_fingerprint(job);
+    if (status == SINQ_OK) status = begin_output(job, &finished);
+    if (status != SINQ_OK) return status;
+    summary->tensors_resumed = finished;
+    for (size_t i = finished; i < job->count; i++) {
+        status = process_tensor(job, i);
+        if (status == SINQ_OK) continue;
+        /* What is finished is worth keeping; the first failure is the one to report. */
+        struct sinq_error ignored;
+        (void)job->sink->ops->suspend(job->sink, &ignored);
+        return status;
+    }
+    return finish_output(job, summary);
+}
+
+int sinq_quantize(const struct sinq_source *source, const struct sinq_recipe *recipe, struct sinq_sink *sink,
+                  sinq_progress_fn *progress, void *user, struct sinq_quantize_summary *summary,
+                  struct sinq_error *error) {
+    const double start = read_clock();
+    struct quantize_job job = {
+        .source = source,
+        .recipe = recipe,
+        .sink = sink,
+        .progress = progress,
+        .user = user,
+        .error = error,
+        .loader = {.source = source, .threads = recipe->threads, .replace_nonfinite = recipe->replace_nonfinite}};
+    *summary = (struct sinq_quantize_summary){0};
+    const int status = run_job(&job, summary);
+    summary->bytes_read = job.bytes_done;
+    summary->bytes_written = sink->bytes_written;
+    summary->seconds_sync = sink->seconds_sync;
+    summary->seconds_total = read_clock() - start;
+    sinq_free_loader(&job.loader);
+    sinq_free_units(&job.units);
+    free(job.blob.bytes);
+    free(job.order);
+    free(job.planned);
+    free(job.notes);
+    return status;
+}
+
+void sinq_sink_close(struct sinq_sink *sink) {
+    if (sink != NULL) sink->ops->close(sink);
+}

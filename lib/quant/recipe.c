@@ -1,0 +1,388 @@
+#include "quant/recipe.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "checkpoint/roles.h"
+#include "quant/matrix.h"
+#include "quant/rounding.h"
+#include "quant/settings.h"
+#include "tensor/dtype.h"
+
+/* Of struct sinq_loader, a thread: a MiB as stored and what it becomes in f32, a row at least. */
+#define READ_BYTES ((uint64_t)5 << 20)
+
+/* What making a recipe needs beside the recipe. */
+struct maker {
+    struct sinq_recipe *recipe;
+    const struct sinq_source *source;
+    const char *model_type;
+    const struct sinq_quantize_options *options;
+    struct sinq_settings base, head, embedding;
+    struct rule_use *uses; /* one a rule */
+    bool has_include;
+    bool is_tied; /* no lm_head of its own */
+};
+
+struct rule_use {
+    struct sinq_settings settings;
+    size_t quantized;     /* tensors for which it was the last word */
+    int64_t first_unfit;  /* the first that it asks to quantize but that cannot be, or -1 */
+    const char *unfit_as; /* why */
+};
+
+/* ---- sizes ---- */
+
+void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, uint64_t cols,
+                          struct sinq_dual_scale *matrix) {
+    const enum sinq_method method = entry->method;
+    *matrix = (struct sinq_dual_scale){
+        .rows = rows,
+        .cols = cols,
+        .group_size = entry->group_size,
+        .bits = (uint32_t)entry->bits,
+        .method = method,
+        .scale_type = entry->scale_type,
+        .zero_type = entry->scale_type == SINQ_AUX_F16 ? SINQ_AUX_F16 : SINQ_AUX_U8,
+        .zero_per_block = entry->scale_type != SINQ_AUX_F16 && !sinq_method_has_integer_zeros(method),
+        .has_column_scale = sinq_method_normalizes(method),
+        .transposed = entry->transposed,
+        .levels = sinq_method_bits(method) != 0 ? SINQ_LEVELS_F32 : SINQ_LEVELS_UNIFORM,
+    };
+}
+
+static uint64_t add_saturating(uint64_t a, uint64_t b) {
+    uint64_t sum;
+    return sinq_add_u64(a, b, &sum) ? sum : UINT64_MAX;
+}
+
+static uint64_t multiply_saturating(uint64_t a, uint64_t b) {
+    uint64_t product;
+    return sinq_multiply_u64(a, b, &product) ? product : UINT64_MAX;
+}
+
+uint64_t sinq_estimate_peak_memory(uint64_t rows, uint64_t cols, uint64_t element_bytes, uint32_t group_size,
+                                   uint64_t blob_bytes, unsigned threads) {
+    if (rows > UINT64_MAX / 4 || cols > UINT64_MAX / 4) return UINT64_MAX;
+    rows = sinq_round_up(rows, SINQ_UNIT_ROW_MULTIPLE);
+    cols = sinq_round_up(cols, SINQ_BLOCK_COLUMNS);
+    const uint64_t group = group_size == SINQ_GROUP_ROW ? sinq_max_u64(cols, 1) : group_size;
+    const uint64_t unit = sinq_max_u64(group, SINQ_BLOCK_COLUMNS), units = sinq_divide_up(cols, unit);
+    const uint64_t groups = sinq_divide_up(cols, group), workers = sinq_min_u64(threads, units);
+    const uint64_t parts[] = {
+        multiply_saturating(multiply_saturating(rows, cols), element_bytes),
+        multiply_saturating(units, 512),
+        multiply_saturating(multiply_saturating(rows, groups), 8),
+        multiply_saturating(cols, 4),
+        blob_bytes,
+        multiply_saturating(multiply_saturating(workers, add_saturating(rows, unit)), 256),
+        multiply_saturating(threads, add_saturating(READ_BYTES, multiply_saturating(sinq_max_u64(rows, cols), 12))),
+    };
+    uint64_t bytes = SINQ_BASE_MEMORY;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) bytes = add_saturating(bytes, parts[i]);
+    return bytes;
+}
+
+static struct sinq_matrix_shape find_matrix_shape(const struct sinq_tensor *tensor, bool transposed) {
+    struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(tensor);
+    if (!transposed) return shape;
+    const uint64_t rows = shape.rows;
+    shape.rows = shape.cols;
+    shape.cols = rows;
+    return shape;
+}
+
+/* Bytes of memory for each element of a matrix in hand: bf16 stays, all else becomes f32; a quantized one has its blob too. */
+static uint64_t find_held_bytes(enum sinq_dtype dtype) {
+    if (dtype == SINQ_BF16) return 2;
+    if (dtype == SINQ_DUAL_SCALE) return 2 * sizeof(float);
+    return sinq_max_u64(sinq_dtype_size(dtype), sizeof(float));
+}
+
+/* Fills bytes_after of an entry to be quantized and raises the recipe's peak memory. */
+static int measure_entry(struct sinq_recipe *recipe, const struct sinq_tensor *tensor, struct sinq_recipe_entry *entry,
+                         struct sinq_error *error) {
+    const struct sinq_matrix_shape shape = find_matrix_shape(tensor, entry->transposed);
+    struct sinq_dual_scale matrix;
+    struct sinq_dual_scale_sizes sizes;
+    sinq_describe_matrix(entry, shape.rows, shape.cols, &matrix);
+    if (shape.count > UINT32_MAX || !sinq_dual_scale_measure(&matrix, &sizes) ||
+        !sinq_multiply_u64(sizes.bytes, shape.count, &entry->bytes_after)) {
+        return sinq_fail(error, SINQ_FAILED,
+                         "%s: tensor %s: %" PRIu64 " matrices of %" PRIu64 " x %" PRIu64
+                         " are more than the layout can hold",
+                         sinq_source_path(recipe->source), tensor->name, shape.count, shape.rows, shape.cols);
+    }
+    const uint64_t element = find_held_bytes(tensor->dtype);
+    const uint64_t memory =
+        sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size, sizes.bytes, recipe->threads);
+    recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
+    return SINQ_OK;
+}
+
+/* ---- one tensor ---- */
+
+/* Why a tensor cannot be quantized whatever a rule says; NULL if it can. */
+static const char *find_unfit(const struct sinq_tensor *tensor) {
+    if (tensor->dtype != SINQ_DUAL_SCALE && !sinq_dtype_is_float(tensor->dtype)) return "not a floating-point tensor";
+    if (tensor->rank != 2 && tensor->rank != 3) return "neither 2-D nor 3-D";
+    for (uint32_t i = 0; i < tensor->rank; i++) {
+        if (tensor->shape[i] == 0) return "empty";
+    }
+    return NULL;
+}
+
+static void quantize_tensor(struct sinq_recipe_entry *entry, const struct sinq_settings *settings, const char *reason) {
+    entry->action = SINQ_QUANTIZE;
+    entry->reason = reason;
+    entry->bits = settings->bits;
+    entry->group_size = settings->group_size;
+    entry->method = settings->method;
+    entry->scale_type = settings->scale_type;
+}
+
+static void keep_tensor(struct sinq_recipe_entry *entry, const char *reason) {
+    quantize_tensor(entry, &(struct sinq_settings){0}, reason);
+    entry->action = SINQ_KEEP;
+}
+
+/* The decision without rules. */
+static void decide_by_role(const struct maker *maker, const struct sinq_tensor *tensor,
+                           const struct sinq_tensor_role *role, struct sinq_recipe_entry *entry) {
+    const struct sinq_quantize_options *const options = maker->options;
+    const char *const unfit = find_unfit(tensor);
+    const bool is_free = unfit == NULL && !role->is_vision;
+    keep_tensor(entry, role->is_linear && unfit != NULL ? unfit : role->reason);
+    if (role->is_linear && unfit == NULL) {
+        quantize_tensor(entry, &maker->base, role->reason);
+    } else if (role->role == SINQ_ROLE_LM_HEAD && is_free && options->head_bits != 0) {
+        quantize_tensor(entry, &maker->head, role->reason);
+    } else if (role->role == SINQ_ROLE_EMBEDDING && is_free && options->embed_bits != 0) {
+        quantize_tensor(entry, &maker->embedding, role->reason);
+    } else if (role->role == SINQ_ROLE_EMBEDDING && is_free && options->head_bits != 0 && maker->is_tied) {
+        keep_tensor(entry, "token embedding and lm_head in one, for which --embed-bits is, not --head-bits");
+    }
+}
+
+static void apply_filters(const struct maker *maker, int64_t rule, struct sinq_recipe_entry *entry) {
+    const struct sinq_rule_set *const rules = maker->recipe->rules;
+    if (entry->action != SINQ_QUANTIZE) return;
+    if (rule < 0 && maker->has_include) keep_tensor(entry, "matches no --include");
+    if (rule >= 0 && !sinq_rule_is_include(rules, (size_t)rule)) {
+        keep_tensor(entry, sinq_rule_reason(rules, (size_t)rule));
+    }
+}
+
+/*
+ * A rule such as 'layers\.0\.=bits:8' meets norms and biases too: they stay as they are. That a rule meets nothing but such
+ * tensors is an error, found by check_rule_uses.
+ */
+static void apply_tensor_rule(const struct maker *maker, size_t tensor, int64_t rule, struct sinq_recipe_entry *entry) {
+    if (rule < 0) return;
+    const struct sinq_rule_set *const rules = maker->recipe->rules;
+    struct rule_use *const use = &maker->uses[rule];
+    if (sinq_rule_get_setting(rules, (size_t)rule)->keep) {
+        keep_tensor(entry, sinq_rule_reason(rules, (size_t)rule));
+        return;
+    }
+    const char *const unfit = find_unfit(sinq_source_tensor(maker->source, tensor));
+    if (unfit == NULL) {
+        quantize_tensor(entry, &use->settings, sinq_rule_reason(rules, (size_t)rule));
+        use->quantized++;
+    } else if (use->first_unfit < 0) {
+        use->first_unfit = (int64_t)tensor;
+        use->unfit_as = unfit;
+    }
+}
+
+static int decide_tensor(const struct maker *maker, size_t index, struct sinq_error *error) {
+    const struct sinq_tensor *const tensor = sinq_source_tensor(maker->source, index);
+    struct sinq_recipe_entry *const entry = &maker->recipe->entries[index];
+    const struct sinq_tensor_role role = sinq_classify_tensor(maker->model_type, tensor);
+    if (tensor->dtype == SINQ_DUAL_SCALE && !maker->options->allow_requantize) {
+        return sinq_fail(error, SINQ_USAGE, "%s: tensor %s is quantized already, expected the original weights",
+                         sinq_source_path(maker->source), tensor->name);
+    }
+    *entry = (struct sinq_recipe_entry){
+        .transposed = role.is_transposed,
+        .is_linear = role.is_linear,
+        .bytes_before = tensor->bytes,
+        .bytes_after = tensor->bytes,
+    };
+    if (tensor->is_block_scale) { /* follows its tensor: see follow_block_scales */
+        keep_tensor(entry, role.reason);
+        return SINQ_OK;
+    }
+    struct sinq_rule_match match;
+    const int status = sinq_match_rules(maker->recipe->rules, tensor->name, &match, error);
+    if (status != SINQ_OK) return status;
+    decide_by_role(maker, tensor, &role, entry);
+    apply_filters(maker, match.filter_rule, entry);
+    apply_tensor_rule(maker, index, match.tensor_rule, entry);
+    return entry->action == SINQ_QUANTIZE ? measure_entry(maker->recipe, tensor, entry, error) : SINQ_OK;
+}
+
+/* ---- all tensors ---- */
+
+static void follow_block_scales(const struct maker *maker) {
+    struct sinq_recipe_entry *const entries = maker->recipe->entries;
+    for (size_t i = 0; i < maker->recipe->count; i++) {
+        const int64_t scale = sinq_source_tensor(maker->source, i)->scale_tensor;
+        if (scale < 0 || (uint64_t)scale >= maker->recipe->count || entries[i].action != SINQ_QUANTIZE) continue;
+        entries[scale].action = SINQ_DROP;
+        entries[scale].reason = "block scale of a tensor that is quantized";
+        entries[scale].bytes_after = 0;
+    }
+}
+
+static int check_rule_uses(const struct maker *maker, struct sinq_error *error) {
+    const struct sinq_rule_set *const rules = maker->recipe->rules;
+    for (size_t i = 0; i < sinq_rule_set_count(rules); i++) {
+        const struct rule_use *const use = &maker->uses[i];
+        if (use->quantized > 0 || use->first_unfit < 0) continue;
+        return sinq_fail(error, SINQ_USAGE, "%s: cannot quantize tensor %s of %s: %s", sinq_rule_text(rules, i),
+                         sinq_source_tensor(maker->source, (size_t)use->first_unfit)->name,
+                         sinq_source_path(maker->source), use->unfit_as);
+    }
+    return sinq_check_rules_used(rules, sinq_source_path(maker->source), error);
+}
+
+static uint64_t count_elements(const struct sinq_tensor *tensor) {
+    uint64_t count = 1;
+    for (uint32_t i = 0; i < tensor->rank; i++) count = multiply_saturating(count, tensor->shape[i]);
+    return count;
+}
+
+static double divide_bits(uint64_t bytes, uint64_t weights) {
+    return weights > 0 ? (double)bytes * 8.0 / (double)weights : 0.0;
+}
+
+static void sum_up(const struct maker *maker) {
+    struct sinq_recipe_summary *const summary = &maker->recipe->summary;
+    uint64_t parameters = 0, linear_weights = 0, linear_bytes = 0;
+    for (size_t i = 0; i < maker->recipe->count; i++) {
+        const struct sinq_tensor *const tensor = sinq_source_tensor(maker->source, i);
+        const struct sinq_recipe_entry *const entry = &maker->recipe->entries[i];
+        const uint64_t elements = count_elements(tensor);
+        summary->bytes_before += entry->bytes_before;
+        summary->bytes_after += entry->bytes_after;
+        summary->kept += entry->action == SINQ_KEEP;
+        summary->dropped += entry->action == SINQ_DROP;
+        summary->quantized += entry->action == SINQ_QUANTIZE;
+        parameters += tensor->is_block_scale ? 0 : elements;
+        if (entry->action != SINQ_QUANTIZE) continue;
+        summary->weights_quantized += elements;
+        linear_weights += entry->is_linear ? elements : 0;
+        linear_bytes += entry->is_linear ? entry->bytes_after : 0;
+    }
+    summary->bits = maker->base.bits;
+    summary->group_size = maker->base.group_size;
+    summary->method = maker->base.method;
+    summary->scale_type = maker->base.scale_type;
+    summary->linear_bits_per_weight = divide_bits(linear_bytes, linear_weights);
+    summary->overall_bits_per_weight = divide_bits(summary->bytes_after, parameters);
+}
+
+/* ---- making ---- */
+
+static bool has_head(const struct maker *maker) {
+    for (size_t i = 0; i < maker->recipe->count; i++) {
+        const struct sinq_tensor *const tensor = sinq_source_tensor(maker->source, i);
+        if (sinq_classify_tensor(maker->model_type, tensor).role == SINQ_ROLE_LM_HEAD) return true;
+    }
+    return false;
+}
+
+/* Compiles the rules and settles what each --tensor rule means on top of the recipe. */
+static int prepare_rules(struct maker *maker, struct sinq_error *error) {
+    const struct sinq_quantize_options *const options = maker->options;
+    struct sinq_recipe *const recipe = maker->recipe;
+    int status = sinq_compile_rules(options->rules, options->rule_count, &recipe->rules, error);
+    if (status != SINQ_OK) return status;
+    maker->uses = calloc(options->rule_count + 1, sizeof *maker->uses);
+    if (maker->uses == NULL) return sinq_fail_memory(error, "rules", options->rule_count * sizeof *maker->uses);
+    for (size_t i = 0; i < options->rule_count && status == SINQ_OK; i++) {
+        maker->uses[i].first_unfit = -1;
+        if (options->rules[i].kind != SINQ_RULE_TENSOR) continue;
+        status = sinq_apply_setting(&maker->base, sinq_rule_get_setting(recipe->rules, i),
+                                    sinq_rule_text(recipe->rules, i), &maker->uses[i].settings, error);
+    }
+    maker->has_include = sinq_rule_set_has_include(recipe->rules);
+    return status;
+}
+
+static int prepare(struct maker *maker, struct sinq_error *error) {
+    const struct sinq_quantize_options *const options = maker->options;
+    struct sinq_recipe *const recipe = maker->recipe;
+    int status = sinq_settle_options(options, &maker->base, &maker->head, &maker->embedding, error);
+    if (status != SINQ_OK) return status;
+    recipe->source = maker->source;
+    recipe->count = sinq_source_tensor_count(maker->source);
+    recipe->kurtosis_gate = options->kurtosis_gate;
+    recipe->replace_nonfinite = options->replace_nonfinite;
+    recipe->threads = options->threads > 0 ? options->threads : sinq_count_processors();
+    recipe->summary.peak_memory = sinq_estimate_peak_memory(0, 0, 0, SINQ_GROUP_ROW, 0, recipe->threads);
+    recipe->entries = calloc(recipe->count + 1, sizeof *recipe->entries);
+    if (recipe->entries == NULL) return sinq_fail_memory(error, "a recipe", recipe->count * sizeof *recipe->entries);
+    status = prepare_rules(maker, error);
+    maker->model_type = sinq_source_model_type(maker->source);
+    maker->is_tied = options->head_bits != 0 && !has_head(maker);
+    return status;
+}
+
+int sinq_make_recipe(const struct sinq_source *source, const struct sinq_quantize_options *options,
+                     struct sinq_recipe **recipe, struct sinq_error *error) {
+    *recipe = NULL;
+    struct sinq_recipe *const made = calloc(1, sizeof *made);
+    if (made == NULL) return sinq_fail_memory(error, "a recipe", sizeof *made);
+    struct maker maker = {.recipe = made, .source = source, .options = options};
+    int status = prepare(&maker, error);
+    for (size_t i = 0; i < made->count && status == SINQ_OK; i++) status = decide_tensor(&maker, i, error);
+    if (status == SINQ_OK) status = check_rule_uses(&maker, error);
+    if (status == SINQ_OK) {
+        follow_block_scales(&maker);
+        sum_up(&maker);
+        *recipe = made;
+    } else {
+        sinq_recipe_free(made);
+    }
+    free(maker.uses);
+    return status;
+}
+
+const struct sinq_recipe_entry *sinq_recipe_entry(const struct sinq_recipe *recipe, size_t tensor) {
+    return &recipe->entries[tensor];
+}
+
+struct sinq_recipe_summary sinq_recipe_summary(const struct sinq_recipe *recipe) {
+    return recipe->summary;
+}
+
+void sinq_recipe_text(const struct sinq_recipe *recipe, struct sinq_text *text) {
+    uint64_t gate; /* as bits: the decimal point depends on the locale */
+    memcpy(&gate, &recipe->kurtosis_gate, sizeof gate);
+    sinq_text_print(text, "recipe 1 gate %016" PRIx64 " nonfinite %s\n", gate,
+                    recipe->replace_nonfinite ? "zero" : "error");
+    for (size_t i = 0; i < recipe->count; i++) {
+        const struct sinq_recipe_entry *const entry = &recipe->entries[i];
+        sinq_text_add_json(text, sinq_source_tensor(recipe->source, i)->name);
+        if (entry->action == SINQ_QUANTIZE) {
+            sinq_text_print(text, " quantize bits %d group %" PRIu32 " method %s scale %s%s\n", entry->bits,
+                            entry->group_size, sinq_method_name(entry->method), sinq_aux_type_name(entry->scale_type),
+                            entry->transposed ? " transposed" : "");
+        } else {
+            sinq_text_add(text, entry->action == SINQ_DROP ? " drop\n" : " keep\n");
+        }
+    }
+}
+
+void sinq_recipe_free(struct sinq_recipe *recipe) {
+    if (recipe == NULL) return;
+    sinq_rule_set_free(recipe->rules);
+    free(recipe->entries);
+    free(recipe);
+}

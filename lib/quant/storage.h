@@ -1,0 +1,37 @@
+/*
+ * storage.h: group scales and zero points as the layout stores them: f16, or 8-bit codes under a range per 32 rows.
+ */
+#ifndef SINQ_QUANT_STORAGE_H
+#define SINQ_QUANT_STORAGE_H
+
+#include "sinq.h"
+#include "tensor/dual_scale.h"
+
+/* Up to 32 values of one group column as stored: `value` is what a reader makes of them. */
+struct sinq_stored_column {
+    float value[SINQ_SCALE_BLOCK_ROWS];
+    uint16_t half[SINQ_SCALE_BLOCK_ROWS]; /* SINQ_AUX_F16 */
+    uint8_t code[SINQ_SCALE_BLOCK_ROWS];  /* SINQ_AUX_U8 */
+    uint16_t range[2];                    /* low and step, f16 */
+};
+
+/*
+ * Stores `rows` values. Those with is_free take part in nothing: any value serves them. A code is the nearest one that does
+ * not fall short of the value by more than `shortfall` of its magnitude (INFINITY: simply the nearest).
+ */
+void sinq_store_column(enum sinq_aux_type type, const float *values, const bool *is_free, size_t rows, float shortfall,
+                       struct sinq_stored_column *stored);
+
+/* Writes a stored column into a blob's section at `offset` (and its range at `range_offset`). */
+void sinq_write_column(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_type type,
+                       const struct sinq_stored_column *stored, uint64_t first_row, size_t rows, uint64_t group,
+                       uint64_t offset, uint64_t range_offset, uint8_t *blob);
+
+/*
+ * Integer zeros, zero[entry] for each entry of the section (panel, group, row), into the narrowest form that holds them
+ * exactly: codes under the matrix's range, codes under ranges of their own, f16. Updates *matrix and *sizes.
+ */
+void sinq_write_integer_zeros(struct sinq_dual_scale *matrix, struct sinq_dual_scale_sizes *sizes, const int16_t *zero,
+                              uint8_t *blob);
+
+#endif

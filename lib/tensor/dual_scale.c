@@ -1,0 +1,411 @@
+#include "tensor/dual_scale.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "tensor/dtype.h"
+
+static const char magic[8] = {'D', 'U', 'A', 'L', 'S', 'C', 'A', 'L'};
+
+/* Places of the header's fields. Bytes 72 to 111 are zero and free for later versions. */
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 8,
+    AT_HEADER_BYTES = 12,
+    AT_BYTES = 16,
+    AT_ROWS = 24,
+    AT_COLS = 32,
+    AT_GROUP_SIZE = 40,
+    AT_STACK_INDEX = 44,
+    AT_STACK_COUNT = 48,
+    AT_BITS = 52,
+    AT_SCALE_TYPE = 53,
+    AT_ZERO_TYPE = 54,
+    AT_FLAGS = 55,
+    AT_LEVELS = 56,
+    AT_METHOD = 57,
+    AT_RESERVED_16 = 58,
+    AT_FACTOR = 60,
+    AT_ZERO_LOW = 64,
+    AT_ZERO_STEP = 68,
+    AT_RESERVED = 72,
+    AT_CHECKSUM = 112
+};
+enum { FLAG_ZERO_PER_BLOCK = 1, FLAG_SCALE_SIGNED = 2, FLAG_COLUMN_SCALE = 4, FLAG_TRANSPOSED = 8, ALL_FLAGS = 15 };
+
+#define LEVELS_BYTES 64u /* 16 f32 */
+
+static uint16_t load_u16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
+static uint32_t load_u32(const uint8_t *p) { return (uint32_t)load_u16(p) | (uint32_t)load_u16(p + 2) << 16; }
+static uint64_t load_u64(const uint8_t *p) { return load_u32(p) | (uint64_t)load_u32(p + 4) << 32; }
+static void store_u32(uint8_t *p, uint32_t value) {
+    for (int i = 0; i < 4; i++) p[i] = (uint8_t)(value >> 8 * i);
+}
+static void store_u64(uint8_t *p, uint64_t value) {
+    store_u32(p, (uint32_t)value);
+    store_u32(p + 4, (uint32_t)(value >> 32));
+}
+static float load_f32(const uint8_t *p) {
+    const uint32_t bits = load_u32(p);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+static void store_f32(uint8_t *p, float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    store_u32(p, bits);
+}
+
+/* ---- sizes ---- */
+
+static bool is_supported(const struct sinq_dual_scale *m) {
+    const bool is_width = m->bits >= 2 && m->bits <= 8 && m->bits != 7;
+    const bool is_group =
+        m->group_size == 0 || m->group_size == 16 || m->group_size == 32 || m->group_size == 64 || m->group_size == 128;
+    const bool is_scale = m->scale_type == SINQ_AUX_F16 || m->scale_type == SINQ_AUX_U8;
+    const bool is_zero = m->zero_type == SINQ_AUX_F16 || m->zero_type == SINQ_AUX_U8;
+    const bool is_levels = m->levels == SINQ_LEVELS_UNIFORM || (m->levels == SINQ_LEVELS_F32 && m->bits <= 4);
+    const bool is_stack = m->stack_count == 0 ? m->stack_index == 0 : m->stack_index < m->stack_count;
+    return is_width && is_group && is_scale && is_zero && is_levels && is_stack && !m->scale_signed &&
+           (!m->zero_per_block || m->zero_type == SINQ_AUX_U8) && m->rows > 0 && m->cols > 0;
+}
+
+static uint64_t measure_aux(enum sinq_aux_type type) { return type == SINQ_AUX_F16 ? 2 : 1; }
+
+/* Places a section of `count` entries of `size` bytes at *end, on 64 bytes. */
+static bool place_section(uint64_t count, uint64_t size, uint64_t *offset, uint64_t *end) {
+    uint64_t bytes;
+    *offset = *end;
+    if (!sinq_multiply_u64(count, size, &bytes) || bytes > UINT64_MAX / 2 - *end) return false;
+    *end = sinq_round_up(*end + bytes, SINQ_LINE_BYTES);
+    return true;
+}
+
+bool sinq_dual_scale_measure(const struct sinq_dual_scale *m, struct sinq_dual_scale_sizes *sizes) {
+    struct sinq_dual_scale_sizes s = {0};
+    if (!is_supported(m) || m->rows > UINT64_MAX / 4 || m->cols > UINT64_MAX / 4) return false;
+    s.panels = sinq_divide_up(m->rows, SINQ_PANEL_ROWS);
+    s.column_blocks = sinq_divide_up(m->cols, SINQ_BLOCK_COLUMNS);
+    s.groups = m->group_size == 0 ? 1 : sinq_divide_up(s.column_blocks * SINQ_BLOCK_COLUMNS, m->group_size);
+
+    uint64_t blocks, entries, ranges;
+    const uint64_t range_rows = sinq_divide_up(m->rows, SINQ_SCALE_BLOCK_ROWS);
+    if (!sinq_multiply_u64(s.panels, s.column_blocks, &blocks)) return false;
+    if (!sinq_multiply_u64(s.panels * SINQ_PANEL_ROWS, s.groups, &entries)) return false;
+    if (!sinq_multiply_u64(range_rows, s.groups, &ranges)) return false;
+
+    uint64_t end = SINQ_DUAL_SCALE_HEADER_BYTES;
+    const uint64_t scale_ranges = m->scale_type == SINQ_AUX_F16 ? 0 : ranges;
+    const uint64_t zero_ranges = m->zero_per_block ? ranges : 0;
+    const uint64_t column_scales = m->has_column_scale ? s.column_blocks * SINQ_BLOCK_COLUMNS : 0;
+    const bool fits = place_section(blocks, m->bits * SINQ_LINE_BYTES, &s.code_offset, &end) &&
+                      place_section(entries, measure_aux(m->scale_type), &s.scale_offset, &end) &&
+                      place_section(scale_ranges, 4, &s.scale_range_offset, &end) &&
+                      place_section(column_scales, 2, &s.column_scale_offset, &end) &&
+                      place_section(m->levels == SINQ_LEVELS_F32, LEVELS_BYTES, &s.levels_offset, &end) &&
+                      place_section(entries, measure_aux(m->zero_type), &s.zero_offset, &end) &&
+                      place_section(zero_ranges, 4, &s.zero_range_offset, &end);
+    if (!fits) return false;
+    s.bytes = end;
+    *sizes = s;
+    return true;
+}
+
+/* ---- header ---- */
+
+static bool is_zero_filled(const uint8_t *bytes, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] != 0) return false;
+    }
+    return true;
+}
+
+static void read_fields(const uint8_t *header, struct sinq_dual_scale *m) {
+    const uint8_t flags = header[AT_FLAGS];
+    *m = (struct sinq_dual_scale){
+        .rows = load_u64(header + AT_ROWS),
+        .cols = load_u64(header + AT_COLS),
+        .group_size = load_u32(header + AT_GROUP_SIZE),
+        .bits = header[AT_BITS],
+        .stack_index = load_u32(header + AT_STACK_INDEX),
+        .stack_count = load_u32(header + AT_STACK_COUNT),
+        .method = (enum sinq_method)header[AT_METHOD],
+        .scale_type = (enum sinq_aux_type)header[AT_SCALE_TYPE],
+        .zero_type = (enum sinq_aux_type)header[AT_ZERO_TYPE],
+        .zero_per_block = (flags & FLAG_ZERO_PER_BLOCK) != 0,
+        .scale_signed = (flags & FLAG_SCALE_SIGNED) != 0,
+        .has_column_scale = (flags & FLAG_COLUMN_SCALE) != 0,
+        .transposed = (flags & FLAG_TRANSPOSED) != 0,
+        .levels = (enum sinq_levels_kind)header[AT_LEVELS],
+        .factor = load_f32(header + AT_FACTOR),
+        .zero_low = load_f32(header + AT_ZERO_LOW),
+        .zero_step = load_f32(header + AT_ZERO_STEP),
+    };
+}
+
+int sinq_dual_scale_parse(const uint8_t header[SINQ_DUAL_SCALE_HEADER_BYTES], uint64_t available, const char *where,
+                          struct sinq_dual_scale *matrix, struct sinq_dual_scale_sizes *sizes,
+                          struct sinq_error *error) {
+    if (memcmp(header + AT_MAGIC, magic, sizeof magic) != 0) {
+        return sinq_fail(error, SINQ_FAILED, "%s: not a quantized matrix, expected it to begin with \"DUALSCAL\"",
+                         where);
+    }
+    const uint32_t version = load_u32(header + AT_VERSION);
+    if (version != SINQ_DUAL_SCALE_VERSION) {
+        return sinq_fail(error, SINQ_FAILED,
+                         "%s: layout " SINQ_DUAL_SCALE_NAME " version %u, this program knows version %u", where,
+                         version, SINQ_DUAL_SCALE_VERSION);
+    }
+    read_fields(header, matrix);
+    const bool is_known = load_u32(header + AT_HEADER_BYTES) == SINQ_DUAL_SCALE_HEADER_BYTES &&
+                          header[AT_FLAGS] <= ALL_FLAGS && header[AT_METHOD] < SINQ_METHOD_COUNT &&
+                          is_zero_filled(header + AT_RESERVED_16, 2) &&
+                          is_zero_filled(header + AT_RESERVED, AT_CHECKSUM - AT_RESERVED);
+    const bool is_finite = isfinite(matrix->factor) && isfinite(matrix->zero_low) && isfinite(matrix->zero_step);
+    if (!is_known || !is_finite || !sinq_dual_scale_measure(matrix, sizes)) {
+        return sinq_fail(error, SINQ_FAILED,
+                         "%s: its header describes no matrix this version can hold (%llu x %llu, %u bits, group %u)",
+                         where, (unsigned long long)matrix->rows, (unsigned long long)matrix->cols, matrix->bits,
+                         matrix->group_size);
+    }
+    const uint64_t claimed = load_u64(header + AT_BYTES);
+    if (claimed != sizes->bytes || sizes->bytes > available) {
+        return sinq_fail(error, SINQ_FAILED, "%s: claims %llu bytes and has %llu, its shape needs %llu", where,
+                         (unsigned long long)claimed, (unsigned long long)available, (unsigned long long)sizes->bytes);
+    }
+    return SINQ_OK;
+}
+
+static struct sinq_hash hash_blob(const uint8_t *blob, uint64_t bytes) {
+    struct sinq_hash parts[2] = {
+        sinq_hash_bytes(blob, AT_CHECKSUM),
+        sinq_hash_bytes(blob + SINQ_DUAL_SCALE_HEADER_BYTES, (size_t)(bytes - SINQ_DUAL_SCALE_HEADER_BYTES))};
+    return sinq_hash_bytes(parts, sizeof parts);
+}
+
+void sinq_dual_scale_seal(const struct sinq_dual_scale *m, uint8_t *blob) {
+    struct sinq_dual_scale_sizes sizes;
+    if (!sinq_dual_scale_measure(m, &sizes)) return;
+    memset(blob, 0, SINQ_DUAL_SCALE_HEADER_BYTES);
+    memcpy(blob + AT_MAGIC, magic, sizeof magic);
+    store_u32(blob + AT_VERSION, SINQ_DUAL_SCALE_VERSION);
+    store_u32(blob + AT_HEADER_BYTES, SINQ_DUAL_SCALE_HEADER_BYTES);
+    store_u64(blob + AT_BYTES, sizes.bytes);
+    store_u64(blob + AT_ROWS, m->rows);
+    store_u64(blob + AT_COLS, m->cols);
+    store_u32(blob + AT_GROUP_SIZE, m->group_size);
+    store_u32(blob + AT_STACK_INDEX, m->stack_index);
+    store_u32(blob + AT_STACK_COUNT, m->stack_count);
+    blob[AT_BITS] = (uint8_t)m->bits;
+    blob[AT_SCALE_TYPE] = (uint8_t)m->scale_type;
+    blob[AT_ZERO_TYPE] = (uint8_t)m->zero_type;
+    blob[AT_FLAGS] =
+        (uint8_t)((m->zero_per_block ? FLAG_ZERO_PER_BLOCK : 0) | (m->scale_signed ? FLAG_SCALE_SIGNED : 0) |
+                  (m->has_column_scale ? FLAG_COLUMN_SCALE : 0) | (m->transposed ? FLAG_TRANSPOSED : 0));
+    blob[AT_LEVELS] = (uint8_t)m->levels;
+    blob[AT_METHOD] = (uint8_t)m->method;
+    store_f32(blob + AT_FACTOR, m->factor);
+    store_f32(blob + AT_ZERO_LOW, m->zero_low);
+    store_f32(blob + AT_ZERO_STEP, m->zero_step);
+    memcpy(blob + AT_CHECKSUM, hash_blob(blob, sizes.bytes).bytes, 16);
+}
+
+bool sinq_dual_scale_check(const uint8_t *blob, uint64_t bytes) {
+    return bytes >= SINQ_DUAL_SCALE_HEADER_BYTES && memcmp(blob + AT_CHECKSUM, hash_blob(blob, bytes).bytes, 16) == 0;
+}
+
+/* ---- codes: every width is one or two planes of 1, 2, 4 or 8 bits ---- */
+
+struct planes {
+    unsigned low, high; /* bits of each; high is 0 where there is one plane */
+};
+
+static struct planes split_bits(unsigned bits) {
+    const unsigned low = bits == 3 ? 2 : bits == 5 || bits == 6 ? 4 : bits;
+    return (struct planes){low, bits - low};
+}
+
+#define QUADS (SINQ_BLOCK_COLUMNS / 4u)
+
+/* One plane of a whole block. quads[r][q] holds the codes of row r, columns 4q..4q+3, a byte each. */
+static uint8_t *pack_plane(unsigned width, unsigned shift, uint32_t quads[SINQ_PANEL_ROWS][QUADS], uint8_t *lines) {
+    const uint32_t mask = 0x01010101u * ((1u << width) - 1u);
+    const unsigned per_line = 8 / width;
+    for (unsigned line = 0; line < width; line++) {
+        uint32_t words[SINQ_PANEL_ROWS];
+        for (unsigned r = 0; r < SINQ_PANEL_ROWS; r++) {
+            uint32_t word = 0;
+            for (unsigned j = 0; j < per_line; j++) {
+                word |= (quads[r][line * per_line + j] >> shift & mask) << width * j;
+            }
+            words[r] = word;
+        }
+        for (unsigned r = 0; r < SINQ_PANEL_ROWS; r++) store_u32(lines + 4 * r, words[r]);
+        lines += SINQ_LINE_BYTES;
+    }
+    return lines;
+}
+
+void sinq_pack_block(unsigned bits, uint32_t rows, uint32_t cols, const uint8_t *codes, size_t stride, uint8_t *lines) {
+    uint32_t quads[SINQ_PANEL_ROWS][QUADS];
+    memset(quads, 0, sizeof quads);
+    for (uint32_t r = 0; r < rows; r++) {
+        uint8_t row[SINQ_BLOCK_COLUMNS] = {0};
+        memcpy(row, codes + r * stride, cols);
+        for (uint32_t q = 0; q < QUADS; q++) quads[r][q] = load_u32(row + 4 * q);
+    }
+    const struct planes planes = split_bits(bits);
+    /* Constant widths let the compiler unroll. */
+    switch (planes.low) {
+    case 2:
+        lines = pack_plane(2, 0, quads, lines);
+        break;
+    case 4:
+        lines = pack_plane(4, 0, quads, lines);
+        break;
+    default:
+        lines = pack_plane(8, 0, quads, lines);
+        break;
+    }
+    if (planes.high == 1) pack_plane(1, planes.low, quads, lines);
+    if (planes.high == 2) pack_plane(2, planes.low, quads, lines);
+}
+
+static const uint8_t *unpack_plane(unsigned width, unsigned shift, const uint8_t *lines,
+                                   uint8_t block[SINQ_PANEL_ROWS][SINQ_BLOCK_COLUMNS]) {
+    const unsigned per_line = 8 / width, mask = (1u << width) - 1u;
+    for (unsigned line = 0; line < width; line++, lines += SINQ_LINE_BYTES) {
+        for (unsigned r = 0; r < SINQ_PANEL_ROWS; r++) {
+            for (unsigned j = 0; j < per_line; j++) {
+                for (unsigned c = 0; c < 4; c++) {
+                    const unsigned k = 4 * (line * per_line + j) + c;
+                    block[r][k] = (uint8_t)(block[r][k] | (lines[4 * r + c] >> width * j & mask) << shift);
+                }
+            }
+        }
+    }
+    return lines;
+}
+
+void sinq_unpack_block(unsigned bits, uint32_t rows, uint32_t cols, const uint8_t *lines, uint8_t *codes,
+                       size_t stride) {
+    uint8_t block[SINQ_PANEL_ROWS][SINQ_BLOCK_COLUMNS] = {{0}};
+    const struct planes planes = split_bits(bits);
+    lines = unpack_plane(planes.low, 0, lines, block);
+    if (planes.high != 0) unpack_plane(planes.high, planes.low, lines, block);
+    for (uint32_t r = 0; r < rows; r++) memcpy(codes + r * stride, block[r], cols);
+}
+
+/* ---- values ---- */
+
+/* Entry (row, group) of a section of scales or zeros: panel by panel, group by group, 16 rows. */
+static uint64_t locate_entry(const struct sinq_dual_scale_sizes *sizes, uint64_t row, uint64_t group) {
+    return (row / SINQ_PANEL_ROWS * sizes->groups + group) * SINQ_PANEL_ROWS + row % SINQ_PANEL_ROWS;
+}
+
+/* low + code * step of the range that covers (row, group). */
+static float apply_range(const struct sinq_dual_scale_sizes *sizes, const uint8_t *ranges, uint64_t row, uint64_t group,
+                         unsigned code) {
+    const uint8_t *const range = ranges + (row / SINQ_SCALE_BLOCK_ROWS * sizes->groups + group) * 4;
+    return sinq_half_to_float(load_u16(range)) + (float)code * sinq_half_to_float(load_u16(range + 2));
+}
+
+float sinq_dual_scale_scale(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                            const uint8_t *blob, uint64_t row, uint64_t group) {
+    const uint64_t entry = locate_entry(sizes, row, group);
+    if (matrix->scale_type == SINQ_AUX_F16) return sinq_half_to_float(load_u16(blob + sizes->scale_offset + 2 * entry));
+    return apply_range(sizes, blob + sizes->scale_range_offset, row, group, blob[sizes->scale_offset + entry]);
+}
+
+float sinq_dual_scale_zero(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                           const uint8_t *blob, uint64_t row, uint64_t group) {
+    const uint64_t entry = locate_entry(sizes, row, group);
+    if (matrix->zero_type == SINQ_AUX_F16) return sinq_half_to_float(load_u16(blob + sizes->zero_offset + 2 * entry));
+    const unsigned code = blob[sizes->zero_offset + entry];
+    if (matrix->zero_per_block) return apply_range(sizes, blob + sizes->zero_range_offset, row, group, code);
+    return matrix->zero_low + (float)code * matrix->zero_step;
+}
+
+/* What each code stands for, zero point aside. */
+static void fill_levels(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                        const uint8_t *blob, float levels[256]) {
+    for (unsigned code = 0; code < 1u << matrix->bits; code++) {
+        levels[code] =
+            matrix->levels == SINQ_LEVELS_F32 ? load_f32(blob + sizes->levels_offset + 4 * code) : (float)code;
+    }
+}
+
+/* A group is never narrower than this, and block edges are group edges or lie inside one group. */
+#define RUN_COLUMNS 16u
+
+/* Columns [k, k + count) of one row, all of one group, from their codes. */
+static void decode_run(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                       const uint8_t *blob, const float levels[256], uint64_t row, uint64_t k, uint64_t count,
+                       const uint8_t *codes, float *out) {
+    const uint64_t group = matrix->group_size == 0 ? 0 : k / matrix->group_size;
+    const float scale = sinq_dual_scale_scale(matrix, sizes, blob, row, group);
+    const float zero = sinq_dual_scale_zero(matrix, sizes, blob, row, group);
+    const uint8_t *const t = matrix->has_column_scale ? blob + sizes->column_scale_offset + 2 * k : NULL;
+    for (uint64_t i = 0; i < count; i++) {
+        const float value = matrix->factor * (scale * (levels[codes[i]] - zero));
+        const float weight = t == NULL ? value : value * sinq_half_to_float(load_u16(t + 2 * i));
+        /* Half a step beyond the largest f32 is still that weight. */
+        out[i] = fminf(fmaxf(weight, -FLT_MAX), FLT_MAX);
+    }
+}
+
+/* Rows [first, first + count) of one panel. */
+static void decode_panel(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                         const uint8_t *blob, const float levels[256], uint64_t first, uint32_t count, float *out) {
+    const uint64_t panel = first / SINQ_PANEL_ROWS;
+    for (uint64_t block = 0; block < sizes->column_blocks; block++) {
+        uint8_t codes[SINQ_PANEL_ROWS][SINQ_BLOCK_COLUMNS];
+        const uint8_t *const lines = blob + sinq_block_offset(matrix, sizes, panel, block);
+        sinq_unpack_block(matrix->bits, SINQ_PANEL_ROWS, SINQ_BLOCK_COLUMNS, lines, codes[0], SINQ_BLOCK_COLUMNS);
+        for (uint32_t i = 0; i < count; i++) {
+            for (uint32_t c = 0; c < SINQ_BLOCK_COLUMNS; c += RUN_COLUMNS) {
+                const uint64_t k = block * SINQ_BLOCK_COLUMNS + c;
+                if (k >= matrix->cols) break;
+                decode_run(matrix, sizes, blob, levels, first + i, k, sinq_min_u64(RUN_COLUMNS, matrix->cols - k),
+                           codes[(first + i) % SINQ_PANEL_ROWS] + c, out + i * matrix->cols + k);
+            }
+        }
+    }
+}
+
+void sinq_dual_scale_decode(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                            const uint8_t *blob, uint64_t first, uint64_t count, float *out) {
+    float levels[256];
+    fill_levels(matrix, sizes, blob, levels);
+    while (count > 0) {
+        const uint64_t rows = sinq_min_u64(count, SINQ_PANEL_ROWS - first % SINQ_PANEL_ROWS);
+        decode_panel(matrix, sizes, blob, levels, first, (uint32_t)rows, out);
+        first += rows;
+        count -= rows;
+        out += rows * matrix->cols;
+    }
+}
+
+struct sinq_matrix_info sinq_dual_scale_info(const struct sinq_dual_scale *matrix,
+                                             const struct sinq_dual_scale_sizes *sizes) {
+    return (struct sinq_matrix_info){
+        .rows = matrix->rows,
+        .cols = matrix->cols,
+        .group_size = matrix->group_size,
+        .bits = matrix->bits,
+        .method = matrix->method,
+        .scale_type = matrix->scale_type,
+        .zero_type = matrix->zero_type,
+        .zero_per_block = matrix->zero_per_block,
+        .has_levels = matrix->levels != SINQ_LEVELS_UNIFORM,
+        .has_column_scale = matrix->has_column_scale,
+        .transposed = matrix->transposed,
+        .bytes = sizes->bytes,
+        .bits_per_weight = 8.0 * (double)sizes->bytes / ((double)matrix->rows * (double)matrix->cols),
+    };
+}

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Quantizing 4.4 GB stays under three times the largest matrix in f32 (one expert) plus 256 MB, for up to 8 threads.
+set -eu
+folder=$(mktemp -d "${TMPDIR:-/tmp}/sinq-memory.XXXXXX")
+trap 'rm -rf "$folder"' EXIT
+free_kb=$(df -Pk "$folder" | awk 'NR == 2 { print $4 }')
+if [ "$free_kb" -lt 7000000 ]; then
+    echo "SKIPPED: memory: $folder has less than 7 GB free"
+    exit 0
+fi
+"$SINQ_TOOLS/make_checkpoint" "$folder/model" large
+largest=$((2 * 768 * 2048))
+limit_kb=$(((3 * largest * 4 + 256 * 1024 * 1024) / 1024))
+for threads in 8 1; do
+    "$SINQ_TOOLS/measure_peak" "$SINQ_PROGRAM" quantize "$folder/model" -o "$folder/out" -t $threads --force --quiet \
+        3>"$folder/peak"
+    read -r peak_kb seconds <"$folder/peak"
+    echo "memory: -t $threads: peak $((peak_kb / 1024)) MB of $((limit_kb / 1024)) MB allowed, $seconds s for 4.4 GB"
+    [ "$peak_kb" -le "$limit_kb" ]
+done
+# The embedding alone, quantized: now it is the largest matrix.
+limit_kb=$(((3 * 151936 * 2048 * 4 + 256 * 1024 * 1024) / 1024))
+"$SINQ_TOOLS/measure_peak" "$SINQ_PROGRAM" quantize "$folder/model" -o "$folder/out" -t 8 --force --quiet \
+    --embed-bits 4 3>"$folder/peak"
+read -r peak_kb seconds <"$folder/peak"
+echo "memory: with embeddings: peak $((peak_kb / 1024)) MB of $((limit_kb / 1024)) MB allowed, $seconds s"
+[ "$peak_kb" -le "$limit_kb" ]

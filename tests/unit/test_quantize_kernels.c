@@ -1,0 +1,251 @@
+/* Every entry of every quantizer kernel table against the plain-C one, bit for bit, on random and adversarial data. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu.h"
+#include "kernels/quantize.h"
+#include "unit.h"
+
+enum { MOST_ROWS = 208, MOST_COLS = 80, GUARD = 64 };
+
+static const struct {
+    enum sinq_cpu_level level;
+    const struct sinq_quantize_kernels *table;
+    const char *name;
+} versions[] = {
+#if defined(__x86_64__)
+    {SINQ_CPU_SSE2, &sinq_quantize_kernels_sse2, "sse2"},
+    {SINQ_CPU_AVX2, &sinq_quantize_kernels_avx2, "avx2"},
+    {SINQ_CPU_AVX512_VNNI, &sinq_quantize_kernels_avx512, "avx512-vnni"},
+#elif defined(__aarch64__)
+    {SINQ_CPU_NEON, &sinq_quantize_kernels_neon, "neon"},
+#endif
+    {SINQ_CPU_C, &sinq_quantize_kernels_c, "c"},
+};
+
+enum data_kind { GAUSSIAN, TINY, HUGE_VALUES, MIXED, CONSTANT, ZEROS, SUBNORMAL, DATA_KINDS };
+static const char *const kind_names[DATA_KINDS] = {"gaussian", "tiny",  "huge",     "mixed",
+                                                   "constant", "zeros", "subnormal"};
+
+static uint32_t random_state = 12345;
+static uint32_t next_random(void) { return (random_state = random_state * 1664525u + 1013904223u) >> 8; }
+static float random_normal(void) {
+    float sum = -6.0f;
+    for (int i = 0; i < 12; i++) sum += (float)next_random() / 16777216.0f;
+    return sum;
+}
+
+static float make_value(enum data_kind kind) {
+    const float normal = random_normal();
+    switch (kind) {
+    case TINY:
+        return normal * 1e-12f;
+    case HUGE_VALUES:
+        return normal * 1e11f;
+    case MIXED:
+        return ldexpf(normal, (int)(next_random() % 60) - 40);
+    case CONSTANT:
+        return -0.37f;
+    case ZEROS:
+        return next_random() % 2 == 0 ? 0.0f : -0.0f;
+    case SUBNORMAL:
+        return normal * 1e-40f;
+    default:
+        return normal * 0.02f;
+    }
+}
+
+static uint16_t to_bf16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)(bits >> 16);
+}
+
+struct data {
+    float f32[MOST_ROWS * MOST_COLS];
+    uint16_t bf16[MOST_ROWS * MOST_COLS];
+    float cols[MOST_COLS], rows[MOST_ROWS];
+};
+static struct data data;
+
+static void make_data(enum data_kind kind) {
+    for (size_t i = 0; i < MOST_ROWS * MOST_COLS; i++) {
+        data.f32[i] = make_value(kind);
+        data.bf16[i] = to_bf16(data.f32[i]);
+    }
+    for (size_t j = 0; j < MOST_COLS; j++) data.cols[j] = 0.75f + (float)(next_random() % 1000) * 0.01f;
+    for (size_t i = 0; i < MOST_ROWS; i++) data.rows[i] = 0.75f + (float)(next_random() % 1000) * 0.01f;
+}
+
+/* Everything a kernel may write, with guards behind each array. */
+struct results {
+    double col_sum[SINQ_STRIP_COLUMNS + GUARD], col_square[SINQ_STRIP_COLUMNS + GUARD];
+    double row_sum[MOST_ROWS + GUARD], row_square[MOST_ROWS + GUARD];
+    float row_a[MOST_ROWS + GUARD], row_b[MOST_ROWS + GUARD], row_c[MOST_ROWS + GUARD];
+    float x[SINQ_LANES * MOST_COLS + GUARD];
+    uint8_t codes[SINQ_LANES * MOST_COLS + GUARD];
+    float scalars[4];
+};
+static struct results expected, found;
+
+static void compare(const char *version, const char *kernel, enum data_kind kind, size_t rows, unsigned vectors) {
+    ck_assert_msg(memcmp(&expected, &found, sizeof expected) == 0,
+                  "%s: %s differs from plain C (%s, %zu rows, %u vectors)", version, kernel, kind_names[kind], rows,
+                  vectors);
+}
+
+static void clear_results(struct results *r) {
+    memset(r, 0xa5, sizeof *r);
+    memset(r->col_sum, 0, sizeof r->col_sum);
+    memset(r->col_square, 0, sizeof r->col_square);
+    memset(r->row_sum, 0, sizeof r->row_sum);
+    memset(r->row_square, 0, sizeof r->row_square);
+}
+
+static void run_measure(const struct sinq_quantize_kernels *k, bool is_bf16, size_t rows, unsigned vectors,
+                        struct results *r) {
+    clear_results(r);
+    if (is_bf16) {
+        k->measure_strip_bf16(data.bf16, MOST_COLS, rows, vectors, data.cols, data.rows, r->row_sum, r->row_square,
+                              r->col_sum, r->col_square);
+    } else {
+        k->measure_strip_f32(data.f32, MOST_COLS, rows, vectors, data.cols, data.rows, r->row_sum, r->row_square,
+                             r->col_sum, r->col_square);
+    }
+}
+
+static void run_deviations(const struct sinq_quantize_kernels *k, size_t rows, const struct results *sums,
+                           struct results *r) {
+    clear_results(r);
+    const size_t padded = (rows + 15) / 16 * 16;
+    k->find_deviations(padded, 64.0, sums->row_sum, sums->row_square, r->row_a);
+    k->find_extremes(rows, r->row_a, &r->scalars[0], &r->scalars[1]);
+    r->scalars[3] = k->step_scales(padded, r->row_a, 0.0123f, data.rows, r->row_b, r->row_c);
+}
+
+static void run_normalize(const struct sinq_quantize_kernels *k, bool is_bf16, unsigned vectors, struct results *r) {
+    clear_results(r);
+    if (is_bf16) {
+        k->normalize_rows_bf16(data.bf16, MOST_COLS, vectors, data.cols, data.rows, r->x, MOST_COLS, r->row_a,
+                               r->row_b);
+    } else {
+        k->normalize_rows_f32(data.f32, MOST_COLS, vectors, data.cols, data.rows, r->x, MOST_COLS, r->row_a, r->row_b);
+    }
+}
+
+static void run_encode(const struct sinq_quantize_kernels *k, unsigned bits, bool has_levels, unsigned vectors,
+                       struct results *r) {
+    float scale[SINQ_LANES], zero[SINQ_LANES], levels[16];
+    for (size_t i = 0; i < SINQ_LANES; i++) {
+        scale[i] = i == 3 ? 1e30f : fabsf(data.f32[i * MOST_COLS]) * 0.3f + 1e-38f;
+        zero[i] = (float)i - 4.0f;
+    }
+    for (int i = 0; i < 16; i++) levels[i] = -1.0f + 0.13f * (float)i;
+    clear_results(r);
+    if (has_levels) {
+        k->encode_levels(data.f32, MOST_COLS, vectors, scale, zero, levels, 1u << (bits > 4 ? 4 : bits), data.cols,
+                         r->codes, MOST_COLS, r->row_a, r->row_b);
+    } else {
+        k->encode_uniform(data.f32, MOST_COLS, vectors, scale, zero, (float)((1u << bits) - 1), data.cols, r->codes,
+                          MOST_COLS, r->row_a, r->row_b);
+    }
+}
+
+static void check_version(size_t version, enum data_kind kind) {
+    const struct sinq_quantize_kernels *const c = &sinq_quantize_kernels_c, *const k = versions[version].table;
+    static const size_t row_counts[] = {16, 32, 64, 80, MOST_ROWS};
+    static const unsigned widths[] = {2, 3, 4, 5, 6, 8};
+    const char *const name = versions[version].name;
+    for (unsigned vectors = 1; vectors <= SINQ_STRIP_VECTORS; vectors++) {
+        for (size_t i = 0; i < sizeof row_counts / sizeof row_counts[0]; i++) {
+            for (int is_bf16 = 0; is_bf16 < 2; is_bf16++) {
+                run_measure(c, is_bf16 != 0, row_counts[i], vectors, &expected);
+                run_measure(k, is_bf16 != 0, row_counts[i], vectors, &found);
+                compare(name, "measure_strip", kind, row_counts[i], vectors);
+            }
+            static struct results sums;
+            sums = expected;
+            run_deviations(c, row_counts[i] - 3, &sums, &expected);
+            run_deviations(k, row_counts[i] - 3, &sums, &found);
+            compare(name, "find_deviations, step_scales", kind, row_counts[i] - 3, vectors);
+        }
+        for (int is_bf16 = 0; is_bf16 < 2; is_bf16++) {
+            run_normalize(c, is_bf16 != 0, vectors, &expected);
+            run_normalize(k, is_bf16 != 0, vectors, &found);
+            compare(name, "normalize_rows", kind, 16, vectors);
+        }
+        for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
+            for (int has_levels = 0; has_levels < 2; has_levels++) {
+                run_encode(c, widths[w], has_levels != 0, vectors, &expected);
+                run_encode(k, widths[w], has_levels != 0, vectors, &found);
+                compare(name, has_levels ? "encode_levels" : "encode_uniform", kind, 16, vectors);
+            }
+        }
+    }
+    for (size_t count = 0; count < 70; count++) {
+        ck_assert_uint_eq(c->scan_bf16(data.bf16, count), k->scan_bf16(data.bf16, count));
+        uint32_t bits[70];
+        memcpy(bits, data.f32, sizeof bits);
+        ck_assert_uint_eq(c->scan_f32(bits, count), k->scan_f32(bits, count));
+    }
+}
+
+START_TEST(every_version_equals_plain_c) {
+    for (size_t version = 0; version < sizeof versions / sizeof versions[0]; version++) {
+        if (!sinq_cpu_offers(versions[version].level)) {
+            fprintf(stderr, "SKIPPED: this machine has no %s\n", versions[version].name);
+            continue;
+        }
+        for (int kind = 0; kind < DATA_KINDS; kind++) {
+            make_data((enum data_kind)kind);
+            check_version(version, (enum data_kind)kind);
+        }
+    }
+}
+END_TEST
+
+/* The plain-C kernels against direct formulas in f64. */
+START_TEST(plain_c_equals_the_formula) {
+    make_data(GAUSSIAN);
+    run_measure(&sinq_quantize_kernels_c, false, 64, 4, &expected);
+    for (size_t j = 0; j < 64; j++) {
+        double sum = 0, square = 0;
+        for (size_t i = 0; i < 64; i++) {
+            const double value = (double)data.f32[i * MOST_COLS + j] * (double)data.cols[j] * (double)data.rows[i];
+            sum += value;
+            square += value * value;
+        }
+        ck_assert(fabs(expected.col_sum[j] - sum) <= 1e-5 * sqrt(square * 64));
+        ck_assert(fabs(expected.col_square[j] - square) <= 1e-6 * square);
+    }
+    for (size_t i = 0; i < 64; i++) {
+        double square = 0;
+        for (size_t j = 0; j < 64; j++) {
+            const double value = (double)data.f32[i * MOST_COLS + j] * (double)data.cols[j] * (double)data.rows[i];
+            square += value * value;
+        }
+        ck_assert(fabs(expected.row_square[i] - square) <= 1e-6 * square);
+    }
+}
+END_TEST
+
+START_TEST(nearest_level_is_taken_and_ties_go_down) {
+    float x[SINQ_LANES * SINQ_LANES] = {0}, scale[SINQ_LANES], zero[SINQ_LANES], weights[SINQ_LANES];
+    const float levels[4] = {-1.0f, -0.25f, 0.5f, 1.0f};
+    for (size_t i = 0; i < SINQ_LANES; i++) {
+        scale[i] = weights[i] = 1.0f;
+        zero[i] = 0.0f;
+    }
+    const float places[6] = {-2.0f, -0.625f, -0.624f, 0.125f, 0.126f, 9.0f};
+    const uint8_t nearest[6] = {0, 0, 1, 1, 2, 3};
+    memcpy(x, places, sizeof places);
+    uint8_t codes[SINQ_LANES * SINQ_LANES];
+    float error[SINQ_LANES], norm[SINQ_LANES];
+    sinq_get_quantize_kernels()->encode_levels(x, SINQ_LANES, 1, scale, zero, levels, 4, weights, codes, SINQ_LANES,
+                                               error, norm);
+    ck_assert_mem_eq(codes, nearest, sizeof nearest);
+}
+END_TEST
+
+UNIT_MAIN("quantize kernels", every_version_equals_plain_c, plain_c_equals_the_formula,
+          nearest_level_is_taken_and_ties_go_down)
