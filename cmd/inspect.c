@@ -127,9 +127,19 @@ static void select_tensors(const struct sinq_source *source, const struct sinq_p
         selected[i] = sinq_matches(pattern, sinq_source_tensor(source, i)->name);
 }
 
-/* Reports what was found; a failed check is reported too, and returned. */
+static void report_result(const struct sinq_inspect_result *result, size_t *reported) {
+    if (result->arguments->common.json) {
+        sinq_report_inspection_json(result);
+    } else if (!result->arguments->common.quiet) {
+        if ((*reported)++ > 0) putchar('\n');
+        sinq_report_inspection(result);
+    }
+    fflush(stdout);
+}
+
+/* Reports what was found; a failed check is reported too, and returned. *reported counts the reports so far. */
 static int inspect_source(const struct sinq_inspect_arguments *arguments, const struct sinq_source *source,
-                          const struct sinq_pattern *pattern, struct sinq_error *error) {
+                          const struct sinq_pattern *pattern, size_t *reported, struct sinq_error *error) {
     const size_t count = sinq_source_tensor_count(source);
     struct sinq_inspection inspection = {.kinds = NULL};
     struct sinq_verify_summary verified = {.tensors = 0};
@@ -156,10 +166,7 @@ static int inspect_source(const struct sinq_inspect_arguments *arguments, const 
         status = draw_plot(arguments, source, &plot_error);
         if (status != SINQ_OK) *error = plot_error;
     }
-    if (status == SINQ_OK && arguments->common.json)
-        sinq_report_inspection_json(&result);
-    else if (status == SINQ_OK && !arguments->common.quiet)
-        sinq_report_inspection(&result);
+    if (status == SINQ_OK) report_result(&result, reported);
     sinq_free_inspection(&inspection);
     free(measurements.measured);
     free(measurements.stats);
@@ -184,13 +191,13 @@ static void report_failure(const struct sinq_inspect_arguments *arguments, const
 
 static int inspect_models(const struct sinq_inspect_arguments *arguments, const struct sinq_pattern *pattern, int count,
                           char **models) {
+    size_t reported = 0;
     int code = SINQ_OK;
     for (int i = 0; i < count; i++) {
         struct sinq_error error = {.status = 0};
         struct sinq_source *source = NULL;
-        if (i > 0 && !arguments->common.json && !arguments->common.quiet) putchar('\n');
         int status = sinq_open_checkpoint(models[i], &source, &error);
-        if (status == SINQ_OK) status = inspect_source(arguments, source, pattern, &error);
+        if (status == SINQ_OK) status = inspect_source(arguments, source, pattern, &reported, &error);
         sinq_source_close(source);
         if (code == SINQ_OK) code = status;
         if (status != SINQ_OK) report_failure(arguments, models[i], status, error.message);

@@ -21,10 +21,10 @@ static void report_kinds(const struct sinq_inspection *inspection) {
         char text[SINQ_DESCRIPTION_SIZE], count[SINQ_QUANTITY_SIZE], bytes[SINQ_QUANTITY_SIZE],
             share[SINQ_QUANTITY_SIZE];
         const double part = inspection->parameters > 0 ? (double)kind->values / (double)inspection->parameters : 0.0;
-        sinq_print_fact(i == 0 ? "stored as" : "", "%-16s %7s weights in %llu tensors (%s), %s",
+        sinq_print_fact(i == 0 ? "stored as" : "", "%-19s %7s weights in %llu tensor%s (%s), %s",
                         describe_kind(text, kind->dtype, &kind->info), sinq_format_count(count, kind->values),
-                        (unsigned long long)kind->tensors, sinq_format_percent(share, part),
-                        sinq_format_bytes(bytes, kind->bytes));
+                        (unsigned long long)kind->tensors, kind->tensors == 1 ? "" : "s",
+                        sinq_format_percent(share, part), sinq_format_bytes(bytes, kind->bytes));
     }
 }
 
@@ -72,13 +72,13 @@ static void report_summary(const struct sinq_inspect_result *result) {
     const struct sinq_source *const source = result->source;
     const struct sinq_inspection *const inspection = result->inspection;
     const char *const family = sinq_source_model_type(source);
-    const size_t shards = sinq_source_shard_count(source);
+    const size_t shards = sinq_source_shard_count(source), tensors = sinq_source_tensor_count(source);
     char text[SINQ_QUANTITY_SIZE];
     sinq_print_heading("%s", sinq_source_path(source));
     sinq_print_fact("format", "%s", sinq_source_format(source));
     sinq_print_fact("family", "%s", family != NULL ? family : "unknown");
-    sinq_print_fact("parameters", "%s in %zu tensors", sinq_format_count(text, inspection->parameters),
-                    sinq_source_tensor_count(source));
+    sinq_print_fact("parameters", "%s in %zu tensor%s", sinq_format_count(text, inspection->parameters), tensors,
+                    tensors == 1 ? "" : "s");
     sinq_print_fact("size", "%s in %zu file%s", sinq_format_bytes(text, inspection->file_bytes), shards,
                     shards == 1 ? "" : "s");
     report_quantization(inspection);

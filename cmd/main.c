@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "help.h"
+#include "suggestion.h"
 #include "terminal.h"
 
 const struct sinq_command *const sinq_commands[] = {
@@ -43,7 +44,9 @@ static int print_version(void) {
 
 static int refuse_command(const char *name) {
     char message[600];
-    const char *const likely = sinq_find_likely_command(name);
+    const char *likely = sinq_find_likely_command(name);
+    if (sinq_is_likely(name, "--version")) likely = "--version";
+    if (sinq_is_likely(name, "--help")) likely = "--help";
     const char *const kind = name[0] == '-' ? "option" : "command";
     if (likely != NULL) {
         snprintf(message, sizeof message, "unknown %s '%.400s'; did you mean %s?", kind, name, likely);

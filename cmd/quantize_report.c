@@ -1,25 +1,24 @@
 /* quantize_report.c: what `sinq quantize` says when a model is done. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "describe.h"
 #include "json.h"
+#include "printable.h"
 #include "quantity.h"
 #include "quantize.h"
 #include "report.h"
 
-static uint64_t count_input_bytes(const struct sinq_source *source) {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < sinq_source_shard_count(source); i++) bytes += sinq_source_shard_bytes(source, i);
-    return bytes;
-}
-
 static void report_brief(const struct sinq_quantize_result *result, uint64_t before) {
     const struct sinq_quantize_summary *const summary = &result->summary;
     char bytes[2][SINQ_QUANTITY_SIZE], error[SINQ_QUANTITY_SIZE], time[SINQ_QUANTITY_SIZE];
-    sinq_print_heading("%s -> %s", result->input, result->output);
-    printf("  %s -> %s, %.2f bits/weight, error %s, %s\n", sinq_format_bytes(bytes[0], before),
+    char *const input = sinq_copy_printable(result->input);
+    char *const output = sinq_copy_printable(result->output);
+    printf("%s -> %s  %s -> %s, %.2f bits/weight, error %s, %s\n", input, output, sinq_format_bytes(bytes[0], before),
            sinq_format_bytes(bytes[1], summary->bytes_written), summary->linear_bits_per_weight,
            sinq_format_percent(error, summary->relative_error), sinq_format_seconds(time, summary->seconds_total));
+    free(output);
+    free(input);
 }
 
 /* What a user would want to know and most runs do not have. */
@@ -40,7 +39,7 @@ static void report_unusual(const struct sinq_quantize_summary *summary) {
 void sinq_report_quantized(const struct sinq_quantize_result *result, bool brief) {
     const struct sinq_quantize_summary *const summary = &result->summary;
     const struct sinq_recipe_summary recipe = sinq_recipe_summary(result->recipe);
-    const uint64_t before = count_input_bytes(result->source);
+    const uint64_t before = recipe.bytes_before;
     if (brief) {
         report_brief(result, before);
         return;
@@ -77,7 +76,7 @@ void sinq_report_quantized_json(const struct sinq_quantize_result *result) {
     sinq_write_count(&json, "bits", (uint64_t)recipe.bits);
     sinq_write_count(&json, "group_size", recipe.group_size);
     sinq_write_text(&json, "scale_type", sinq_aux_type_name(recipe.scale_type));
-    sinq_write_count(&json, "bytes_before", count_input_bytes(result->source));
+    sinq_write_count(&json, "bytes_before", recipe.bytes_before);
     sinq_write_count(&json, "bytes_after", summary->bytes_written);
     sinq_write_real(&json, "linear_bits_per_weight", summary->linear_bits_per_weight);
     sinq_write_real(&json, "overall_bits_per_weight", summary->overall_bits_per_weight);

@@ -1,6 +1,7 @@
 #include "terminal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,13 +62,20 @@ void sinq_catch_signals(void) {
 
 int sinq_caught_signal(void) { return (int)caught_signal; }
 
+/* Whether stdout is a pipe that nobody reads any more. */
+static bool is_reader_gone(void) {
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
 int sinq_finish_output(int code) {
+    const bool is_gone = is_reader_gone();
     errno = 0;
     const bool had_error = ferror(stdout) != 0;
     const bool failed = fclose(stdout) != 0;
     const int reason = errno;
     if (!had_error && !failed) return code;
-    if (!failed || reason != EPIPE) {
+    if (!is_gone && !(failed && reason == EPIPE)) {
         char message[160];
         snprintf(message, sizeof message, "standard output: %s",
                  failed && reason != 0 ? strerror(reason) : "not everything could be written");

@@ -100,10 +100,10 @@ static int read_field(struct parser *p, const char *name, struct entry *entry) {
 
 /* Whether the entry's numbers fit each other and the file. */
 static int check_entry(const struct parser *p, const char *name, const struct entry *e) {
-    uint64_t bytes = sinq_dtype_size(e->dtype);
+    uint64_t bytes = 1;
     bool fits = true;
     for (uint32_t i = 0; i < e->rank; i++) fits = fits && sinq_multiply_u64(bytes, e->shape[i], &bytes);
-    if (!fits) {
+    if (!fits || !sinq_multiply_u64(bytes, sinq_dtype_size(e->dtype), &bytes)) {
         return sinq_fail(p->error, SINQ_FAILED, "%s: tensor %.300s: its shape has more elements than 64 bits can count",
                          p->input->path, name);
     }

@@ -26,22 +26,19 @@
 static int name_folders(struct sinq_staging *staging, const char *path, struct sinq_error *error) {
     size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/') length--;
+    size_t start = length; /* of the last part */
+    while (start > 0 && path[start - 1] != '/') start--;
     staging->final_path = strndup(path, length);
-    staging->parent = strndup(path, length);
+    staging->parent = start == 0 ? strdup(".") : strndup(path, start > 1 ? start - 1 : 1);
     if (staging->final_path == NULL || staging->parent == NULL ||
         asprintf(&staging->folder, "%s" PARTIAL_SUFFIX, staging->final_path) < 0) {
         staging->folder = NULL;
         return sinq_fail_memory(error, "the output's name", length);
     }
-    char *const slash = strrchr(staging->parent, '/');
-    const size_t start = slash == NULL ? 0 : (size_t)(slash - staging->parent) + 1;
     staging->name = staging->final_path + start;
     staging->partial_name = staging->folder + start;
-    /* "." stands for a parent without a name, "/" for the root. */
-    staging->parent[start > 1 ? start - 1 : 1] = '\0';
-    if (start == 0) staging->parent[0] = '.';
     if (staging->name[0] != '\0' && strcmp(staging->name, ".") != 0 && strcmp(staging->name, "..") != 0) return SINQ_OK;
-    return sinq_fail(error, SINQ_USAGE, "%s: cannot be an output, name a file or directory that can be made", path);
+    return sinq_fail(error, SINQ_USAGE, "\"%s\" cannot be an output, name a file or directory that can be made", path);
 }
 
 static int check_replaceable(const struct sinq_staging *staging, struct sinq_error *error) {
@@ -79,14 +76,17 @@ int sinq_staging_check_final(const struct sinq_staging *staging, struct sinq_err
 
 /*
  * A run that was killed between giving a directory its final name and taking its journal out left its journal there:
- * the directory becomes the unfinished output again, which costs the caller no more than another check.
+ * the directory becomes the unfinished output again, and what it replaced comes back, which costs the caller no more than
+ * another check.
  */
 static void take_back(const struct sinq_staging *staging) {
-    const int folder = openat(staging->parent_fd, staging->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int parent = staging->parent_fd;
+    const int folder = openat(parent, staging->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (folder < 0) return;
     const bool is_unfinished = faccessat(folder, SINQ_JOURNAL_NAME, F_OK, 0) == 0;
-    if (is_unfinished && flock(folder, LOCK_EX | LOCK_NB) == 0) {
-        (void)renameat2(staging->parent_fd, staging->name, staging->parent_fd, staging->partial_name, RENAME_NOREPLACE);
+    if (is_unfinished && flock(folder, LOCK_EX | LOCK_NB) == 0 &&
+        renameat(parent, staging->name, parent, staging->partial_name) != 0 && errno == ENOTEMPTY) {
+        (void)renameat2(parent, staging->name, parent, staging->partial_name, RENAME_EXCHANGE);
     }
     close(folder);
 }

@@ -104,9 +104,10 @@ static int find_blob(const struct sinq_source *source, size_t index, uint64_t wa
     return fits ? SINQ_OK : sinq_fail(error, SINQ_FAILED, "%s: its shape changed while it was being read", where);
 }
 
-/* Reads [offset, offset + size) of a blob into its place in memory. */
+/* Reads [offset, offset + size) of a blob into its place in memory. A section that is not there may lie anywhere. */
 static int fetch(const struct sinq_source *source, size_t index, const struct blob *blob, uint64_t offset,
                  uint64_t size, uint8_t *memory, struct sinq_error *error) {
+    if (size == 0) return SINQ_OK;
     return sinq_read_bytes(source, index, blob->offset + offset, size, memory + offset, error);
 }
 

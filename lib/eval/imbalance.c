@@ -1,5 +1,6 @@
 #include "eval/imbalance.h"
 
+#include <float.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -123,7 +124,7 @@ static int do_strip(struct walk *walk, uint64_t matrix, uint64_t first, uint64_t
     struct strip *const strip = &walk->strip;
     int status = sinq_shape_units(&strip->units, walk->rows, width, SINQ_IMBALANCE_COLUMNS, false, error);
     if (status != SINQ_OK) return status;
-    strip->units.largest = (float)walk->largest;
+    strip->units.largest = walk->largest < FLT_MAX ? (float)walk->largest : FLT_MAX;
     strip->first_row = matrix * walk->shape.rows + (strip->transposed ? first : 0);
     strip->first_col = strip->transposed ? 0 : first;
     const struct sinq_chunk_job job = {

@@ -68,10 +68,19 @@ static void pad_row(uint8_t *row, size_t width, size_t size) {
     for (size_t j = width; j < sinq_pad_lanes(width); j++) memcpy(row + j * size, row + (width - 1) * size, size);
 }
 
+/* A row of a unit is most often 64 bf16 values: a copy of constant size is two or four moves. */
+#define USUAL_ROW_BYTES 128u
+
 void sinq_put_row(const struct sinq_unit_matrix *units, uint64_t row, const void *values) {
-    const size_t size = element_size(units);
+    const size_t size = element_size(units), full_bytes = (size_t)units->unit_cols * size;
+    const uint64_t full = units->cols / units->unit_cols;
     const uint8_t *from = values;
-    for (uint64_t unit = 0; unit < units->unit_count; unit++) {
+    uint64_t unit = 0;
+    if (full_bytes == USUAL_ROW_BYTES) {
+        uint8_t *to = units->memory + row * USUAL_ROW_BYTES;
+        for (; unit < full; unit++, to += units->unit_bytes, from += USUAL_ROW_BYTES) memcpy(to, from, USUAL_ROW_BYTES);
+    }
+    for (; unit < units->unit_count; unit++) {
         const size_t width = (size_t)unit_width(units, unit);
         uint8_t *const to = locate(units, unit, row);
         memcpy(to, from, width * size);

@@ -232,18 +232,16 @@ static struct planes split_bits(unsigned bits) {
 
 #define QUADS (SINQ_BLOCK_COLUMNS / 4u)
 
-/* One plane of a whole block. quads[r][q] holds the codes of row r, columns 4q..4q+3, a byte each. */
-static uint8_t *pack_plane(unsigned width, unsigned shift, uint32_t quads[SINQ_PANEL_ROWS][QUADS], uint8_t *lines) {
+/* One plane of a whole block. quads[q][r] holds the codes of row r, columns 4q..4q+3, a byte each. */
+static inline __attribute__((always_inline)) uint8_t *
+pack_plane(unsigned width, unsigned shift, uint32_t quads[QUADS][SINQ_PANEL_ROWS], uint8_t *lines) {
     const uint32_t mask = 0x01010101u * ((1u << width) - 1u);
     const unsigned per_line = 8 / width;
     for (unsigned line = 0; line < width; line++) {
-        uint32_t words[SINQ_PANEL_ROWS];
-        for (unsigned r = 0; r < SINQ_PANEL_ROWS; r++) {
-            uint32_t word = 0;
-            for (unsigned j = 0; j < per_line; j++) {
-                word |= (quads[r][line * per_line + j] >> shift & mask) << width * j;
-            }
-            words[r] = word;
+        uint32_t words[SINQ_PANEL_ROWS] = {0};
+        for (unsigned j = 0; j < per_line; j++) {
+            const uint32_t *const quad = quads[line * per_line + j];
+            for (unsigned r = 0; r < SINQ_PANEL_ROWS; r++) words[r] |= (quad[r] >> shift & mask) << width * j;
         }
         for (unsigned r = 0; r < SINQ_PANEL_ROWS; r++) store_u32(lines + 4 * r, words[r]);
         lines += SINQ_LINE_BYTES;
@@ -252,12 +250,18 @@ static uint8_t *pack_plane(unsigned width, unsigned shift, uint32_t quads[SINQ_P
 }
 
 void sinq_pack_block(unsigned bits, uint32_t rows, uint32_t cols, const uint8_t *codes, size_t stride, uint8_t *lines) {
-    uint32_t quads[SINQ_PANEL_ROWS][QUADS];
-    memset(quads, 0, sizeof quads);
-    for (uint32_t r = 0; r < rows; r++) {
-        uint8_t row[SINQ_BLOCK_COLUMNS] = {0};
-        memcpy(row, codes + r * stride, cols);
-        for (uint32_t q = 0; q < QUADS; q++) quads[r][q] = load_u32(row + 4 * q);
+    uint32_t quads[QUADS][SINQ_PANEL_ROWS];
+    if (rows == SINQ_PANEL_ROWS && cols == SINQ_BLOCK_COLUMNS) {
+        for (uint32_t r = 0; r < SINQ_PANEL_ROWS; r++) {
+            for (uint32_t q = 0; q < QUADS; q++) quads[q][r] = load_u32(codes + r * stride + 4 * q);
+        }
+    } else {
+        memset(quads, 0, sizeof quads);
+        for (uint32_t r = 0; r < rows; r++) {
+            uint8_t row[SINQ_BLOCK_COLUMNS] = {0};
+            memcpy(row, codes + r * stride, cols);
+            for (uint32_t q = 0; q < QUADS; q++) quads[q][r] = load_u32(row + 4 * q);
+        }
     }
     const struct planes planes = split_bits(bits);
     /* Constant widths let the compiler unroll. */

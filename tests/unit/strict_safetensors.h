@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STRICT_MOST   64
+#define STRICT_MOST   400
 #define STRICT_STRING 200000
 
 struct strict_tensor {

@@ -288,7 +288,7 @@ START_TEST(tables) {
             "a.long.name.that.does.not.fit.here      1  because\n"
             "gr\xc3\xbc\xc3\x9f                                12345\n"},
         {44, "name                              n  why\n"
-             "a.long.name.t....not.fit.here      1  because\n"
+             "a.long.name.....not.fit.here      1  because\n"
              "gr\xc3\xbc\xc3\x9f                          12345\n"},
         {5, "name                          n  why\n"
             "a.long.nam...ot.fit.here      1  because\n"

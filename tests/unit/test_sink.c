@@ -72,7 +72,7 @@ static void check_checksums(const struct strict_file *file) {
 static void check_file(const char *path, const char *quantization, uint64_t most, size_t shard, struct seen *seen) {
     size_t size;
     char *const bytes = get_file(path, &size);
-    struct strict_file file;
+    static struct strict_file file;
     ck_assert_msg(strict_parse(bytes, size, &file), "%s: %s", path, file.reason);
     ck_assert_uint_eq(file.data_start % 64, 0);
     ck_assert_str_eq(strict_metadata_value(&file, "format"), "pt");
@@ -223,6 +223,88 @@ START_TEST(test_header_outgrown) {
 }
 END_TEST
 
+/* Headers with little slack: many tensors, names that grow when they are escaped, sizes far below the planned ones. */
+static const struct {
+    const char *name, *letters; /* that names are made of */
+    enum sinq_dtype dtype;
+    uint64_t planned, real, shard_bytes;
+} rooms[] = {
+    {"kept, plain names", "abcdefgh", SINQ_U8, 64, 64, 0},
+    {"kept, quotes", "\"\\\"\"\"\"\\\"", SINQ_U8, 64, 64, 0},
+    {"kept, control characters", "\x01\x02\n\t\x1f\x0f\x05\x06", SINQ_U8, 64, 64, 0},
+    {"kept, cut", "\"\\ab\x01\"\\\"", SINQ_U8, 64, 64, 40000},
+    {"quantized, smaller than planned", "abcdefgh", SINQ_DUAL_SCALE, 65536, 64, 300000},
+    {"quantized, larger than planned", "\"\\\"\"\"\"\\\"", SINQ_DUAL_SCALE, 64, 7808, 300000},
+};
+
+#define ROOM_TENSORS 300
+
+static void write_room(struct sinq_sink *sink, size_t room, const struct sinq_sink_plan *plan) {
+    static const uint8_t bytes[8192];
+    const struct sinq_sink_final final = {quantization_text};
+    struct sinq_error error = {0};
+    size_t finished;
+    ck_assert_int_eq(sink->ops->begin(sink, plan, &finished, &error), SINQ_OK);
+    for (size_t i = 0; i < plan->count; i++) {
+        ck_assert_int_eq(sink->ops->begin_tensor(sink, i, &error), SINQ_OK);
+        ck_assert_int_eq(sink->ops->write(sink, bytes, rooms[room].real, &error), SINQ_OK);
+        ck_assert_int_eq(sink->ops->end_tensor(sink, NULL, &error), SINQ_OK);
+    }
+    ck_assert_msg(sink->ops->commit(sink, &final, NULL, NULL, &error) == SINQ_OK, "%s: %s", rooms[room].name,
+                  error.message);
+}
+
+static size_t count_strictly(const char *path) {
+    static struct strict_file file;
+    size_t size;
+    char *const bytes = get_file(path, &size);
+    ck_assert_msg(strict_parse(bytes, size, &file), "%s: %s", path, file.reason);
+    const size_t count = file.count;
+    strict_free(&file);
+    free(bytes);
+    return count;
+}
+
+static void check_room(size_t room, bool is_directory) {
+    static struct sinq_sink_tensor tensors[ROOM_TENSORS];
+    static char names[ROOM_TENSORS][128];
+    struct world world;
+    struct sinq_error error = {0};
+    struct sinq_sink *sink;
+    size_t found = 0;
+    for (size_t i = 0; i < ROOM_TENSORS; i++) {
+        const char *const letters = rooms[room].letters;
+        (void)snprintf(names[i], sizeof names[i], "%zu%s%s%s%s%s%s%s%s%s%s", i, letters, letters, letters, letters,
+                       letters, letters, letters, letters, letters, letters);
+        tensors[i] = (struct sinq_sink_tensor)PLAN(names[i], rooms[room].dtype, rooms[room].planned, .rank = 1,
+                                                   .shape = {rooms[room].planned});
+    }
+    make_world(&world, temporary(), is_directory);
+    const struct sinq_create_options options = {
+        .path = world.out, .source = &world.source, .max_shard_bytes = rooms[room].shard_bytes};
+    const struct sinq_sink_plan plan = {tensors, ROOM_TENSORS, "f"};
+    ck_assert_int_eq(sinq_create_checkpoint(&options, &sink, &error), SINQ_OK);
+    write_room(sink, room, &plan);
+    sinq_sink_close(sink);
+    const size_t shards = is_directory ? count_shards(world.out) : 1;
+    for (size_t i = 0; i < shards; i++) {
+        char path[PATH_BYTES];
+        print_path(path, "%s/model-%05zu-of-%05zu.safetensors", world.out, i + 1, shards);
+        if (shards == 1) print_path(path, is_directory ? "%s/model.safetensors" : "%s", world.out);
+        found += count_strictly(path);
+    }
+    ck_assert_uint_eq(found, ROOM_TENSORS);
+    drop_world(&world);
+}
+
+START_TEST(test_header_room) {
+    for (size_t i = 0; i < COUNT(rooms); i++) {
+        check_room(i, true);
+        check_room(i, false);
+    }
+}
+END_TEST
+
 START_TEST(test_no_tensors) {
     for (int is_directory = 0; is_directory < 2; is_directory++) {
         struct world world;
@@ -239,7 +321,7 @@ START_TEST(test_no_tensors) {
         sinq_sink_close(sink);
         char path[PATH_BYTES];
         size_t size;
-        struct strict_file file;
+        static struct strict_file file;
         print_path(path, is_directory ? "%s/model.safetensors" : "%s", world.out);
         char *const bytes = get_file(path, &size);
         ck_assert_msg(strict_parse(bytes, size, &file), "%s", file.reason);
@@ -426,6 +508,6 @@ START_TEST(test_misuse_is_refused) {
 }
 END_TEST
 
-UNIT_MAIN("sink", test_layouts, test_header_outgrown, test_no_tensors, test_modes_follow_umask,
+UNIT_MAIN("sink", test_layouts, test_header_outgrown, test_header_room, test_no_tensors, test_modes_follow_umask,
           test_opens_with_our_reader, test_bad_plans_are_refused, test_too_little_space_says_how_much,
           test_misuse_is_refused)

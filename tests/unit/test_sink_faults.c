@@ -121,12 +121,25 @@ static void prepare(struct world *world, size_t shape) {
     CHECK_JOB(world, &job);
 }
 
+/* Commit reports for the first time when all tensors are recorded. */
+static int note_commit(void *user, const struct sinq_progress *progress) {
+    (void)progress;
+    *(bool *)user = true;
+    return 0;
+}
+
 static int run_shape(const struct world *world, size_t shape, bool resume, struct job *job) {
+    static bool committing;
+    committing = false;
     *job = (struct job){.shard_bytes = shapes[shape].shard_bytes,
                         .force = shapes[shape].force,
-                        .resume = resume || shapes[shape].resume_from > 0};
+                        .resume = resume || shapes[shape].resume_from > 0,
+                        .progress = note_commit,
+                        .user = &committing};
     faults.no_exchange = shapes[shape].no_exchange;
-    return run_job(world, job);
+    const int status = run_job(world, job);
+    job->user = committing ? job->user : NULL;
+    return status;
 }
 
 /* Calls that a whole undisturbed run makes. */
@@ -150,7 +163,8 @@ static bool has_old(const struct world *world, size_t shape) {
     return exists(path) && has_text(path, old_text) && (!shapes[shape].is_directory || count_entries(world->out) == 1);
 }
 
-static void check_resumed(const struct world *world, const struct world *reference, size_t shape, long number) {
+/* How many tensors were resumed. */
+static size_t check_resumed(const struct world *world, const struct world *reference, size_t shape, long number) {
     struct job job;
     const int status = run_shape(world, shape, true, &job);
     ck_assert_msg(status == SINQ_OK, "%s, call %ld, resumed: %s", shapes[shape].name, number, job.error.message);
@@ -158,6 +172,7 @@ static void check_resumed(const struct world *world, const struct world *referen
                   number);
     ck_assert(!exists(world->partial));
     ck_assert(is_source_unharmed(world));
+    return job.resumed;
 }
 
 static void check_failure(const struct world *reference, size_t shape, long number, int error_number) {
@@ -180,12 +195,17 @@ static void check_failure(const struct world *reference, size_t shape, long numb
         ck_assert_str_ne(job.error.message, "");
         ck_assert_msg(shapes[shape].force ? has_old(&world, shape) : !exists(world.out), "%s, call %ld (%s): %s",
                       shapes[shape].name, number, strerror(error_number), job.error.message);
-        check_resumed(&world, reference, shape, number);
+        const size_t resumed = check_resumed(&world, reference, shape, number);
+        /* What was recorded stays so. */
+        ck_assert_msg(job.user == NULL || resumed == PLAN_COUNT, "%s, call %ld: %zu resumed", shapes[shape].name,
+                      number, resumed);
     }
     drop_world(&world);
 }
 
-static void check_kill(const struct world *reference, size_t shape, long number) {
+/* Returns how many tensors were resumed. */
+static size_t check_kill(const struct world *reference, size_t shape, long number) {
+    size_t resumed = PLAN_COUNT;
     struct world world;
     prepare(&world, shape);
     const pid_t child = fork();
@@ -207,9 +227,10 @@ static void check_kill(const struct world *reference, size_t shape, long number)
     if (!is_complete) {
         const bool may_be_there = shapes[shape].force || shapes[shape].is_directory;
         ck_assert_msg(may_be_there || !exists(world.out), "%s, call %ld", shapes[shape].name, number);
-        check_resumed(&world, reference, shape, number);
+        resumed = check_resumed(&world, reference, shape, number);
     }
     drop_world(&world);
+    return resumed;
 }
 
 static void make_reference(struct world *reference, size_t shape) {
@@ -238,7 +259,14 @@ START_TEST(test_killed_at_every_call) {
         struct world reference;
         make_reference(&reference, shape);
         const long calls = count_calls(shape);
-        for (long number = 1; number <= calls; number++) check_kill(&reference, shape, number);
+        size_t before = 0;
+        for (long number = 1; number <= calls; number++) {
+            /* A later kill never costs more than an earlier one. */
+            const size_t resumed = check_kill(&reference, shape, number);
+            ck_assert_msg(resumed >= before, "%s, call %ld: %zu resumed, %zu before", shapes[shape].name, number,
+                          resumed, before);
+            before = resumed;
+        }
         drop_world(&reference);
     }
 }

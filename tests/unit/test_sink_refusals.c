@@ -353,6 +353,28 @@ START_TEST(test_second_run_is_locked_out) {
 }
 END_TEST
 
+/* The moment in which a run has renamed its folder but not yet taken the journal out: nobody may take it back then. */
+START_TEST(test_output_being_published_is_left_alone) {
+    struct world world;
+    struct sinq_error error = {0};
+    struct sinq_sink *sink;
+    struct job first = {.stop = true, .stop_after = 3, .suspend = true};
+    struct job second = {.resume = true};
+    make_world(&world, temporary(), true);
+    const struct sinq_create_options options = {.path = world.out, .source = &world.source};
+    ck_assert_int_eq(sinq_create_checkpoint(&options, &sink, &error), SINQ_OK);
+    ck_assert_int_eq(run_plan(sink, &first), SINQ_OK);
+    ck_assert_int_eq(rename(world.partial, world.out), 0);
+    ck_assert_int_eq(run_job(&world, &second), SINQ_FAILED);
+    ck_assert(exists(world.out) && !exists(world.partial));
+    sinq_sink_close(sink);
+    /* Once that run is gone, its work is taken up. */
+    CHECK_JOB(&world, &second);
+    ck_assert_uint_eq(second.resumed, 3);
+    drop_world(&world);
+}
+END_TEST
+
 /* What a caller stops before anything is finished leaves nothing behind. */
 START_TEST(test_nothing_finished_leaves_nothing) {
     for (int is_directory = 0; is_directory < 2; is_directory++) {
@@ -396,4 +418,5 @@ START_TEST(test_output_that_appears_meanwhile) {
 END_TEST
 
 UNIT_MAIN("sink_refusals", test_places, test_read_only_folder, test_second_run_is_locked_out,
-          test_nothing_finished_leaves_nothing, test_output_that_appears_meanwhile)
+          test_output_being_published_is_left_alone, test_nothing_finished_leaves_nothing,
+          test_output_that_appears_meanwhile)

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include "journal.h"
 #include "sink_files.h"
 
 static const struct {
@@ -141,13 +142,21 @@ static void check_boundary(const struct world *reference, size_t shape, size_t d
     CHECK_JOB(&world, &job);
     ck_assert(!exists(world.out));
     ck_assert(exists(world.partial) == (boundary > 0));
+    const size_t kept = damages[damage].loses_all ? 0 : boundary - (boundary > 0 ? damages[damage].loses : 0);
     if (boundary > 0) damages[damage].apply(&world);
     job.resume = true;
-    job.stop = false;
+    /* One tensor more, and again: what is written behind damage must be found. */
+    job.stop_after = kept + 1;
+    job.stop = kept + 1 < PLAN_COUNT;
     CHECK_JOB(&world, &job);
-    const size_t kept = damages[damage].loses_all ? 0 : boundary - (boundary > 0 ? damages[damage].loses : 0);
-    ck_assert_msg(job.resumed == kept, "%s, %s, %zu: %zu resumed", shapes[shape].name, damages[damage].name, boundary,
-                  job.resumed);
+    const size_t resumed = job.resumed;
+    if (job.stop) {
+        job.stop = false;
+        CHECK_JOB(&world, &job);
+        ck_assert_uint_eq(job.resumed, kept + 1);
+    }
+    ck_assert_msg(resumed == kept, "%s, %s, %zu: %zu resumed", shapes[shape].name, damages[damage].name, boundary,
+                  resumed);
     ck_assert_msg(is_equal_tree(world.out, reference->out), "%s, %s, %zu: another output", shapes[shape].name,
                   damages[damage].name, boundary);
     ck_assert(!exists(world.partial));
@@ -364,6 +373,26 @@ START_TEST(test_edited_journals_are_refused) {
 }
 END_TEST
 
+/* A journal as another version of the program would have begun it. */
+START_TEST(test_other_program_is_refused) {
+    struct world world;
+    struct sinq_error error = {0};
+    struct sinq_journal *journal;
+    const struct sinq_journal_run run = {"9.9.9", fingerprint_text, 3000, PLAN_COUNT};
+    make_world(&world, temporary(), true);
+    MAKE_FOLDER(world.partial);
+    const int folder = open(world.partial, O_RDONLY | O_DIRECTORY);
+    ck_assert_int_ge(folder, 0);
+    ck_assert_int_eq(sinq_journal_create(folder, world.partial, &run, &journal, &error), SINQ_OK);
+    sinq_journal_close(journal);
+    close(folder);
+    struct job job = {.shard_bytes = 3000, .resume = true};
+    ck_assert_int_eq(run_job(&world, &job), SINQ_FAILED);
+    ck_assert_ptr_nonnull(strstr(job.error.message, "version 9.9.9"));
+    drop_world(&world);
+}
+END_TEST
+
 /* ---- a full disk, played by a limit on the size of files ---- */
 
 static void limit_files(rlim_t bytes) {
@@ -408,4 +437,5 @@ START_TEST(test_full_disk) {
 END_TEST
 
 UNIT_MAIN("sink_resume", test_every_boundary, test_damages, test_many_stops, test_stopped_while_committing,
-          test_reading_back_finds_damage, test_strangers_are_refused, test_edited_journals_are_refused, test_full_disk)
+          test_reading_back_finds_damage, test_strangers_are_refused, test_edited_journals_are_refused,
+          test_other_program_is_refused, test_full_disk)

@@ -1,0 +1,3 @@
+. "$SINQ_CLI/helpers.sh"
+take_model
+sinq inspect model -v

@@ -1,0 +1,3 @@
+. "$SINQ_CLI/helpers.sh"
+take_model
+expect 1 sinq inspect model nosuch model

@@ -1,0 +1,3 @@
+. "$SINQ_CLI/helpers.sh"
+take_model
+sinq inspect model --tensors --match 'layers\.[05]\.self_attn'

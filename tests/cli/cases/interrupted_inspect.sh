@@ -1,0 +1,13 @@
+# 143 by SIGTERM, 130 by SIGINT: there is nothing to go on with.
+. "$SINQ_CLI/helpers.sh"
+take_model
+set --
+while [ $# -lt 3000 ]; do set -- "$@" model model model model model model model model model model; done
+for signal in TERM INT; do
+    rm -f out
+    "$SINQ_PROGRAM" inspect --stats "$@" >out &
+    pid=$!
+    while [ ! -s out ]; do sleep 0.01; done
+    kill -$signal $pid
+    expect $([ $signal = TERM ] && echo 143 || echo 130) wait $pid
+done

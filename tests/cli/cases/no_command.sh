@@ -1,0 +1,2 @@
+. "$SINQ_CLI/helpers.sh"
+sinq
