@@ -6,7 +6,7 @@
 #include "suggestion.h"
 #include "terminal.h"
 
-#define TEXT_WIDTH  92u /* help is wrapped here */
+#define TEXT_WIDTH  79u /* help is wrapped here */
 #define HELP_COLUMN 26u /* where the explanations of options begin */
 
 const struct sinq_command *sinq_find_command(const char *name) {
@@ -99,9 +99,10 @@ void sinq_print_help(void) {
         printf("  %-12s", sinq_commands[i]->name);
         print_wrapped(sinq_commands[i]->summary, 14, 14);
     }
-    fputs("\nMODEL is a Hugging Face directory or one .safetensors file; what it is shows in its content, not\n"
-          "in its name. 'sinq help COMMAND' explains a command, 'sinq --version' this program.\n",
-          stdout);
+    putchar('\n');
+    print_wrapped("MODEL is a Hugging Face directory or one .safetensors file; what it is shows in its content, not in "
+                  "its name. 'sinq help COMMAND' explains a command, 'sinq --version' this program.",
+                  0, 0);
     print_pairs("Exit codes", sinq_exit_codes, 14);
     print_pairs("Environment", sinq_environment, 20);
 }

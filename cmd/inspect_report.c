@@ -121,6 +121,15 @@ static void report_tensors(const struct sinq_inspect_result *result) {
     write_table(&table);
 }
 
+/* What is no matrix has none. */
+static void add_imbalance(struct sinq_table *table, double imbalance) {
+    if (imbalance > 0.0) {
+        sinq_table_print_cell(table, "%.3f", imbalance);
+    } else {
+        sinq_table_add(table, "");
+    }
+}
+
 static void report_stats(const struct sinq_inspect_result *result) {
     static const struct sinq_column columns[] = {
         {"tensor", SINQ_FLEXIBLE}, {"min", SINQ_RIGHT},          {"max", SINQ_RIGHT},
@@ -137,14 +146,13 @@ static void report_stats(const struct sinq_inspect_result *result) {
         if (!measurements->measured[i]) continue;
         const struct sinq_tensor_stats *const stats = &measurements->stats[i];
         char share[SINQ_QUANTITY_SIZE];
-        const bool is_matrix = stats->imbalance_before > 0.0;
         sinq_table_add(&table, sinq_source_tensor(result->source, i)->name);
         sinq_table_print_cell(&table, "%.4g", stats->minimum);
         sinq_table_print_cell(&table, "%.4g", stats->maximum);
         sinq_table_print_cell(&table, "%.4g", stats->deviation);
         sinq_table_print_cell(&table, "%.3g", stats->kurtosis);
-        sinq_table_print_cell(&table, is_matrix ? "%.3f" : "", stats->imbalance_before);
-        sinq_table_print_cell(&table, is_matrix ? "%.3f" : "", stats->imbalance_after);
+        add_imbalance(&table, stats->imbalance_before);
+        add_imbalance(&table, stats->imbalance_after);
         sinq_table_add(&table, sinq_format_percent(share, stats->outlier_share));
         if (has_nonfinite) sinq_table_print_cell(&table, "%llu", (unsigned long long)stats->nonfinite);
     }

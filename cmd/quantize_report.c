@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "describe.h"
 #include "json.h"
 #include "printable.h"
 #include "quantity.h"
@@ -44,11 +43,15 @@ void sinq_report_quantized(const struct sinq_quantize_result *result, bool brief
         report_brief(result, before);
         return;
     }
-    char text[2][SINQ_QUANTITY_SIZE], coding[SINQ_DESCRIPTION_SIZE];
+    char text[2][SINQ_QUANTITY_SIZE], group[40];
     sinq_print_heading("%s -> %s", result->input, result->output);
-    sinq_print_fact(
-        "coding", "%s",
-        sinq_describe_coding(coding, recipe.method, (unsigned)recipe.bits, recipe.group_size, recipe.scale_type));
+    if (recipe.group_size == SINQ_GROUP_ROW) {
+        snprintf(group, sizeof group, "one group a row");
+    } else {
+        snprintf(group, sizeof group, "groups of %u", (unsigned)recipe.group_size);
+    }
+    sinq_print_fact("coding", "%s, %d bits, %s, %s scales", sinq_method_name(recipe.method), recipe.bits, group,
+                    sinq_aux_type_name(recipe.scale_type));
     sinq_print_fact("tensors", "%llu quantized (%s weights), %llu kept", (unsigned long long)summary->tensors_quantized,
                     sinq_format_count(text[0], summary->weights_quantized), (unsigned long long)summary->tensors_kept);
     sinq_print_fact("size", "%s -> %s, %.2f times smaller", sinq_format_bytes(text[0], before),

@@ -8,7 +8,7 @@
 #include "printable.h"
 
 #define GAP             2u  /* spaces between columns */
-#define LEAST_FLEXIBLE  24u /* a name is not shortened below this */
+#define LEAST_FLEXIBLE  36u /* a name is not shortened below this */
 #define ELLIPSIS        "..."
 #define ELLIPSIS_LENGTH 3u
 
@@ -49,8 +49,9 @@ static void write_cell(FILE *out, const char *text, size_t width, bool right, bo
         fputs(text, out);
     } else {
         const size_t kept = width - ELLIPSIS_LENGTH;
-        const size_t head = find_point(text, kept / 2);
-        const size_t tail = find_point(text, length - (kept - kept / 2));
+        /* Names differ in their tails. */
+        const size_t head = find_point(text, kept / 4);
+        const size_t tail = find_point(text, length - (kept - kept / 4));
         fprintf(out, "%.*s%s%s", (int)head, text, ELLIPSIS, text + tail);
     }
     if (!right && !last) write_spaces(out, padding);

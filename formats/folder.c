@@ -9,9 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-
-#define LOCK_NAME    "lock"
-#define JOURNAL_NAME "journal"
+#include "journal.h"
 
 int sinq_visit_folder(int folder_fd, const char *path, sinq_visit_fn *visit, void *user, struct sinq_error *error) {
     /* A second description, since reading moves the position that a duplicate would share. */
@@ -49,7 +47,7 @@ static int look_at_entry(void *user, int folder_fd, const char *name, struct sin
     facts->entries++;
     if (fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0) return SINQ_OK;
     if (S_ISDIR(status.st_mode)) facts->has_folder = true;
-    if (strcmp(name, LOCK_NAME) == 0 || strcmp(name, JOURNAL_NAME) == 0) facts->is_ours = true;
+    if (strcmp(name, SINQ_LOCK_NAME) == 0 || strcmp(name, SINQ_JOURNAL_NAME) == 0) facts->is_ours = true;
     if (strcmp(name, "config.json") == 0 || ends_with(name, ".safetensors")) facts->has_checkpoint = true;
     return SINQ_OK;
 }

@@ -4,6 +4,9 @@
 
 #include "sinq.h"
 
+/* The file in an unfinished output that its run has locked. */
+#define SINQ_LOCK_NAME "lock"
+
 /* What a folder holds. */
 struct sinq_folder_facts {
     size_t entries;

@@ -92,7 +92,7 @@ static void drop_aside(const struct swap *swap, const struct sinq_staging *stagi
 /* The journal leaves right after the rename, and last: a kill in between loses nothing, see take_back() in staging.c. */
 static int settle_names(const struct sinq_staging *staging, struct sinq_journal *journal, struct sinq_error *error) {
     if (staging->is_directory) {
-        if (unlinkat(staging->folder_fd, "lock", 0) != 0 && errno != ENOENT) {
+        if (unlinkat(staging->folder_fd, SINQ_LOCK_NAME, 0) != 0 && errno != ENOENT) {
             return sinq_fail_errno(error, "%s/lock: cannot remove", staging->final_path);
         }
         const int status = sinq_journal_remove(journal, staging->folder_fd, error);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "config_splice.h"
+#include "folder.h"
 #include "publish.h"
 #include "shard_check.h"
 #include "sink_state.h"
@@ -137,8 +138,9 @@ static int finish_shard(struct commit *commit, size_t shard, struct sinq_error *
 /* ---- the files beside ---- */
 
 static bool is_own_name(const char *name) {
-    return strcmp(name, "lock") == 0 || strcmp(name, SINQ_JOURNAL_NAME) == 0 || strncmp(name, "shard-", 6) == 0 ||
-           name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strchr(name, '/') != NULL;
+    return strcmp(name, SINQ_LOCK_NAME) == 0 || strcmp(name, SINQ_JOURNAL_NAME) == 0 ||
+           strncmp(name, "shard-", 6) == 0 || name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+           strchr(name, '/') != NULL;
 }
 
 static int write_sidecar(const struct commit *commit, size_t index, struct sinq_error *error) {

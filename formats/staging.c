@@ -115,14 +115,15 @@ static bool is_lock_in_place(const struct sinq_staging *staging) {
     struct stat folder;
     struct stat named;
     return fstat(staging->lock_fd, &ours) == 0 &&
-           fstatat(staging->folder_fd, "lock", &theirs, AT_SYMLINK_NOFOLLOW) == 0 && ours.st_ino == theirs.st_ino &&
-           fstat(staging->folder_fd, &folder) == 0 &&
+           fstatat(staging->folder_fd, SINQ_LOCK_NAME, &theirs, AT_SYMLINK_NOFOLLOW) == 0 &&
+           ours.st_ino == theirs.st_ino && fstat(staging->folder_fd, &folder) == 0 &&
            fstatat(staging->parent_fd, staging->partial_name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
            folder.st_ino == named.st_ino && folder.st_dev == named.st_dev;
 }
 
 static int take_lock(struct sinq_staging *staging, bool *is_gone, struct sinq_error *error) {
-    staging->lock_fd = openat(staging->folder_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, (mode_t)0666);
+    staging->lock_fd =
+        openat(staging->folder_fd, SINQ_LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, (mode_t)0666);
     *is_gone = staging->lock_fd < 0 && errno == ENOENT;
     if (*is_gone) return SINQ_OK;
     if (staging->lock_fd < 0) return sinq_fail_errno(error, "%s/lock: cannot create", staging->folder);
@@ -213,7 +214,7 @@ struct clearing {
 
 static int clear_entry(void *user, int folder_fd, const char *name, struct sinq_error *error) {
     const struct clearing *const clearing = user;
-    if (strcmp(name, "lock") == 0) return SINQ_OK;
+    if (strcmp(name, SINQ_LOCK_NAME) == 0) return SINQ_OK;
     if (clearing->keep != NULL && clearing->keep(clearing->user, name)) return SINQ_OK;
     if (unlinkat(folder_fd, name, 0) == 0 || errno == ENOENT) return SINQ_OK;
     return sinq_fail_errno(error, "%s/%s: cannot remove", clearing->staging->folder, name);
@@ -228,7 +229,7 @@ void sinq_staging_remove(struct sinq_staging *staging) {
     if (!staging->is_ours || staging->folder_fd < 0) return;
     /* The lock last: until then the folder is known as ours. */
     if (sinq_staging_clear(staging, NULL, NULL, NULL) != SINQ_OK) return;
-    (void)unlinkat(staging->folder_fd, "lock", 0);
+    (void)unlinkat(staging->folder_fd, SINQ_LOCK_NAME, 0);
     (void)unlinkat(staging->parent_fd, staging->partial_name, AT_REMOVEDIR);
 }
 

@@ -7,13 +7,13 @@ trap 'rm -rf "$folder"' EXIT
 expected=
 runs=0
 compare() {
-    "$SINQ_PROGRAM" quantize "$folder/model" -o "$folder/out" --force --quiet --embed-bits 8 "$@"
+    "$SINQ_PROGRAM" quantize "$folder/model" -o "$folder/out" --force --quiet "$@"
     sum=$(cd "$folder/out" && sha256sum ./* | sha256sum)
     runs=$((runs + 1))
     [ -n "$expected" ] || expected=$sum
     [ "$sum" = "$expected" ] || { echo "determinism: SINQ_CPU=${SINQ_CPU-} $* gives other bytes"; exit 1; }
 }
-for recipe in "--bits 4" "--bits 3 --group-size 32 --method sinq-hqq" "--recipe paper --bits 2" \
+for recipe in "--bits 4 --embed-bits 8" "--bits 3 --group-size 32 --method sinq-hqq --head-bits 3" "--recipe paper --bits 2" \
     "--method sinq-nf4 --group-size 16" "--method rtn --group-size row --bits 5"; do
     expected=
     for cpu in c sse2 avx2 avx2-vnni avx512-vnni neon; do

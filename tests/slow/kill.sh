@@ -19,7 +19,7 @@ for i in $(seq 1 20); do
     sleep "$(awk -v i="$i" -v total="$total" 'BEGIN { srand(i); printf "%.3f", total / 1000 * (i - rand()) / 20 }')"
     kill -s $signal $pid 2>/dev/null || true
     status=0
-    wait $pid || status=$?
+    wait $pid 2>/dev/null || status=$?
     if [ $status != 0 ]; then
         interrupted=$((interrupted + 1))
         [ ! -e "$folder/out" ] || { echo "kill: moment $i: something stands under the final name"; exit 1; }

@@ -276,7 +276,7 @@ static void write_table(FILE *out, const void *context) {
     const struct table_case *const wanted = context;
     struct sinq_table table = {.columns = columns, .column_count = 3};
     static const char *const cells[] = {
-        "a.long.name.that.does.not.fit.here", "1", "because", "gr\xc3\xbc\xc3\x9f", "12345", ""};
+        "model.layers.11.self_attn.query_key_value.weight", "1", "because", "gr\xc3\xbc\xc3\x9f", "12345", ""};
     for (size_t i = 0; i < 6; i++) sinq_table_add(&table, cells[i]);
     sinq_table_write(&table, out, false, wanted->width);
     sinq_table_free(&table);
@@ -284,15 +284,15 @@ static void write_table(FILE *out, const void *context) {
 
 START_TEST(tables) {
     static const struct table_case cases[] = {
-        {0, "name                                    n  why\n"
-            "a.long.name.that.does.not.fit.here      1  because\n"
-            "gr\xc3\xbc\xc3\x9f                                12345\n"},
-        {44, "name                              n  why\n"
-             "a.long.name.....not.fit.here      1  because\n"
-             "gr\xc3\xbc\xc3\x9f                          12345\n"},
-        {5, "name                          n  why\n"
-            "a.long.nam...ot.fit.here      1  because\n"
-            "gr\xc3\xbc\xc3\x9f                      12345\n"},
+        {0, "name                                                  n  why\n"
+            "model.layers.11.self_attn.query_key_value.weight      1  because\n"
+            "gr\xc3\xbc\xc3\x9f                                              12345\n"},
+        {56, "name                                          n  why\n"
+             "model.lay..._attn.query_key_value.weight      1  because\n"
+             "gr\xc3\xbc\xc3\x9f                                      12345\n"},
+        {5, "name                                      n  why\n"
+            "model.la...tn.query_key_value.weight      1  because\n"
+            "gr\xc3\xbc\xc3\x9f                                  12345\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *const text = capture(write_table, &cases[i]);

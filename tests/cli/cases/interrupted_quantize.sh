@@ -1,7 +1,6 @@
 # SIGINT exits with 75 and prints the very command that goes on.
 . "$SINQ_CLI/helpers.sh"
 mkdir out "mod els"
-models=
 for i in 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29; do take_model "mod els/it's $i"; done
 "$SINQ_PROGRAM" quantize -q "mod els"/* -o out -t 1 2>err &
 pid=$!

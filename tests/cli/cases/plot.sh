@@ -7,7 +7,7 @@ sinq inspect -q model --plot $name values.png
 sinq inspect -q out --plot $name scales.png --plot-kind scales
 sinq inspect -q out --plot $name error.png --reference model
 sinq inspect -q model --plot model.norm.weight vector.png
-for file in *.png; do echo "$file $(head -c 8 $file | od -An -tx1)"; done
+for file in *.png; do echo "$file $(head -c 8 "$file" | od -An -tx1)"; done
 cmp -s values.png error.png || echo "pictures differ"
 cp values.png before.png
 expect 1 sinq inspect -q out --plot $name values.png
