@@ -29,8 +29,8 @@ struct sinq_json {
     char *window;                   /* owned */
     struct sinq_hasher *hasher;     /* fed with what is read from the input; borrowed, may be NULL */
     const char *what;               /* names the text in messages: "header of x.safetensors"; borrowed */
-    const char *item;               /* the tensor whose description is being read, for messages; borrowed, may be NULL */
-    struct sinq_text skipped;       /* scratch for checking strings that are not kept */
+    const char *item;         /* the tensor whose description is being read, for messages; borrowed, may be NULL */
+    struct sinq_text skipped; /* scratch for checking strings that are not kept */
     bool has_failed;
     bool allow_nonfinite; /* accept the NaN, Infinity and -Infinity that Python writes */
     struct sinq_error *error;

@@ -68,7 +68,8 @@ static void close_weights(struct sinq_source *source) {
     free(weights);
 }
 
-static const struct sinq_source_ops weights_ops = {read_bytes, read_sidecar, close_weights};
+static const struct sinq_source_ops weights_ops = {
+    .read_bytes = read_bytes, .read_sidecar = read_sidecar, .close = close_weights};
 
 /* ---- building it ---- */
 

@@ -238,7 +238,8 @@ struct sinq_quantize_options {
     int head_bits;          /* lm_head: 0 keeps it */
     int embed_bits;         /* embeddings: 0 keeps them */
     double kurtosis_gate;   /* a matrix whose kurtosis exceeds it is rounded without normalization; 0 is off */
-    bool tiling_2d;         /* one column scale per block of rows; measured only, our layout cannot hold it */
+    bool tiling_2d;         /* one column scale per block of rows: for trials alone, our layout cannot hold it */
+    bool is_trial;          /* the recipe is for sinq_open_trial */
     bool replace_nonfinite; /* NaN and infinities become zero and are counted, instead of an error */
     bool allow_requantize;  /* the source is quantized already */
     const struct sinq_rule *rules;
@@ -247,6 +248,12 @@ struct sinq_quantize_options {
 };
 /* Options that mean "the default recipe at 4 bits". */
 SINQ_API struct sinq_quantize_options sinq_default_quantize_options(void);
+/*
+ * Takes over what "bits:3,group:32,method:rtn,scale:f16,tiling:2d" says, in any order and part. A word that is none of them is
+ * SINQ_USAGE.
+ */
+SINQ_API int sinq_parse_quantize_setting(const char *text, struct sinq_quantize_options *options,
+                                         struct sinq_error *error);
 
 enum sinq_action { SINQ_KEEP, SINQ_QUANTIZE, SINQ_DROP /* a block scale whose tensor is quantized */ };
 
@@ -323,6 +330,14 @@ SINQ_API int sinq_quantize(const struct sinq_source *source, const struct sinq_r
                            struct sinq_error *error);
 
 SINQ_API void sinq_sink_close(struct sinq_sink *sink);
+
+/*
+ * A source that looks as if the recipe had been run on `source`, and writes nothing: each matrix is quantized and rebuilt when
+ * it is read, the last one kept in memory. For comparing recipes, and for 2-D tiling, which no file of ours holds (its scales
+ * and zeros are then the paper's, before storage). Both arguments must outlive it; close with sinq_source_close.
+ */
+SINQ_API int sinq_open_trial(const struct sinq_source *source, const struct sinq_recipe *recipe,
+                             struct sinq_source **trial, struct sinq_error *error);
 
 /* ---- looking at checkpoints -------------------------------------------------------------------------------- */
 

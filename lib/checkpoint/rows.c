@@ -81,6 +81,11 @@ struct blob {
     uint64_t offset; /* in the tensor */
 };
 
+/* All headers were checked when the file was opened. */
+static int fail_changed(const char *where, struct sinq_error *error) {
+    return sinq_fail(error, SINQ_FAILED, "%s: its shape changed while it was being read", where);
+}
+
 /* Walks over the headers of the stack up to matrix `index`: the matrices of a stack need not be of equal size. */
 static int find_blob(const struct sinq_source *source, size_t index, uint64_t wanted, struct blob *blob,
                      struct sinq_error *error) {
@@ -91,17 +96,17 @@ static int find_blob(const struct sinq_source *source, size_t index, uint64_t wa
     uint64_t offset = 0;
     for (uint64_t i = 0; i <= wanted; i++, offset += blob->sizes.bytes) {
         uint8_t header[SINQ_DUAL_SCALE_HEADER_BYTES];
+        if (tensor->bytes - offset < sizeof header) return fail_changed(where, error);
         int status = sinq_read_bytes(source, index, offset, sizeof header, header, error);
         if (status != SINQ_OK) return status;
         status = sinq_dual_scale_parse(header, tensor->bytes - offset, where, &blob->matrix, &blob->sizes, error);
         if (status != SINQ_OK) return status;
         blob->offset = offset;
     }
-    /* The file may have changed since it was opened. */
     const struct sinq_dual_scale *const m = &blob->matrix;
     const bool fits =
         m->transposed ? m->rows == shape.cols && m->cols == shape.rows : m->rows == shape.rows && m->cols == shape.cols;
-    return fits ? SINQ_OK : sinq_fail(error, SINQ_FAILED, "%s: its shape changed while it was being read", where);
+    return fits ? SINQ_OK : fail_changed(where, error);
 }
 
 /* Reads [offset, offset + size) of a blob into its place in memory. A section that is not there may lie anywhere. */
@@ -210,7 +215,10 @@ int sinq_read_rows(const struct sinq_source *source, size_t tensor, uint64_t fir
                          (unsigned long long)first, (unsigned long long)(first + count), (unsigned long long)rows);
     }
     if (count == 0 || shape.cols == 0) return SINQ_OK;
-    if (t->dtype == SINQ_DUAL_SCALE) return read_quantized_rows(source, tensor, first, count, out, error);
+    if (t->dtype == SINQ_DUAL_SCALE) {
+        const bool is_ours = source->ops->read_rows == NULL;
+        return (is_ours ? read_quantized_rows : source->ops->read_rows)(source, tensor, first, count, out, error);
+    }
     const int status = read_elements(source, tensor, first * shape.cols, count * shape.cols, out, error);
     if (status != SINQ_OK || t->scale_tensor < 0) return status;
     return apply_scales(source, t, first, count, out, error);
@@ -223,6 +231,7 @@ int sinq_source_matrix_info(const struct sinq_source *source, size_t tensor, uin
         return sinq_fail(error, SINQ_USAGE, "%s: tensor %.300s has no quantized matrix %llu", source->path,
                          t == NULL ? "?" : t->name, (unsigned long long)index);
     }
+    if (source->ops->matrix_info != NULL) return source->ops->matrix_info(source, tensor, index, info, error);
     struct blob blob = {0};
     const int status = find_blob(source, tensor, index, &blob, error);
     if (status == SINQ_OK) *info = sinq_dual_scale_info(&blob.matrix, &blob.sizes);

@@ -16,6 +16,14 @@ struct sinq_source_ops {
     int (*read_sidecar)(const struct sinq_source *source, size_t index, char **data, size_t *size,
                         struct sinq_error *error);
     void (*close)(struct sinq_source *source);
+    /*
+     * Of a source whose quantized tensors (SINQ_DUAL_SCALE) are not bytes in our layout: their rows rebuilt, and what they
+     * are. NULL for all others.
+     */
+    int (*read_rows)(const struct sinq_source *source, size_t tensor, uint64_t first, uint64_t count, float *out,
+                     struct sinq_error *error);
+    int (*matrix_info)(const struct sinq_source *source, size_t tensor, uint64_t index, struct sinq_matrix_info *info,
+                       struct sinq_error *error);
 };
 
 struct sinq_shard {

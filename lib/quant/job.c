@@ -412,6 +412,8 @@ static int finish_output(struct quantize_job *job, struct sinq_quantize_summary 
 
 static int run_job(struct quantize_job *job, struct sinq_quantize_summary *summary) {
     size_t finished = 0;
+    if (job->recipe->tiling_2d)
+        return sinq_fail(job->error, SINQ_USAGE, "2-D tiling is for trials, it cannot be stored");
     int status = make_plan(job);
     if (status == SINQ_OK) status = take_fingerprint(job);
     if (status == SINQ_OK) status = begin_output(job, &finished);

@@ -324,6 +324,7 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     recipe->count = sinq_source_tensor_count(maker->source);
     recipe->kurtosis_gate = options->kurtosis_gate;
     recipe->replace_nonfinite = options->replace_nonfinite;
+    recipe->tiling_2d = options->tiling_2d;
     recipe->threads = options->threads > 0 ? options->threads : sinq_count_processors();
     recipe->summary.peak_memory = sinq_estimate_peak_memory(0, 0, 0, SINQ_GROUP_ROW, 0, recipe->threads);
     recipe->entries = calloc(recipe->count + 1, sizeof *recipe->entries);

@@ -95,6 +95,26 @@ static const char *parse_word(const char *word, struct sinq_rule_setting *settin
     return "keep alone, or bits:, group:, method: and scale: separated by commas";
 }
 
+/* The words of a list, one after the other; `who` begins the message. `tiling_2d` is NULL where tiling cannot be said. */
+static int parse_words(const char *text, const char *who, struct sinq_rule_setting *setting, bool *tiling_2d,
+                       struct sinq_error *error) {
+    for (const char *at = text;; at++) {
+        const size_t size = strcspn(at, ",");
+        char word[LONGEST_SETTING_WORD] = "";
+        if (size < sizeof word) memcpy(word, at, size);
+        const bool is_tiling = tiling_2d != NULL && (strcmp(word, "tiling:1d") == 0 || strcmp(word, "tiling:2d") == 0);
+        if (is_tiling) *tiling_2d = word[7] == '2';
+        const char *const expected = is_tiling ? NULL : parse_word(word, setting);
+        if (expected != NULL) {
+            return sinq_fail(error, SINQ_USAGE, "%s: found \"%.*s\", expected %s%s", who,
+                             (int)(size < 100 ? size : 100), at, expected,
+                             tiling_2d != NULL ? ", or tiling:1d or tiling:2d" : "");
+        }
+        at += size;
+        if (*at == '\0') return SINQ_OK;
+    }
+}
+
 int sinq_parse_rule_setting(const char *pattern, const char *text, struct sinq_rule_setting *setting,
                             struct sinq_error *error) {
     *setting = (struct sinq_rule_setting){.group_size = -1, .method = -1, .scale_type = -1};
@@ -102,18 +122,22 @@ int sinq_parse_rule_setting(const char *pattern, const char *text, struct sinq_r
         setting->keep = true;
         return SINQ_OK;
     }
-    for (const char *at = text;; at++) {
-        const size_t size = strcspn(at, ",");
-        char word[LONGEST_SETTING_WORD] = "";
-        if (size < sizeof word) memcpy(word, at, size);
-        const char *const expected = parse_word(word, setting);
-        if (expected != NULL) {
-            return sinq_fail(error, SINQ_USAGE, "--tensor '%s=%s': found \"%.*s\", expected %s", pattern, text,
-                             (int)(size < 100 ? size : 100), at, expected);
-        }
-        at += size;
-        if (*at == '\0') return SINQ_OK;
-    }
+    struct sinq_text who = {0};
+    sinq_text_print(&who, "--tensor '%s=%s'", pattern, text);
+    const int status = parse_words(text, who.failed ? "--tensor" : who.data, setting, NULL, error);
+    sinq_text_free(&who);
+    return status;
+}
+
+int sinq_parse_quantize_setting(const char *text, struct sinq_quantize_options *options, struct sinq_error *error) {
+    struct sinq_rule_setting setting = {.group_size = -1, .method = -1, .scale_type = -1};
+    const int status = parse_words(text, text, &setting, &options->tiling_2d, error);
+    if (status != SINQ_OK) return status;
+    if (setting.bits != 0) options->bits = setting.bits;
+    if (setting.group_size >= 0) options->group_size = setting.group_size;
+    if (setting.method >= 0) options->method = setting.method;
+    if (setting.scale_type >= 0) options->scale_type = setting.scale_type;
+    return SINQ_OK;
 }
 
 /* ---- patterns ---- */

@@ -8,10 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "formats.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED true
+#else
+#define IS_SANITIZED false
+#endif
 
 static char scratch[64];
 
@@ -89,6 +97,71 @@ static inline void expect_refused(const char *what, const char *path, const char
         ck_assert_msg(strstr(error.message, reasons[i]) != NULL, "%s: \"%s\" does not say \"%s\"", what, error.message,
                       reasons[i]);
     }
+}
+
+/* The next repetition, "%" in it replaced by eight digits of `number`. */
+static inline size_t repeat_text(const char *repeated, uint64_t number, char *out) {
+    size_t size = 0;
+    for (const char *c = repeated; *c != '\0'; c++) {
+        if (*c != '%') {
+            out[size++] = *c;
+            continue;
+        }
+        for (int i = 7; i >= 0; i--) out[size++] = "0123456789abcdef"[number >> 4 * i & 15];
+    }
+    return size;
+}
+
+/* `bytes` of text, behind a safetensors file's length field or not. */
+static inline void write_large(const char *name, bool has_length, uint64_t bytes, const char *before,
+                               const char *repeated, const char *after) {
+    static char block[1 << 16];
+    FILE *const file = fopen(path_of(name), "wb");
+    ck_assert_ptr_nonnull(file);
+    for (int i = 0; i < 8 && has_length; i++) (void)fputc((int)(bytes >> 8 * i & 0xff), file);
+    uint64_t left = bytes - strlen(before) - strlen(after), number = 0;
+    (void)fputs(before, file);
+    while (left > 0) {
+        size_t size = 0;
+        while (size < sizeof block - 512) size += repeat_text(repeated, number++, block + size);
+        const uint64_t now = size < left ? size : left;
+        ck_assert_uint_eq(fwrite(block, 1, now, file), now);
+        left -= now;
+    }
+    (void)fputs(after, file);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+static inline long measure_peak_memory(void) {
+    struct rusage usage;
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_maxrss;
+}
+
+/* Not under sanitizers, and not under valgrind or an emulator (make RUN=...). */
+static inline bool can_measure_costs(void) {
+    const char *const preload = getenv("LD_PRELOAD"), *const runner = getenv("RUN");
+    if (!IS_SANITIZED && (runner == NULL || *runner == '\0') &&
+        (preload == NULL || strstr(preload, "valgrind") == NULL)) {
+        return true;
+    }
+    static bool is_said;
+    if (!is_said) fprintf(stderr, "SKIPPED: bounds on time and memory are not tested under sanitizers and emulators\n");
+    is_said = true;
+    return false;
+}
+
+/* As expect_refused, within the second and the 100 MB that a bad file may cost. A machine that is busy gets three tries. */
+static inline void expect_cheap_refusal(const char *what, const char *path, const char *const reasons[3]) {
+    double seconds = 2;
+    for (int i = 0; i < 3 && seconds >= 1.0; i++) {
+        const clock_t begin = clock();
+        expect_refused(what, path, reasons);
+        seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
+        if (!can_measure_costs()) return;
+    }
+    ck_assert_msg(seconds < 1.0, "%s: %.2f s", what, seconds);
+    ck_assert_msg(measure_peak_memory() < 100000, "%s: %ld kB", what, measure_peak_memory());
 }
 
 #endif

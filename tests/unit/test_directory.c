@@ -117,6 +117,35 @@ START_TEST(bad_indexes_are_refused_with_their_reason) {
 }
 END_TEST
 
+START_TEST(hostile_indexes_cost_little_time_and_memory) {
+    static const struct {
+        const char *what, *before, *repeated, *after;
+        const char *reasons[3];
+    } cases[] = {
+        {"brackets", "", "[", "", {INDEX, "object"}},
+        {"nested values", "{\"x\":", "{\"\":", "", {INDEX, "nested"}},
+        {"one name", "{\"weight_map\":{\"", "x", "\":\"s\"}}", {INDEX, "shorter string"}},
+        {"one file name", "{\"weight_map\":{\"x\":\"", "x", "\"}}", {INDEX, "tensor x", "shorter string"}},
+        {"tensors", "{\"weight_map\":{", "\"%\":\"s\",", "\"\":\"s\"}}", {INDEX, "more than 400000 tensors"}},
+        {"files", "{\"weight_map\":{", "\"%\":\"%\",", "\"\":\"s\"}}", {INDEX, "more than 10000 files"}},
+        {"white space", " ", " ", "", {INDEX, "object"}},
+    };
+    make_folder();
+    write_two_shards();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        write_large(INDEX, false, 100000000, cases[i].before, cases[i].repeated, cases[i].after);
+        expect_cheap_refusal(cases[i].what, scratch, cases[i].reasons);
+    }
+    write_large(INDEX, false, 100000001, "", " ", "");
+    expect_refused("index over the limit", scratch, (const char *const[3]){INDEX, "more than 100000000 bytes"});
+    write_large("config.json", false, 8 << 20, "{\"x\":\"", "x", "\"");
+    expect_cheap_refusal("large config", scratch, (const char *const[3]){"config.json", "invalid JSON"});
+    write_large("config.json", false, (8 << 20) + 1, "{\"x\":\"", "x", "\"}");
+    expect_refused("config over the limit", scratch, (const char *const[3]){"config.json", "at most 8388608"});
+    remove_folder();
+}
+END_TEST
+
 START_TEST(bad_directories_are_refused_with_their_reason) {
     make_folder();
     expect_refused("empty directory", scratch, (const char *const[3]){scratch, "without weights", INDEX});
@@ -348,7 +377,7 @@ START_TEST(real_directories_are_read) {
 END_TEST
 
 UNIT_MAIN("directory", shards_are_read_with_and_without_an_index, model_safetensors_alone_is_preferred_without_an_index,
-          bad_indexes_are_refused_with_their_reason, bad_directories_are_refused_with_their_reason,
-          bad_configs_are_refused_with_their_reason, configs_say_what_the_model_is,
-          sidecars_are_the_files_that_belong_to_the_model, an_index_names_quantized_matrices_as_they_are_stored,
-          many_shards_are_read, real_directories_are_read)
+          bad_indexes_are_refused_with_their_reason, hostile_indexes_cost_little_time_and_memory,
+          bad_directories_are_refused_with_their_reason, bad_configs_are_refused_with_their_reason,
+          configs_say_what_the_model_is, sidecars_are_the_files_that_belong_to_the_model,
+          an_index_names_quantized_matrices_as_they_are_stored, many_shards_are_read, real_directories_are_read)
