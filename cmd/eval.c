@@ -11,7 +11,7 @@
 
 struct eval_arguments {
     struct sinq_common_options common;
-    const char *reference;
+    const char *reference, *as;
     bool weights;
     double max_error; /* negative where not given */
     unsigned top;
@@ -27,6 +27,13 @@ static const struct sinq_option options[] = {
      .completion = SINQ_COMPLETE_FILES,
      PLACE(reference),
      .help = "the model to compare with, usually the one that MODEL was made from"},
+    {.name = "as",
+     .kind = SINQ_OPTION_TEXT,
+     .argument = "SETTING",
+     PLACE(as),
+     .help =
+         "instead of --reference: compare MODEL with itself quantized in memory, and write nothing; SETTING is, in any "
+         "order and part, bits:3,group:32,method:rtn,scale:f16,tiling:2d"},
     {.name = "weights",
      .kind = SINQ_OPTION_FLAG,
      PLACE(weights),
@@ -81,10 +88,36 @@ static int compare_models(const struct eval_arguments *arguments, const struct s
     return status;
 }
 
+/* MODEL against itself, quantized as --as says. */
+static int compare_trial(const struct eval_arguments *arguments, const struct sinq_source *model,
+                         struct sinq_error *error) {
+    struct sinq_quantize_options wanted = sinq_default_quantize_options();
+    struct sinq_recipe *recipe = NULL;
+    struct sinq_source *trial = NULL;
+    wanted.is_trial = true;
+    wanted.threads = arguments->common.threads;
+    int status = sinq_parse_quantize_setting(arguments->as, &wanted, error);
+    if (status == SINQ_OK) status = sinq_make_recipe(model, &wanted, &recipe, error);
+    if (status == SINQ_OK) status = sinq_open_trial(model, recipe, &trial, error);
+    if (status == SINQ_OK) status = compare_models(arguments, trial, model, error);
+    sinq_source_close(trial);
+    sinq_recipe_free(recipe);
+    return status;
+}
+
+static int compare_reference(const struct eval_arguments *arguments, const struct sinq_source *model,
+                             struct sinq_error *error) {
+    struct sinq_source *reference = NULL;
+    int status = sinq_open_checkpoint(arguments->reference, &reference, error);
+    if (status == SINQ_OK) status = compare_models(arguments, model, reference, error);
+    sinq_source_close(reference);
+    return status;
+}
+
 static int run_eval(const struct sinq_command *command, int argc, char **argv) {
     struct eval_arguments arguments = {.max_error = -1.0};
     struct sinq_error error = {.status = 0};
-    struct sinq_source *model = NULL, *reference = NULL;
+    struct sinq_source *model = NULL;
     int first;
     const int code = sinq_begin_command(command, argc, argv, &arguments, &first);
     if (code != SINQ_CONTINUE) return code;
@@ -92,11 +125,11 @@ static int run_eval(const struct sinq_command *command, int argc, char **argv) {
     if (argc - first > 1) return sinq_report_usage(command, "one MODEL at a time, found '%s' besides", argv[first + 1]);
     if (!arguments.weights)
         return sinq_report_usage(command, "--weights is needed: weights are what this version compares");
-    if (arguments.reference == NULL) return sinq_report_usage(command, "--weights needs --reference REF");
+    if ((arguments.reference == NULL) == (arguments.as == NULL))
+        return sinq_report_usage(command, "--weights needs --reference REF or --as SETTING, one of them");
     int status = sinq_open_checkpoint(argv[first], &model, &error);
-    if (status == SINQ_OK) status = sinq_open_checkpoint(arguments.reference, &reference, &error);
-    if (status == SINQ_OK) status = compare_models(&arguments, model, reference, &error);
-    sinq_source_close(reference);
+    if (status == SINQ_OK)
+        status = (arguments.as != NULL ? compare_trial : compare_reference)(&arguments, model, &error);
     sinq_source_close(model);
     if (status != SINQ_OK) {
         fflush(stdout);
@@ -109,6 +142,8 @@ static const struct sinq_example examples[] = {
     {"sinq eval small --reference model --weights --top 10", "Compares weights and lists the ten worst tensors."},
     {"sinq eval small --reference model --weights --max-error 12% -q",
      "Prints nothing, and exits with 3 if the error is larger than 12 %."},
+    {"sinq eval model --weights --as bits:3,method:rtn --top 1 -q --json",
+     "Measures what rounding to 3 bits would cost, without writing a model."},
     {NULL, NULL},
 };
 

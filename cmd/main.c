@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "help.h"
@@ -74,7 +75,18 @@ static int run_command(int argc, char **argv) {
     return command != NULL ? command->run(command, argc - 1, argv + 1) : refuse_command(name);
 }
 
+/*
+ * GNU OpenMP's threads spin for milliseconds where they wait, which on a machine that others use too makes two threads slower
+ * than one. How long is read from the environment before main() runs, and nowhere else: so it is set and the program run anew.
+ * Where that is not possible it works all the same.
+ */
+static void limit_spinning(char **argv) {
+    if (getenv("GOMP_SPINCOUNT") != NULL || getenv("OMP_WAIT_POLICY") != NULL) return;
+    if (setenv("GOMP_SPINCOUNT", "2000", 1) == 0) execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv) {
+    if (argc > 0) limit_spinning(argv);
     sinq_catch_signals();
     if (argc > 0) sinq_program = argv[0];
     return sinq_finish_output(run_command(argc, argv));

@@ -33,7 +33,7 @@ $(BENCH_PROGRAM): $(BENCH_PROGRAM).o $(STATIC)
 .PHONY: check-build check-unit check-cli check-determinism check-memory check-kill check-sanitizers check-fuzz-replay
 check: packages
 	@$(MAKE) --no-print-directory check-build
-	@$(MAKE) --no-print-directory check-unit check-cli check-determinism
+	@$(MAKE) --no-print-directory check-unit check-fuzz-replay check-cli check-determinism
 	@echo "check: all passed"
 
 check-build: all $(UNIT_PROGRAMS) $(TOOL_PROGRAMS)
@@ -54,7 +54,7 @@ check-kill: $(PROGRAM) $(TOOL_PROGRAMS)
 	@sh tests/slow/kill.sh
 
 check-all: check
-	@$(MAKE) --no-print-directory check-kill check-memory check-fuzz-replay
+	@$(MAKE) --no-print-directory check-kill check-memory
 	@$(MAKE) --no-print-directory SAN=address,undefined check-build
 	@$(MAKE) --no-print-directory SAN=address,undefined check-unit check-cli check-fuzz-replay
 	@$(MAKE) --no-print-directory SAN=thread check-build

@@ -2,10 +2,12 @@
 
 #include <stddef.h>
 
+#if defined(__SANITIZE_THREAD__) || defined(_OPENMP)
 static unsigned limit_threads(unsigned threads, uint64_t count) {
     const unsigned wanted = threads == 0 ? 1 : threads;
     return count < wanted ? (unsigned)count : wanted;
 }
+#endif
 
 #if defined(__SANITIZE_THREAD__)
 
@@ -48,7 +50,7 @@ void sinq_parallel_for(unsigned threads, uint64_t count, sinq_work_fn *work, voi
     for (unsigned i = 1; i < started; i++) pthread_join(handles[i], NULL);
 }
 
-#else
+#elif defined(_OPENMP)
 
 #include <omp.h>
 
@@ -59,6 +61,13 @@ void sinq_parallel_for(unsigned threads, uint64_t count, sinq_work_fn *work, voi
     }
 #pragma omp parallel for num_threads(limit_threads(threads, count)) schedule(dynamic, 1)
     for (uint64_t item = 0; item < count; item++) work(context, item, (unsigned)omp_get_thread_num());
+}
+
+#else
+
+void sinq_parallel_for(unsigned threads, uint64_t count, sinq_work_fn *work, void *context) {
+    (void)threads;
+    for (uint64_t item = 0; item < count; item++) work(context, item, 0);
 }
 
 #endif
