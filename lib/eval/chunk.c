@@ -1,11 +1,11 @@
 #include "eval/chunk.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/parallel.h"
 #include "tensor/dtype.h"
 
 #define CHUNK_VALUES      ((uint64_t)1 << 18)
@@ -179,7 +179,7 @@ static int read_chunk(const struct run *run, size_t side, uint64_t index, uint8_
     const uint64_t first = plan->first + index * plan->units_a_chunk;
     const uint64_t units = sinq_min_u64(plan->units_a_chunk, plan->first + plan->units - first);
     const uint64_t unit_values = plan->by_rows ? plan->cols : 1;
-    *chunk = (struct sinq_chunk){tensor->dtype, buffer, first * unit_values, units * unit_values};
+    *chunk = (struct sinq_chunk){tensor->dtype, buffer, first * unit_values, units * unit_values, 0};
     if (is_rebuilt(tensor)) {
         chunk->dtype = SINQ_F32;
         return sinq_read_rows(source, which, first, units, (float *)(void *)buffer, error);
@@ -189,12 +189,12 @@ static int read_chunk(const struct run *run, size_t side, uint64_t index, uint8_
 }
 
 /* Chunk `index`, place `slot` of its batch. The status is left in the slot's error. */
-static void do_chunk(struct run *run, uint64_t index, uint64_t slot) {
+static void do_chunk(struct run *run, uint64_t index, uint64_t slot, unsigned worker) {
     const struct sinq_chunk_job *const job = run->job;
     struct sinq_chunk chunks[2] = {{0}};
     struct sinq_error *const error = &run->errors[slot];
     uint8_t *const partial = run->partials + slot * job->partial_bytes;
-    uint8_t *const buffer = run->buffers + (uint64_t)omp_get_thread_num() * job->sides * run->chunk_bytes;
+    uint8_t *const buffer = run->buffers + (uint64_t)worker * job->sides * run->chunk_bytes;
     memset(partial, 0, job->partial_bytes);
     error->status = SINQ_OK;
     for (size_t side = 0; side < job->sides; side++) {
@@ -202,13 +202,24 @@ static void do_chunk(struct run *run, uint64_t index, uint64_t slot) {
         if (error->status != SINQ_OK) return;
     }
     run->counts[slot] = chunks[0].count;
+    chunks[0].worker = chunks[1].worker = worker;
     job->measure(job->user, chunks, partial);
+}
+
+struct batch {
+    struct run *run;
+    uint64_t first;
+};
+
+static void do_slot(void *context, uint64_t slot, unsigned worker) {
+    const struct batch *const batch = context;
+    do_chunk(batch->run, batch->first + slot, slot, worker);
 }
 
 static int do_batch(struct run *run, uint64_t first, uint64_t count, struct sinq_error *error) {
     const struct sinq_chunk_job *const job = run->job;
-#pragma omp parallel for num_threads(run->threads) schedule(dynamic, 1) if (count > 1)
-    for (uint64_t slot = 0; slot < count; slot++) do_chunk(run, first + slot, slot);
+    struct batch batch = {run, first};
+    sinq_parallel_for(run->threads, count, do_slot, &batch);
     for (uint64_t slot = 0; slot < count; slot++) {
         if (run->errors[slot].status != SINQ_OK) {
             if (error != NULL) *error = run->errors[slot];

@@ -15,6 +15,7 @@ struct sinq_chunk {
     const uint8_t *elements;
     uint64_t first; /* index of the first value, counted through the whole tensor */
     uint64_t count;
+    unsigned worker; /* below the job's threads: no two chunks are looked at at once with the same one */
 };
 
 #define SINQ_PIECE_VALUES 1024u

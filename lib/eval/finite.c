@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/parallel.h"
 #include "tensor/dtype.h"
 
 /* Bounds that hold for all of a matrix. */
@@ -73,6 +74,25 @@ static int64_t search_row(const struct sinq_dual_scale *matrix, const struct sin
     return sinq_find_nonfinite(SINQ_F32, values, (size_t)matrix->cols);
 }
 
+#define ROWS_AT_ONCE 64u
+
+struct row_job {
+    const struct sinq_dual_scale *matrix;
+    const struct sinq_dual_scale_sizes *sizes;
+    const uint8_t *blob;
+    const struct bounds *bounds;
+    uint8_t *is_bounded; /* of each row */
+};
+
+static void bound_rows(void *context, uint64_t item, unsigned worker) {
+    const struct row_job *const job = context;
+    const uint64_t end = sinq_min_u64(job->matrix->rows, (item + 1) * ROWS_AT_ONCE);
+    (void)worker;
+    for (uint64_t row = item * ROWS_AT_ONCE; row < end; row++) {
+        job->is_bounded[row] = is_row_bounded(job->matrix, job->sizes, job->blob, job->bounds, row);
+    }
+}
+
 int sinq_is_blob_finite(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
                         const uint8_t *blob, unsigned threads, bool *is_finite, struct sinq_position *bad,
                         struct sinq_error *error) {
@@ -87,10 +107,8 @@ int sinq_is_blob_finite(const struct sinq_dual_scale *matrix, const struct sinq_
     }
     find_levels(matrix, sizes, blob, &bounds);
     find_columns(matrix, sizes, blob, &bounds);
-#pragma omp parallel for num_threads(threads) schedule(static) if (matrix->rows * sizes->groups > 4096)
-    for (uint64_t row = 0; row < matrix->rows; row++) {
-        is_bounded[row] = is_row_bounded(matrix, sizes, blob, &bounds, row);
-    }
+    struct row_job job = {matrix, sizes, blob, &bounds, is_bounded};
+    sinq_parallel_for(threads, sinq_divide_up(matrix->rows, ROWS_AT_ONCE), bound_rows, &job);
     for (uint64_t row = 0; row < matrix->rows && *is_finite; row++) {
         if (is_bounded[row]) continue;
         const int64_t col = search_row(matrix, sizes, blob, row, values);

@@ -2,11 +2,11 @@
 
 #include <float.h>
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/parallel.h"
 #include "checkpoint/roles.h"
 #include "eval/chunk.h"
 #include "quant/matrix.h"
@@ -39,7 +39,7 @@ static void fill_strip(const void *user, const struct sinq_chunk *chunks, void *
     const struct sinq_chunk *const chunk = &chunks[0];
     const uint64_t size = sinq_dtype_size(chunk->dtype), cols = strip->tensor_cols;
     const uint64_t width = strip->transposed ? cols : strip->units.cols;
-    float *const row = strip->rows + (uint64_t)omp_get_thread_num() * strip->row_values;
+    float *const row = strip->rows + (uint64_t)chunk->worker * strip->row_values;
     (void)partial;
     for (uint64_t i = 0; i < chunk->count / cols; i++) {
         const uint8_t *const from = chunk->elements + (i * cols + strip->first_col) * size;
@@ -85,18 +85,27 @@ static struct tile_scratch *create_scratch(uint64_t rows, unsigned threads) {
     return NULL;
 }
 
+struct strip_job {
+    const struct strip *strip;
+    struct tile_scratch *scratch;
+    struct sinq_sinkhorn_result *results;
+};
+
+static void normalize_tile(void *context, uint64_t i, unsigned worker) {
+    const struct strip_job *const job = context;
+    const struct sinq_tile tile = sinq_unit_tile(&job->strip->units, i);
+    const struct tile_scratch *const mine = &job->scratch[worker];
+    sinq_normalize_tile(mine->work, &tile, mine->col_scale, mine->row_scale, &job->results[i]);
+}
+
 /* Adds the imbalances of a filled strip's tiles. */
 static int measure_strip(const struct strip *strip, unsigned threads, struct tile_scratch *scratch,
                          struct sinq_imbalance *sum, struct sinq_error *error) {
     const uint64_t tiles = strip->units.unit_count;
     struct sinq_sinkhorn_result *const results = calloc((size_t)tiles, sizeof *results);
     if (results == NULL) return sinq_fail_memory(error, "imbalances", tiles * sizeof *results);
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
-    for (uint64_t i = 0; i < tiles; i++) {
-        const struct sinq_tile tile = sinq_unit_tile(&strip->units, i);
-        const struct tile_scratch *const mine = &scratch[omp_get_thread_num()];
-        sinq_normalize_tile(mine->work, &tile, mine->col_scale, mine->row_scale, &results[i]);
-    }
+    struct strip_job job = {strip, scratch, results};
+    sinq_parallel_for(threads, tiles, normalize_tile, &job);
     for (uint64_t i = 0; i < tiles; i++) {
         sum->before += (double)results[i].imbalance_before;
         sum->after += (double)results[i].imbalance_after;

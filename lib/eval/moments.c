@@ -67,17 +67,28 @@ void sinq_add_values(struct sinq_moments *moments, double *values, size_t count)
     /* A constant's mean is the constant, whatever the sum was rounded to. */
     if (piece.minimum >= piece.maximum) piece.mean = piece.minimum;
 
-    double m2[LANES] = {0}, m3[LANES] = {0}, m4[LANES] = {0};
+    double m1[LANES] = {0}, m2[LANES] = {0}, m3[LANES] = {0}, m4[LANES] = {0};
     for (size_t i = 0; i < kept; i++) {
         const double d = values[i] - piece.mean, d2 = d * d;
         const size_t l = i % LANES;
+        m1[l] += d;
         m2[l] += d2;
         m3[l] += d2 * d;
         m4[l] += d2 * d2;
     }
-    piece.m2 = (m2[0] + m2[1]) + (m2[2] + m2[3]);
-    piece.m3 = (m3[0] + m3[1]) + (m3[2] + m3[3]);
-    piece.m4 = (m4[0] + m4[1]) + (m4[2] + m4[3]);
+    /* The mean was rounded, and the values are off it by `shift` on average: the sums are moved to where it should be. */
+    const double n = (double)kept, shift = ((m1[0] + m1[1]) + (m1[2] + m1[3])) / n, shift2 = shift * shift;
+    const double raw2 = (m2[0] + m2[1]) + (m2[2] + m2[3]), raw3 = (m3[0] + m3[1]) + (m3[2] + m3[3]);
+    const double raw4 = (m4[0] + m4[1]) + (m4[2] + m4[3]);
+    piece.m2 = raw2;
+    piece.m3 = raw3;
+    piece.m4 = raw4;
+    if (isfinite(raw4)) { /* else the values are near the end of f64 and a rounded mean is the least of it */
+        piece.mean += shift;
+        piece.m2 = fmax(0.0, raw2 - n * shift2);
+        piece.m3 = raw3 - 3 * shift * raw2 + 2 * n * shift2 * shift;
+        piece.m4 = fmax(0.0, raw4 - 4 * shift * raw3 + 6 * shift2 * raw2 - 3 * n * shift2 * shift2);
+    }
     sinq_merge_moments(moments, &piece);
 }
 

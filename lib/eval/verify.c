@@ -1,6 +1,5 @@
 /* verify.c: whether a checkpoint's bytes are what was written, and all its values finite. */
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/parallel.h"
 #include "checkpoint/source.h"
 #include "eval/chunk.h"
 #include "eval/finite.h"
@@ -58,33 +58,48 @@ static void note_checksum(struct finding *finding, const char *what) {
 
 /* ---- plain tensors ---- */
 
-/* Up to `threads` chunks, read and scanned side by side; *bad is the first element that is not finite, or -1. */
+/* Up to `threads` chunks, read and scanned side by side. */
+struct batch {
+    const struct verification *v;
+    size_t tensor;
+    uint64_t offset, size;
+    struct batch_chunk {
+        int status;
+        int64_t bad; /* the first element that is not finite, or -1 */
+        struct sinq_error error;
+    } * chunks;
+};
+
+static void scan_chunk(void *context, uint64_t i, unsigned worker) {
+    const struct batch *const batch = context;
+    const struct verification *const v = batch->v;
+    const struct sinq_tensor *const tensor = &v->source->tensors[batch->tensor];
+    const uint64_t at = i * CHUNK_BYTES, now = sinq_min_u64(CHUNK_BYTES, batch->size - at);
+    const uint64_t element = sinq_dtype_size(tensor->dtype);
+    struct batch_chunk *const chunk = &batch->chunks[i];
+    (void)worker;
+    chunk->bad = -1;
+    chunk->status = sinq_read_bytes(v->source, batch->tensor, batch->offset + at, now, v->buffer + at, &chunk->error);
+    if (chunk->status != SINQ_OK || !sinq_dtype_is_float(tensor->dtype)) return;
+    chunk->bad = sinq_find_nonfinite(tensor->dtype, v->buffer + at, (size_t)(now / element));
+    if (chunk->bad >= 0) chunk->bad += (int64_t)((batch->offset + at) / element);
+}
+
+/* *bad is the first element that is not finite, or -1. */
 static int scan_batch(const struct verification *v, size_t index, uint64_t offset, uint64_t size, int64_t *bad,
                       struct sinq_error *error) {
-    const struct sinq_tensor *const tensor = &v->source->tensors[index];
-    const bool is_float = sinq_dtype_is_float(tensor->dtype);
-    const uint64_t element = sinq_dtype_size(tensor->dtype), chunks = sinq_divide_up(size, CHUNK_BYTES);
+    const uint64_t chunks = sinq_divide_up(size, CHUNK_BYTES);
+    struct batch batch = {v, index, offset, size, calloc((size_t)chunks, sizeof *batch.chunks)};
     int status = SINQ_OK;
     *bad = -1;
-#pragma omp parallel for num_threads(v->threads) schedule(static, 1) if (chunks > 1)
-    for (uint64_t i = 0; i < chunks; i++) {
-        const uint64_t at = i * CHUNK_BYTES, now = sinq_min_u64(CHUNK_BYTES, size - at);
-        struct sinq_error problem = {0};
-        const int outcome = sinq_read_bytes(v->source, index, offset + at, now, v->buffer + at, &problem);
-        int64_t found = -1;
-        if (outcome == SINQ_OK && is_float) {
-            found = sinq_find_nonfinite(tensor->dtype, v->buffer + at, (size_t)(now / element));
-            if (found >= 0) found += (int64_t)((offset + at) / element);
-        }
-#pragma omp critical(sinq_verify_scan)
-        {
-            if (outcome != SINQ_OK) {
-                status = outcome;
-                if (error != NULL) *error = problem;
-            }
-            if (found >= 0 && (*bad < 0 || found < *bad)) *bad = found;
-        }
+    if (batch.chunks == NULL) return sinq_fail_memory(error, "verifying", chunks * sizeof *batch.chunks);
+    sinq_parallel_for(v->threads, chunks, scan_chunk, &batch);
+    for (uint64_t i = 0; i < chunks && status == SINQ_OK && *bad < 0; i++) {
+        status = batch.chunks[i].status;
+        *bad = batch.chunks[i].bad;
+        if (status != SINQ_OK && error != NULL) *error = batch.chunks[i].error;
     }
+    free(batch.chunks);
     return status;
 }
 

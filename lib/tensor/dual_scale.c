@@ -357,9 +357,12 @@ static void decode_run(const struct sinq_dual_scale *matrix, const struct sinq_d
     const uint8_t *const t = matrix->has_column_scale ? blob + sizes->column_scale_offset + 2 * k : NULL;
     for (uint64_t i = 0; i < count; i++) {
         const float value = matrix->factor * (scale * (levels[codes[i]] - zero));
-        const float weight = t == NULL ? value : value * sinq_half_to_float(load_u16(t + 2 * i));
-        /* Half a step beyond the largest f32 is still that weight. */
-        out[i] = fminf(fmaxf(weight, -FLT_MAX), FLT_MAX);
+        const float column = t == NULL ? 1.0f : sinq_half_to_float(load_u16(t + 2 * i));
+        const float weight = value * column;
+        /* Half a step beyond the largest f32 is still that weight; what a damaged scale gives must show. */
+        const bool is_beyond =
+            isinf(weight) && isfinite(scale) && isfinite(zero) && isfinite(column) && isfinite(levels[codes[i]]);
+        out[i] = is_beyond ? copysignf(FLT_MAX, weight) : weight;
     }
 }
 
