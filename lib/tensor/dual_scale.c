@@ -359,9 +359,10 @@ static void decode_run(const struct sinq_dual_scale *matrix, const struct sinq_d
         const float value = matrix->factor * (scale * (levels[codes[i]] - zero));
         const float column = t == NULL ? 1.0f : sinq_half_to_float(load_u16(t + 2 * i));
         const float weight = value * column;
-        /* Half a step beyond the largest f32 is still that weight; what a damaged scale gives must show. */
-        const bool is_beyond =
-            isinf(weight) && isfinite(scale) && isfinite(zero) && isfinite(column) && isfinite(levels[codes[i]]);
+        /* A step beyond the largest f32 is still that weight; what damaged scales give must show. */
+        const double exact =
+            (double)matrix->factor * (double)scale * ((double)levels[codes[i]] - (double)zero) * (double)column;
+        const bool is_beyond = isinf(weight) && fabs(exact) < 2.0 * (double)FLT_MAX;
         out[i] = is_beyond ? copysignf(FLT_MAX, weight) : weight;
     }
 }

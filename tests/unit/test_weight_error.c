@@ -113,7 +113,7 @@ START_TEST(what_cannot_be_compared_is_an_error_and_missing_tensors_are_counted) 
         const float *model, *reference;
         uint64_t cols;
         const char *message;
-    } cases[] = {{"shapes", good, good, 4, "shape"},
+    } cases[] = {{"shapes", good, good, 4, "it is [2, 2]"},
                  {"NaN in the model", bad, good, 2, "finite"},
                  {"NaN in the reference", good, bad, 2, "finite"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
