@@ -5,18 +5,7 @@
 #include <stdlib.h>
 
 #include "help.h"
-#include "printable.h"
 #include "terminal.h"
-
-static void print_error(const char *program, const char *message) {
-    char *const printable = sinq_copy_printable(message);
-    const char *const red = sinq_has_color(stderr) ? "\033[1;31m" : "";
-    const char *const plain = sinq_has_color(stderr) ? "\033[0m" : "";
-    fprintf(stderr, "%s%s:%s %s\n", red, program, plain, printable);
-    free(printable);
-}
-
-void sinq_report_error(const char *message) { print_error("sinq", message); }
 
 int sinq_report_usage(const struct sinq_command *command, const char *format, ...) {
     char message[1200], program[64];
@@ -25,7 +14,7 @@ int sinq_report_usage(const struct sinq_command *command, const char *format, ..
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
     snprintf(program, sizeof program, "sinq %s", command->name);
-    print_error(program, message);
+    sinq_print_error(program, message);
     fprintf(stderr, "Try 'sinq help%s%s'.\n", command == &sinq_help_command ? "" : " ",
             command == &sinq_help_command ? "" : command->name);
     return SINQ_USAGE;

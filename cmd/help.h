@@ -2,7 +2,7 @@
 #ifndef SINQ_CMD_HELP_H
 #define SINQ_CMD_HELP_H
 
-#include "command.h"
+#include "catalogue.h"
 
 /* What `sinq help` and `sinq help COMMAND` print on stdout. */
 void sinq_print_help(void);

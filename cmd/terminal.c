@@ -3,13 +3,15 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "command.h"
+#include "printable.h"
+#include "sinq.h"
 
 static bool color_stdout, color_stderr;
 static volatile sig_atomic_t caught_signal;
@@ -29,6 +31,16 @@ void sinq_choose_color(const char *when) {
 }
 
 bool sinq_has_color(FILE *stream) { return stream == stdout ? color_stdout : color_stderr; }
+
+void sinq_print_error(const char *program, const char *message) {
+    char *const printable = sinq_copy_printable(message);
+    const char *const red = sinq_has_color(stderr) ? "\033[1;31m" : "";
+    const char *const plain = sinq_has_color(stderr) ? "\033[0m" : "";
+    fprintf(stderr, "%s%s:%s %s\n", red, program, plain, printable);
+    free(printable);
+}
+
+void sinq_report_error(const char *message) { sinq_print_error("sinq", message); }
 
 bool sinq_can_rewrite_lines(void) { return isatty(STDERR_FILENO) && !is_dumb(); }
 

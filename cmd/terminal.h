@@ -35,4 +35,10 @@ int sinq_finish_output(int code);
 /* Seconds of a clock that only runs forward. */
 double sinq_now(void);
 
+/* "PROGRAM: MESSAGE" on stderr, made printable. */
+void sinq_print_error(const char *program, const char *message);
+
+/* "sinq: MESSAGE" on stderr. */
+void sinq_report_error(const char *message);
+
 #endif

@@ -311,6 +311,10 @@ int sinq_layout_print_index(const struct sinq_layout *layout, struct sinq_text *
     return text->failed ? sinq_fail_memory(error, "the index", layout->finished) : SINQ_OK;
 }
 
+void sinq_shard_growing_name(size_t shard, char name[SINQ_SHARD_NAME_BYTES]) {
+    (void)snprintf(name, SINQ_SHARD_NAME_BYTES, "shard-%05zu", shard + 1);
+}
+
 void sinq_shard_final_name(size_t shard, size_t shard_count, char name[SINQ_SHARD_NAME_BYTES]) {
     if (shard_count == 1) {
         (void)snprintf(name, SINQ_SHARD_NAME_BYTES, "model.safetensors");

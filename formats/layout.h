@@ -68,6 +68,8 @@ int sinq_layout_print_header(const struct sinq_layout *layout, size_t shard, con
 int sinq_layout_print_index(const struct sinq_layout *layout, struct sinq_text *text, struct sinq_error *error);
 
 #define SINQ_SHARD_NAME_BYTES 64
+/* Name of a shard while the output grows. */
+void sinq_shard_growing_name(size_t shard, char name[SINQ_SHARD_NAME_BYTES]);
 /* "model-00001-of-00003.safetensors", or "model.safetensors" where it is the only one. */
 void sinq_shard_final_name(size_t shard, size_t shard_count, char name[SINQ_SHARD_NAME_BYTES]);
 

@@ -33,10 +33,6 @@ static double read_clock(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-void sinq_shard_growing_name(size_t shard, char name[SINQ_SHARD_NAME_BYTES]) {
-    (void)snprintf(name, SINQ_SHARD_NAME_BYTES, "shard-%05zu", shard + 1);
-}
-
 int sinq_sink_sync(struct sinq_file_sink *sink, int fd, const char *path, struct sinq_error *error) {
     const double start = read_clock();
     const int failed = fsync(fd) != 0 && errno != EINVAL && errno != EROFS;

@@ -37,9 +37,6 @@ struct sinq_file_sink {
     bool folder_changed;
 };
 
-/* Name of a shard while the output grows. */
-void sinq_shard_growing_name(size_t shard, char name[SINQ_SHARD_NAME_BYTES]);
-
 /* Makes all finished tensors durable and records them. */
 int sinq_sink_record(struct sinq_file_sink *sink, struct sinq_error *error);
 
