@@ -15,8 +15,6 @@ export SINQ_SHARED := $(SHARED_DATA)
 export SINQ_PROGRAM := $(abspath $(PROGRAM))
 export SINQ_TOOLS := $(abspath $(BUILD)/tests/tools)
 export SINQ_EXAMPLE := $(abspath $(EXAMPLE))
-# libgomp is not built for the thread sanitizer, which cannot see its barriers: tests/tsan.supp says more.
-export TSAN_OPTIONS ?= suppressions=$(abspath tests/tsan.supp)
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(STATIC)
 	$(if $(Q),@echo "  LD      $@")
