@@ -343,9 +343,9 @@ SINQ_API int sinq_open_trial(const struct sinq_source *source, const struct sinq
 
 /* Statistics of one tensor's values. Deviations are with n - 1; kurtosis is not excess (a Gaussian has 3). */
 struct sinq_tensor_stats {
-    uint64_t values, nonfinite;
-    double minimum, maximum, mean, deviation, kurtosis;
-    double outlier_share; /* share of values further than 6 deviations from the mean */
+    uint64_t values, nonfinite; /* all values, and those that are NaN or infinite, which everything below leaves out */
+    double minimum, maximum, mean, deviation, kurtosis; /* deviation and kurtosis are 0 where all values are equal */
+    double outlier_share;                               /* share of values further than 6 deviations from the mean */
     double
         imbalance_before; /* SINQ, equation 2: largest over smallest deviation of rows and columns; mean over 64-column tiles */
     double imbalance_after; /* after Sinkhorn normalization; both 0 where the tensor is no matrix */
@@ -366,10 +366,10 @@ struct sinq_weight_error {
     size_t tensor;           /* index in the model */
     size_t reference_tensor; /* index in the reference */
     uint64_t values;
-    double relative_error; /* ||W - R|| / ||R||, Frobenius; 0 where both are 0 */
+    double relative_error; /* ||W - R|| / ||R||, Frobenius; 0 where both are 0, INFINITY where R alone is */
     double snr_db;         /* -20 log10(relative_error); INFINITY where equal */
-    double cosine;
-    double max_error; /* absolute */
+    double cosine;         /* 1 where equal, 0 where one side alone is 0 */
+    double max_error;      /* absolute */
     double reference_norm, error_norm;
 };
 struct sinq_weight_report {
@@ -381,7 +381,12 @@ struct sinq_weight_report {
     double quantized_relative_error;  /* over the tensors that are quantized in the model */
     double max_error;
 };
-/* Compares tensor by tensor, matrix by matrix; shapes must agree. Free with sinq_weight_report_free. */
+/*
+ * Compares tensors of the same name; their shapes must agree and their values be finite. Block scales are applied and are no
+ * tensors of their own; an lm_head that repeats its embeddings byte for byte is not missing where the other side lacks it.
+ * Integers and booleans are equal in type and bytes (relative error 0) or not (INFINITY, cosine 0) and are in no total. Free
+ * with sinq_weight_report_free; after a failure there is nothing to free.
+ */
 SINQ_API int sinq_compare_weights(const struct sinq_source *model, const struct sinq_source *reference,
                                   unsigned threads, sinq_progress_fn *progress, void *user,
                                   struct sinq_weight_report *report, struct sinq_error *error);

@@ -158,7 +158,7 @@ static struct sinq_weight_report compare(const struct memory_source *model, cons
     return report;
 }
 
-/* Two values on each side. */
+/* Two values on each side, which f32 can hold: f32 in the model, f64 in the reference. */
 START_TEST(edges_of_the_formulas_give_numbers) {
     static const struct {
         const char *name;
@@ -171,16 +171,20 @@ START_TEST(edges_of_the_formulas_give_numbers) {
         {"opposite", {-3, -4}, {3, 4}, 2, -1, 8},
         {"twice", {6, 8}, {3, 4}, 1, 1, 4},
         {"at right angles", {4, -3}, {3, 4}, 1.4142135623730951, 0, 7},
-        {"the largest f32", {3.4e38, -3.4e38}, {-3.4e38, 3.4e38}, 2, -1, 6.8e38},
-        {"subnormal", {3e-45, 0}, {1.5e-45, 0}, 1, 1, 1.401298464324817e-45},
+        {"the largest f32",
+         {0x1.fffffep127, -0x1.fffffep127},
+         {-0x1.fffffep127, 0x1.fffffep127},
+         2,
+         -1,
+         0x1.fffffep128},
+        {"subnormal", {0x1p-148, 0}, {0x1p-149, 0}, 1, 1, 0x1p-149},
     };
     const uint64_t count = 2;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct memory_source *const model = create_memory("model"), *const reference = create_memory("reference");
         const float narrow[2] = {(float)cases[i].model[0], (float)cases[i].model[1]};
-        const double wide[2] = {(double)(float)cases[i].reference[0], (double)(float)cases[i].reference[1]};
         add_tensor(model, "w", SINQ_F32, 1, &count, narrow, sizeof narrow);
-        add_tensor(reference, "w", SINQ_F64, 1, &count, wide, sizeof wide);
+        add_tensor(reference, "w", SINQ_F64, 1, &count, cases[i].reference, sizeof cases[i].reference);
         struct sinq_weight_report report = compare(model, reference, 1);
         const struct sinq_weight_error e = report.errors[0];
         ck_assert_uint_eq(e.values, 2);
