@@ -5,6 +5,7 @@
 #ifndef SINQ_TESTS_FORMAT_READER_H
 #define SINQ_TESTS_FORMAT_READER_H
 
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -166,10 +167,15 @@ static inline float read_weight(const uint8_t *blob, const struct blob_header *h
     const uint64_t group = h->group_size == 0 ? 0 : col / h->group_size;
     const unsigned code = read_code(blob, h, row, col);
     const float level = h->levels_kind == 1 ? read_f32(blob + h->levels_at + 4 * code) : (float)code;
-    const float difference = level - read_zero(blob, h, row, group);
-    const float scaled = read_scale(blob, h, row, group) * difference;
+    const float s = read_scale(blob, h, row, group), z = read_zero(blob, h, row, group);
+    const float t = h->flags & 4 ? read_f16(blob + h->column_at + 2 * col) : 1.0f;
+    const float difference = level - z;
+    const float scaled = s * difference;
     const float value = h->factor * scaled;
-    return h->flags & 4 ? value * read_f16(blob + h->column_at + 2 * col) : value;
+    const float weight = value * t;
+    const double in_f64 = (double)h->factor * (double)s * ((double)level - (double)z) * (double)t;
+    if (isinf(weight) && fabs(in_f64) < 2.0 * (double)FLT_MAX) return weight > 0 ? FLT_MAX : -FLT_MAX;
+    return weight;
 }
 
 #endif

@@ -100,6 +100,29 @@ START_TEST(the_page_reads_every_kind_of_matrix) {
 }
 END_TEST
 
+/* Weights at and beyond the end of f32: some finite, some clamped, some infinite. */
+START_TEST(the_page_reads_weights_that_overflow) {
+    struct sinq_dual_scale matrix = describe(SHAPES - 1, 2, 3, 0, 0);
+    matrix.factor = 0x1p124f;
+    uint64_t bytes;
+    uint8_t *const blob = make_random_blob(&matrix, &bytes);
+    struct blob_header h;
+    ck_assert_ptr_null(read_header(blob, bytes, &h));
+    unsigned infinite = 0, largest = 0, usual = 0;
+    for (uint64_t row = 0; row < h.rows; row++) {
+        for (uint64_t col = 0; col < h.cols; col++) {
+            const float magnitude = fabsf(read_weight(blob, &h, row, col));
+            infinite += isinf(magnitude) != 0;
+            largest += magnitude >= FLT_MAX && !isinf(magnitude);
+            usual += magnitude < FLT_MAX;
+        }
+    }
+    ck_assert(infinite > 100 && largest > 100 && usual > 100);
+    check_values("overflow", blob, bytes, &matrix);
+    free(blob);
+}
+END_TEST
+
 /* A stack whose matrices are stored differently, so that they differ in size. */
 START_TEST(the_page_reads_stacks) {
     for (uint32_t transposed = 0; transposed < 2; transposed++) {
@@ -398,6 +421,6 @@ START_TEST(the_page_reads_a_lone_file) {
 }
 END_TEST
 
-UNIT_MAIN("format_document", the_page_reads_every_kind_of_matrix, the_page_reads_stacks,
-          bits_per_weight_are_what_the_page_says, both_refuse_what_the_page_reserves,
+UNIT_MAIN("format_document", the_page_reads_every_kind_of_matrix, the_page_reads_weights_that_overflow,
+          the_page_reads_stacks, bits_per_weight_are_what_the_page_says, both_refuse_what_the_page_reserves,
           a_flipped_bit_anywhere_breaks_the_checksum, the_page_reads_a_directory, the_page_reads_a_lone_file)
