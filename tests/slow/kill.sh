@@ -23,12 +23,16 @@ for i in $(seq 1 20); do
     if [ $status != 0 ]; then
         interrupted=$((interrupted + 1))
         [ ! -e "$folder/out" ] || { echo "kill: moment $i: something stands under the final name"; exit 1; }
-        if [ $signal != KILL ] && [ $status != 75 ]; then
+        # Before main() has begun a signal kills as any program; then there is nothing to keep.
+        if [ $status -gt 128 ] && [ ! -e "$folder/out.partial" ]; then
+            quantize
+        elif [ $signal != KILL ] && [ $status != 75 ]; then
             echo "kill: moment $i: $signal gave exit code $status, expected 75"
             cat "$folder/err"
             exit 1
+        else
+            quantize --resume
         fi
-        quantize --resume
     fi
     diff -r "$folder/out" "$folder/expected" || { echo "kill: moment $i: another result after resuming"; exit 1; }
     [ ! -e "$folder/out.partial" ]

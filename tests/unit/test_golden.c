@@ -92,8 +92,11 @@ static void judge(const struct golden_case *c, const struct comparison *result) 
         return;
     }
     ck_assert_msg(result->code_ties * CODES_PER_TIE <= weights, "%s: %zu code ties", c->name, result->code_ties);
-    ck_assert_msg(result->zero_ties <= (c->rows * c->groups + CODES_PER_TIE - 1) / CODES_PER_TIE,
-                  "%s: %zu zero ties of %zu", c->name, result->zero_ties, c->rows * c->groups);
+    /* The zeros of the rtn goldens come from undoing a normalization in f32: their ties are decided by that, and by chance. */
+    const size_t groups = c->rows * c->groups, rounded_up = c->method == SINQ_METHOD_RTN ? CODES_PER_TIE - 1 : 0;
+    ck_assert_msg(result->zero_ties <= (groups + rounded_up) / CODES_PER_TIE || c->is_gated, "%s: %zu zero ties of %zu",
+                  c->name, result->zero_ties, groups);
+    ck_assert_msg(!c->is_gated || result->zero_ties == 0, "%s: %zu zero ties", c->name, result->zero_ties);
     ck_assert_msg(result->worst_scale <= SCALE_TOLERANCE, "%s: scale off by %g", c->name, result->worst_scale);
     ck_assert_msg(sqrt(result->rebuilt / norm) <= REBUILT_TOLERANCE, "%s: rebuilt off by %g", c->name,
                   sqrt(result->rebuilt / norm));
