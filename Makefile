@@ -19,8 +19,8 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-
 CPPFLAGS += -Ilib -Iformats -I.
 CFLAGS   ?=
 ALL_CFLAGS = $(CSTD) $(OPT) $(WARNINGS) $(EXACT) -fPIC -fvisibility=hidden -fopenmp $(SANFLAGS) $(CFLAGS)
-LIBS     := -lcjson -lxxhash -lpcre2-8 -lz -lm -fopenmp
-PROGRAM_LIBS := -lpng
+LIBS     := -lcjson -lxxhash -lpcre2-8 -lutf8proc -lz -lm -fopenmp
+PROGRAM_LIBS := -lpng -ledit
 
 LIB_SOURCES  := $(sort $(wildcard lib/*/*.c) $(wildcard formats/*.c))
 CMD_SOURCES  := $(sort $(wildcard cmd/*.c))
@@ -87,7 +87,7 @@ install: all
 	$(RUN) $(PROGRAM) help --completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sinq
 	$(RUN) $(PROGRAM) help --completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sinq.fish
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: sinq' 'Description: Sinkhorn-normalized quantization of language models' \
-	  'Version: $(VERSION)' 'Requires.private: libcjson libxxhash libpcre2-8 zlib' 'Libs: -L$${prefix}/lib -lsinq' \
+	  'Version: $(VERSION)' 'Requires.private: libcjson libxxhash libpcre2-8 libutf8proc zlib' 'Libs: -L$${prefix}/lib -lsinq' \
 	  'Libs.private: -lm -fopenmp' 'Cflags: -I$${prefix}/include/sinq' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/sinq.pc
 
 uninstall:

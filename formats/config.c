@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "json.h"
+#include "base/json.h"
 
 #define MAX_KEY_BYTES  ((size_t)1 << 16)
 #define MAX_BLOCK_SIDE 65536u

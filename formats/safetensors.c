@@ -6,8 +6,8 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/name_index.h"
-#include "json.h"
 #include "tensor/dtype.h"
 
 #define LENGTH_BYTES ((uint64_t)8)

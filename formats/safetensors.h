@@ -9,7 +9,7 @@
 #define SINQ_FORMATS_SAFETENSORS_H
 
 #include "arena.h"
-#include "input.h"
+#include "base/input.h"
 #include "sinq.h"
 
 #define SINQ_MAX_HEADER_BYTES   ((uint64_t)100000000) /* the official parser's */

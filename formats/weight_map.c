@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "json.h"
+#include "base/json.h"
 #include "safetensors.h"
 
 #define MAX_FILE_NAME_BYTES ((size_t)255)

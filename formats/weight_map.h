@@ -3,8 +3,8 @@
 #define SINQ_FORMATS_WEIGHT_MAP_H
 
 #include "arena.h"
+#include "base/input.h"
 #include "base/name_index.h"
-#include "input.h"
 
 #define SINQ_MAX_SHARDS ((size_t)10000)
 

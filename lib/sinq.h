@@ -392,6 +392,228 @@ SINQ_API int sinq_compare_weights(const struct sinq_source *model, const struct 
                                   struct sinq_weight_report *report, struct sinq_error *error);
 SINQ_API void sinq_weight_report_free(struct sinq_weight_report *report);
 
+/* ---- text: tokenizers ------------------------------------------------------------------------------------------ */
+
+/*
+ * A tokenizer, read from a checkpoint's tokenizer.json (Hugging Face), with what tokenizer_config.json and
+ * generation_config.json say of special tokens. Immutable, shared by threads.
+ */
+struct sinq_tokenizer;
+
+/* Token ids; data is malloc'ed: free it. All zero when empty. */
+struct sinq_tokens {
+    int32_t *ids;
+    size_t count, capacity;
+};
+
+SINQ_API int sinq_open_tokenizer(const struct sinq_source *source, struct sinq_tokenizer **tokenizer,
+                                 struct sinq_error *error);
+/* From the text of tokenizer.json alone; `path` is for messages. */
+SINQ_API int sinq_parse_tokenizer(const char *path, const char *json, size_t size, struct sinq_tokenizer **tokenizer,
+                                  struct sinq_error *error);
+SINQ_API void sinq_tokenizer_free(struct sinq_tokenizer *tokenizer);
+
+/* The largest id + 1. */
+SINQ_API uint32_t sinq_tokenizer_size(const struct sinq_tokenizer *tokenizer);
+/* The id of a token by its text (as in the vocabulary or among added tokens), or -1. */
+SINQ_API int32_t sinq_tokenizer_find(const struct sinq_tokenizer *tokenizer, const char *token);
+/* Whether generation ends with it: the eos_token_id of generation_config.json and config.json, one or several, and eos_token. */
+SINQ_API bool sinq_tokenizer_is_end(const struct sinq_tokenizer *tokenizer, int32_t id);
+
+enum {
+    SINQ_TOKENIZE_SPECIAL = 1, /* add what the post-processor adds (BOS, EOS) */
+    SINQ_TOKENIZE_LITERAL = 2  /* special tokens written out in the text are text, not tokens */
+};
+/*
+ * Appends the ids of text[0..size) to *tokens. Any bytes are accepted; what is not UTF-8 is treated as U+FFFD. Without flags
+ * the ids are those of Hugging Face's encode(text, add_special_tokens=False).
+ */
+SINQ_API int sinq_tokenize(const struct sinq_tokenizer *tokenizer, const char *text, size_t size, unsigned flags,
+                           struct sinq_tokens *tokens, struct sinq_error *error);
+SINQ_API void sinq_tokens_free(struct sinq_tokens *tokens);
+
+/*
+ * From ids to text, one by one as they come: *bytes (owned by the stream, until the next call) is what this id completes; bytes
+ * of an unfinished UTF-8 sequence are held back until it is finished or sinq_text_stream_end. Ids out of range give nothing.
+ */
+struct sinq_text_stream;
+SINQ_API int sinq_open_text_stream(const struct sinq_tokenizer *tokenizer, bool skip_special,
+                                   struct sinq_text_stream **stream, struct sinq_error *error);
+SINQ_API int sinq_text_stream_add(struct sinq_text_stream *stream, int32_t id, const char **bytes, size_t *size,
+                                  struct sinq_error *error);
+SINQ_API int sinq_text_stream_end(struct sinq_text_stream *stream, const char **bytes, size_t *size,
+                                  struct sinq_error *error);
+SINQ_API void sinq_text_stream_free(struct sinq_text_stream *stream);
+
+/* ---- text: chats ----------------------------------------------------------------------------------------------- */
+
+/* How a model's chats are written. Immutable. */
+struct sinq_chat_template;
+
+struct sinq_chat_message {
+    const char *role; /* "system", "user", "assistant" */
+    const char *content;
+};
+
+/* The checkpoint's own, recognised by the content of its chat_template; SINQ_FAILED names the ways out where it is not one of the known. */
+SINQ_API int sinq_find_chat_template(const struct sinq_source *source, const struct sinq_chat_template **chat,
+                                     struct sinq_error *error);
+/* "chatml", "llama2", "llama3", "mistral", "gemma", "phi3", "deepseek", "harmony"; an unknown name is SINQ_USAGE and lists them. */
+SINQ_API int sinq_name_chat_template(const char *name, const struct sinq_chat_template **chat,
+                                     struct sinq_error *error);
+SINQ_API const char *sinq_chat_template_name(const struct sinq_chat_template *chat);
+
+/*
+ * Appends the ids of a conversation that the model is to continue. Special tokens written out in a message's content stay
+ * text. What the template says of BOS is followed.
+ */
+SINQ_API int sinq_tokenize_chat(const struct sinq_tokenizer *tokenizer, const struct sinq_chat_template *chat,
+                                const struct sinq_chat_message *messages, size_t count, struct sinq_tokens *tokens,
+                                struct sinq_error *error);
+/* The same as text, malloc'ed: for tests and --verbose. */
+SINQ_API int sinq_render_chat(const struct sinq_chat_template *chat, const struct sinq_chat_message *messages,
+                              size_t count, char **text, struct sinq_error *error);
+/* Whether the answer is over with this id (end of turn). */
+SINQ_API bool sinq_chat_is_end(const struct sinq_tokenizer *tokenizer, const struct sinq_chat_template *chat,
+                               int32_t id);
+
+/* ---- models ------------------------------------------------------------------------------------------------------ */
+
+/* A checkpoint made ready to run: configuration, weights (used from the mapped file where they can), graph. Immutable, shared by threads. */
+struct sinq_model;
+
+struct sinq_model_facts {
+    const char *family; /* config.json's model_type */
+    uint32_t vocabulary, layers, hidden;
+    uint64_t context;      /* positions that the configuration allows */
+    uint64_t weight_bytes; /* that a token's pass may read: all weights but embedding rows that are only looked up */
+    uint64_t active_bytes; /* of weights read for one token: with experts, the chosen ones */
+    uint64_t owned_bytes;  /* of weights that had to be rebuilt in memory */
+    int64_t bos;           /* config.json's bos_token_id, -1 where there is none */
+};
+
+/* An unknown family, a tensor that is missing or of another shape than the configuration says: SINQ_FAILED, one line. The source must outlive the model. */
+SINQ_API int sinq_load_model(const struct sinq_source *source, struct sinq_model **model, struct sinq_error *error);
+SINQ_API struct sinq_model_facts sinq_model_facts(const struct sinq_model *model);
+SINQ_API void sinq_model_free(struct sinq_model *model);
+/* The families that can run, separated by ", ". */
+SINQ_API const char *sinq_runnable_families(void);
+
+enum sinq_kv_type { SINQ_KV_F16, SINQ_KV_F32, SINQ_KV_I8 };
+
+struct sinq_session_options {
+    uint64_t context;          /* positions; 0: the model's, at most 8192. More than the model's is SINQ_USAGE */
+    uint32_t batch;            /* tokens that are fed at once; 0: 256 */
+    enum sinq_kv_type kv_type; /* of keys and values */
+    bool exact;                /* all activations in f32 */
+    unsigned threads;          /* 0: sinq_count_processors() */
+};
+
+/* What running would take, in bytes. */
+struct sinq_plan {
+    uint64_t weight_bytes, kv_bytes, scratch_bytes, total_bytes;
+    uint64_t context; /* as it would be used */
+    uint32_t batch;
+};
+/* From headers and config.json alone: nothing large is read or allocated. */
+SINQ_API int sinq_plan_session(const struct sinq_source *source, const struct sinq_session_options *options,
+                               struct sinq_plan *plan, struct sinq_error *error);
+
+/* One inference timeline: position, keys and values, scratch memory. Belongs to one thread; the model must outlive it. */
+struct sinq_session;
+SINQ_API int sinq_open_session(const struct sinq_model *model, const struct sinq_session_options *options,
+                               struct sinq_session **session, struct sinq_error *error);
+SINQ_API void sinq_session_close(struct sinq_session *session);
+SINQ_API uint64_t sinq_session_context(const struct sinq_session *session);
+SINQ_API uint32_t sinq_session_batch(const struct sinq_session *session);
+SINQ_API uint64_t sinq_session_position(const struct sinq_session *session); /* tokens fed so far */
+/* Back to position 0. */
+SINQ_API void sinq_session_reset(struct sinq_session *session);
+/*
+ * Feeds tokens at the session's position. More than a batch are fed batch by batch. An id outside the vocabulary, or more tokens
+ * than the context has room for, is SINQ_FAILED and changes nothing.
+ */
+SINQ_API int sinq_session_feed(struct sinq_session *session, const int32_t *tokens, size_t count,
+                               struct sinq_error *error);
+/*
+ * Logits after `count` of the tokens fed last, from the `first`-th on, counted within the last batch (of the min(count, batch)
+ * tokens at the end of the last feed, 0 is the earliest): logits[count][vocabulary]. Not-a-number is SINQ_FAILED.
+ */
+SINQ_API int sinq_session_logits(struct sinq_session *session, uint32_t first, uint32_t count, float *logits,
+                                 struct sinq_error *error);
+/* How many rows sinq_session_logits can give. */
+SINQ_API uint32_t sinq_session_rows(const struct sinq_session *session);
+
+/* ---- sampling ---------------------------------------------------------------------------------------------------- */
+
+struct sinq_sampling {
+    double temperature;    /* 0: the best token */
+    uint32_t top_k;        /* 0: all */
+    double top_p;          /* 1: all */
+    double min_p;          /* share of the best token's probability; 0: all */
+    double repeat_penalty; /* 1: none; divides positive and multiplies negative logits of the last repeat_last tokens */
+    uint32_t repeat_last;
+    uint64_t seed;
+};
+SINQ_API struct sinq_sampling sinq_default_sampling(void); /* 0.8, 40, 0.95, 0.05, 1, 64, 0 */
+
+/* Draws tokens: the same seed, options and logits give the same tokens on every machine. Belongs to one thread. */
+struct sinq_sampler;
+SINQ_API int sinq_open_sampler(const struct sinq_sampling *options, uint32_t vocabulary, struct sinq_sampler **sampler,
+                               struct sinq_error *error);
+/* history[0..count) are the tokens so far. */
+SINQ_API int32_t sinq_sample(struct sinq_sampler *sampler, const float *logits, const int32_t *history, size_t count);
+SINQ_API void sinq_sampler_close(struct sinq_sampler *sampler);
+
+/* The `count` best tokens, best first, with their natural log probabilities. */
+struct sinq_candidate {
+    int32_t id;
+    double logprob;
+};
+SINQ_API void sinq_find_candidates(const float *logits, uint32_t vocabulary, size_t count, struct sinq_candidate *best);
+
+/* ---- evaluating with text ---------------------------------------------------------------------------------------- */
+
+struct sinq_text_options {
+    uint64_t window; /* tokens; 0: 2048 or the model's context, whichever is smaller */
+    uint64_t
+        stride; /* 0: window. Smaller: windows overlap, and only the last `stride` predictions of each count but the first window's */
+    bool second_half; /* of a window of n tokens (0 .. n - 1) the predictions made at positions n / 2 .. n - 2 count */
+    uint64_t max_windows; /* 0: all */
+    bool exact;
+    enum sinq_kv_type kv_type;
+    unsigned threads;
+};
+
+struct sinq_text_report {
+    uint64_t tokens;  /* of the text */
+    uint64_t windows; /* evaluated */
+    uint64_t scored;  /* predictions */
+    uint64_t window, stride;
+    double nll, nll_error;               /* mean negative log likelihood in nats, and its standard error */
+    double perplexity, perplexity_error; /* exp(nll) and perplexity * nll_error */
+    /* With a reference: */
+    bool has_reference;
+    double reference_nll, reference_nll_error, reference_perplexity, reference_perplexity_error;
+    double log_ratio,
+        log_ratio_error;       /* ln(perplexity / reference's) and the standard error of the paired difference */
+    double ratio, ratio_error; /* perplexity / reference's */
+    double kl, kl_error;       /* mean KL(reference || model) in nats */
+    double kl_median, kl_90, kl_95, kl_99, kl_999, kl_max;
+    double same_top, same_top_error; /* share of predictions with the same best token */
+    double rms_probability_change;   /* of the text's own next token */
+    double seconds;
+};
+
+/*
+ * Perplexity of `model` on tokens, and with `reference` (or NULL), of equal vocabulary, how far its predictions are from the
+ * reference's: one pass over both. Sums are in f64, whatever the number of threads. Fewer tokens than one window is SINQ_FAILED.
+ */
+SINQ_API int sinq_evaluate_text(const struct sinq_model *model, const struct sinq_model *reference,
+                                const int32_t *tokens, size_t count, const struct sinq_text_options *options,
+                                sinq_progress_fn *progress, void *user, struct sinq_text_report *report,
+                                struct sinq_error *error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks for the Debian packages that building and testing need; installs them when it may, else says how.
 set -u
-packages="gcc libc6-dev make pkg-config zlib1g-dev libcjson-dev libxxhash-dev libpcre2-dev libpng-dev check"
+packages="gcc libc6-dev make pkg-config zlib1g-dev libcjson-dev libxxhash-dev libpcre2-dev libutf8proc-dev libedit-dev libpng-dev check"
 missing=
 for package in $packages; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing="$missing $package"

@@ -1,6 +1,6 @@
 /* input.h: bytes to parse, from an open file or from memory (tests, fuzzing). Parsers only ever see this. */
-#ifndef SINQ_FORMATS_INPUT_H
-#define SINQ_FORMATS_INPUT_H
+#ifndef SINQ_BASE_INPUT_H
+#define SINQ_BASE_INPUT_H
 
 #include "sinq.h"
 

@@ -11,12 +11,12 @@
  * Functions return false at the first fault and fill *error: invalid syntax, invalid UTF-8, \u0000 and lone surrogates in
  * strings, nesting deeper than SINQ_JSON_DEPTH. A reader belongs to one thread.
  */
-#ifndef SINQ_FORMATS_JSON_H
-#define SINQ_FORMATS_JSON_H
+#ifndef SINQ_BASE_JSON_H
+#define SINQ_BASE_JSON_H
 
 #include "base/hash.h"
+#include "base/input.h"
 #include "base/text.h"
-#include "input.h"
 
 #define SINQ_JSON_DEPTH 100
 

@@ -1,0 +1,80 @@
+/*
+ * backend.h: where a model runs. A backend holds weights and buffers and carries out operations that are enqueued; the CPU's
+ * is one implementation, a GPU's another, and a test's counts and copies.
+ *
+ * Calling sequence
+ *   hold_weight() for each weight of a model; create_queue() for each session
+ *   for each batch: enqueue() its operations in order, submit(), wait(); upload() and download() between batches
+ *   free what was created; close()
+ *
+ * Threads: a backend is shared by threads, a queue belongs to one session.
+ */
+#ifndef SINQ_MODEL_BACKEND_H
+#define SINQ_MODEL_BACKEND_H
+
+#include "model/graph.h"
+#include "tensor/weight.h"
+
+struct sinq_buffer; /* a backend's */
+struct sinq_held;   /* a weight as a backend holds it */
+
+struct sinq_queue_options {
+    bool exact;       /* activations stay f32 in products with quantized matrices */
+    unsigned threads; /* of a CPU */
+    uint32_t batch;   /* most tokens of a batch */
+};
+
+/* A layer's keys and values. */
+struct sinq_cache {
+    struct sinq_cache_layout layout;
+    struct sinq_buffer *buffer;
+};
+
+/* What the numbers in operations stand for, and which tokens are at hand. Borrowed by a queue until wait() returns. */
+struct sinq_frame {
+    struct sinq_held *const *weights; /* NULL entries: optional weights that are missing */
+    struct sinq_buffer *const *slots;
+    const uint32_t *slot_widths;
+    const struct sinq_cache *caches;
+    const struct sinq_rope *ropes;
+    struct sinq_buffer *tokens;    /* int32 */
+    uint32_t position, count;      /* tokens position .. position + count - 1 are at hand */
+    uint64_t length;               /* for ropes: see rope.h */
+    uint32_t first_row, row_count; /* rows of the batch whose logits are asked for: operations with for_logits */
+};
+
+struct sinq_queue;
+
+struct sinq_backend {
+    const struct sinq_backend_ops *ops;
+};
+
+struct sinq_backend_ops {
+    const char *name;
+    /* The weight's bytes outlive what is held: a CPU keeps no copy. */
+    int (*hold_weight)(struct sinq_backend *backend, const struct sinq_weight *weight, struct sinq_held **held,
+                       struct sinq_error *error);
+    void (*release_weight)(struct sinq_backend *backend, struct sinq_held *held);
+    int (*create_buffer)(struct sinq_backend *backend, uint64_t bytes, struct sinq_buffer **buffer,
+                         struct sinq_error *error); /* zeroed */
+    void (*free_buffer)(struct sinq_backend *backend, struct sinq_buffer *buffer);
+    int (*upload)(struct sinq_backend *backend, struct sinq_buffer *buffer, uint64_t offset, const void *bytes,
+                  uint64_t size, struct sinq_error *error);
+    int (*download)(struct sinq_backend *backend, const struct sinq_buffer *buffer, uint64_t offset, void *bytes,
+                    uint64_t size, struct sinq_error *error);
+    int (*create_queue)(struct sinq_backend *backend, const struct sinq_queue_options *options,
+                        struct sinq_queue **queue, struct sinq_error *error);
+    /* Operations and frame are borrowed until wait() returns. */
+    int (*enqueue)(struct sinq_queue *queue, const struct sinq_operation *operation, const struct sinq_frame *frame,
+                   struct sinq_error *error);
+    int (*submit)(struct sinq_queue *queue, struct sinq_error *error);
+    int (*wait)(struct sinq_queue *queue, struct sinq_error *error);
+    void (*close_queue)(struct sinq_queue *queue);
+    /* Scratch memory of a queue for that graph, in bytes: for plans. */
+    uint64_t (*queue_bytes)(const struct sinq_graph *graph, const struct sinq_queue_options *options);
+    void (*close)(struct sinq_backend *backend);
+};
+
+int sinq_open_cpu_backend(struct sinq_backend **backend, struct sinq_error *error);
+
+#endif
