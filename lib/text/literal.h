@@ -10,8 +10,11 @@ struct sinq_literal_range {
 };
 
 /*
- * As sinq_tokenize without flags, but an added token that overlaps a literal range is not recognised: there, its bytes are
- * text. What lies between two recognised tokens is tokenized in one run, across the edges of ranges.
+ * As sinq_tokenize without flags, but a control token that overlaps a literal range is not recognised: there, its bytes are
+ * text (as with SINQ_TOKENIZE_LITERAL). Control tokens are added tokens that are special, and those written <|like this|> or
+ * with wide bars (U+FF5C): DeepSeek's turns are not marked special. Other added tokens (Gemma's runs of line feeds, Qwen's
+ * <think>) are recognised everywhere, as Hugging Face does. What lies between two recognised tokens is tokenized in one run,
+ * across the edges of ranges.
  */
 int sinq_tokenize_ranges(const struct sinq_tokenizer *tokenizer, const char *text, size_t size,
                          const struct sinq_literal_range *literal, size_t count, struct sinq_tokens *tokens,
