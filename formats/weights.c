@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,9 +49,41 @@ static int read_sidecar(const struct sinq_source *source, size_t index, char **d
     return status;
 }
 
+/* Maps a shard's file, once. */
+static int map_shard(struct sinq_weights *weights, size_t i, struct sinq_error *error) {
+    struct sinq_input input = weights->inputs[i];
+    const bool is_closed = input.fd < 0;
+    int status = is_closed ? reopen_shard(&weights->base.shards[i], &input, error) : SINQ_OK;
+    if (status != SINQ_OK) return status;
+    void *const map = mmap(NULL, (size_t)input.bytes, PROT_READ, MAP_PRIVATE, input.fd, 0);
+    if (map == MAP_FAILED) status = sinq_fail_errno(error, "%s: cannot be mapped into memory", input.path);
+    if (map != MAP_FAILED) weights->maps[i] = map;
+    if (is_closed) close(input.fd);
+    return status;
+}
+
+static int map_tensor(const struct sinq_source *source, size_t tensor, const uint8_t **bytes,
+                      struct sinq_error *error) {
+    /* A source is const to its readers; what changes here is only which files are mapped, under the lock. */
+    struct sinq_weights *const weights = (struct sinq_weights *)(uintptr_t)source;
+    const struct sinq_tensor *const t = &source->tensors[tensor];
+    const struct sinq_input *const input = &weights->inputs[t->shard];
+    if (input->memory != NULL) {
+        *bytes = input->memory + t->offset;
+        return SINQ_OK;
+    }
+    int status = SINQ_OK;
+    pthread_mutex_lock(&weights->lock);
+    if (weights->maps[t->shard] == NULL) status = map_shard(weights, t->shard, error);
+    if (status == SINQ_OK) *bytes = weights->maps[t->shard] + t->offset;
+    pthread_mutex_unlock(&weights->lock);
+    return status;
+}
+
 static void close_weights(struct sinq_source *source) {
     struct sinq_weights *const weights = (struct sinq_weights *)source;
     for (size_t i = 0; i < source->shard_count; i++) {
+        if (weights->maps[i] != NULL) munmap(weights->maps[i], (size_t)weights->inputs[i].bytes);
         if (weights->inputs[i].memory == NULL && weights->inputs[i].fd >= 0) close(weights->inputs[i].fd);
         free(source->shards[i].path);
     }
@@ -58,6 +91,8 @@ static void close_weights(struct sinq_source *source) {
     sinq_tensor_list_free(&weights->list);
     sinq_name_index_free(source->names);
     free(weights->inputs);
+    free(weights->maps);
+    pthread_mutex_destroy(&weights->lock);
     free(weights->header_quantization);
     free(source->shards);
     free(source->sidecars);
@@ -69,7 +104,7 @@ static void close_weights(struct sinq_source *source) {
 }
 
 static const struct sinq_source_ops weights_ops = {
-    .read_bytes = read_bytes, .read_sidecar = read_sidecar, .close = close_weights};
+    .read_bytes = read_bytes, .read_sidecar = read_sidecar, .close = close_weights, .map = map_tensor};
 
 /* ---- building it ---- */
 
@@ -80,6 +115,7 @@ struct sinq_weights *sinq_weights_create(const char *path, const char *format, b
     weights->base.format = format;
     weights->base.is_directory = is_directory;
     weights->base.path = strdup(path);
+    pthread_mutex_init(&weights->lock, NULL);
     if (weights->base.path != NULL) return weights;
     free(weights);
     return NULL;
@@ -95,6 +131,10 @@ static int reserve_shard(struct sinq_weights *weights, const char *path, struct 
     struct sinq_input *const inputs = realloc(weights->inputs, count * sizeof *inputs);
     if (inputs == NULL) return sinq_fail_memory(error, path, count * sizeof *inputs);
     weights->inputs = inputs;
+    uint8_t **const maps = realloc(weights->maps, count * sizeof *maps);
+    if (maps == NULL) return sinq_fail_memory(error, path, count * sizeof *maps);
+    weights->maps = maps;
+    maps[count - 1] = NULL;
     char *const copy = strdup(path);
     if (copy == NULL) return sinq_fail_memory(error, path, strlen(path));
     shards[count - 1] = (struct sinq_shard){.path = copy};

@@ -1,6 +1,26 @@
 #include "base/parallel.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
+
+/* Rounds use the counters in turn: one is set back while the other is in use. */
+struct sinq_team {
+    atomic_uint_fast64_t next[2];
+    void *barrier; /* the runtime's, or NULL */
+};
+
+static void wait_for_team(struct sinq_team *team);
+
+uint64_t sinq_next_item(struct sinq_worker *worker) {
+    return atomic_fetch_add_explicit(&worker->team->next[worker->round & 1], 1, memory_order_relaxed);
+}
+
+void sinq_meet(struct sinq_worker *worker) {
+    worker->round++;
+    /* All have left the round before this one, whose counter is the next one's. */
+    if (worker->index == 0) atomic_store_explicit(&worker->team->next[worker->round & 1], 0, memory_order_relaxed);
+    if (worker->size > 1) wait_for_team(worker->team);
+}
 
 #if defined(__SANITIZE_THREAD__) || defined(_OPENMP)
 static unsigned limit_threads(unsigned threads, uint64_t count) {
@@ -12,7 +32,6 @@ static unsigned limit_threads(unsigned threads, uint64_t count) {
 #if defined(__SANITIZE_THREAD__)
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 struct crew {
@@ -50,6 +69,45 @@ void sinq_parallel_for(unsigned threads, uint64_t count, sinq_work_fn *work, voi
     for (unsigned i = 1; i < started; i++) pthread_join(handles[i], NULL);
 }
 
+static void wait_for_team(struct sinq_team *team) { (void)pthread_barrier_wait(team->barrier); }
+
+struct team_member {
+    struct sinq_worker worker;
+    sinq_team_fn *work;
+    void *context;
+    pthread_mutex_t *gate; /* held until the team's size is known */
+};
+
+static void *run_team_member(void *argument) {
+    struct team_member *const member = argument;
+    pthread_mutex_lock(member->gate);
+    pthread_mutex_unlock(member->gate);
+    member->work(member->context, &member->worker);
+    return NULL;
+}
+
+void sinq_run_team(unsigned threads, sinq_team_fn *work, void *context) {
+    enum { MOST_THREADS = 64 };
+    pthread_barrier_t barrier;
+    struct sinq_team team = {.barrier = &barrier};
+    struct team_member members[MOST_THREADS];
+    pthread_t handles[MOST_THREADS];
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    const unsigned wanted = threads == 0 ? 1 : threads < MOST_THREADS ? threads : MOST_THREADS;
+    unsigned started = 1;
+    pthread_mutex_lock(&gate);
+    for (unsigned i = 0; i < wanted; i++)
+        members[i] = (struct team_member){{.team = &team, .index = i}, work, context, &gate};
+    while (started < wanted && pthread_create(&handles[started], NULL, run_team_member, &members[started]) == 0)
+        started++;
+    for (unsigned i = 0; i < started; i++) members[i].worker.size = started;
+    pthread_barrier_init(&barrier, NULL, started);
+    pthread_mutex_unlock(&gate);
+    work(context, &members[0].worker);
+    for (unsigned i = 1; i < started; i++) pthread_join(handles[i], NULL);
+    pthread_barrier_destroy(&barrier);
+}
+
 #elif defined(_OPENMP)
 
 #include <omp.h>
@@ -63,11 +121,40 @@ void sinq_parallel_for(unsigned threads, uint64_t count, sinq_work_fn *work, voi
     for (uint64_t item = 0; item < count; item++) work(context, item, (unsigned)omp_get_thread_num());
 }
 
+static void wait_for_team(struct sinq_team *team) {
+    (void)team;
+#pragma omp barrier
+}
+
+void sinq_run_team(unsigned threads, sinq_team_fn *work, void *context) {
+    struct sinq_team team = {.barrier = NULL};
+    if (threads <= 1) {
+        struct sinq_worker worker = {.team = &team, .size = 1};
+        work(context, &worker);
+        return;
+    }
+#pragma omp parallel num_threads(threads)
+    {
+        struct sinq_worker worker = {
+            .team = &team, .index = (unsigned)omp_get_thread_num(), .size = (unsigned)omp_get_num_threads()};
+        work(context, &worker);
+    }
+}
+
 #else
 
 void sinq_parallel_for(unsigned threads, uint64_t count, sinq_work_fn *work, void *context) {
     (void)threads;
     for (uint64_t item = 0; item < count; item++) work(context, item, 0);
+}
+
+static void wait_for_team(struct sinq_team *team) { (void)team; }
+
+void sinq_run_team(unsigned threads, sinq_team_fn *work, void *context) {
+    (void)threads;
+    struct sinq_team team = {.barrier = NULL};
+    struct sinq_worker worker = {.team = &team, .size = 1};
+    work(context, &worker);
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* rows.c: rows of a tensor as f32, whatever it is stored as. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -86,9 +87,12 @@ static int fail_changed(const char *where, struct sinq_error *error) {
     return sinq_fail(error, SINQ_FAILED, "%s: its shape changed while it was being read", where);
 }
 
-/* Walks over the headers of the stack up to matrix `index`: the matrices of a stack need not be of equal size. */
-static int find_blob(const struct sinq_source *source, size_t index, uint64_t wanted, struct blob *blob,
-                     struct sinq_error *error) {
+/*
+ * Walks over the headers of the stack up to matrix `index`: the matrices of a stack need not be of equal size. `mapped` are the
+ * tensor's bytes, or NULL where they are to be read.
+ */
+static int find_blob(const struct sinq_source *source, size_t index, uint64_t wanted, const uint8_t *mapped,
+                     struct blob *blob, struct sinq_error *error) {
     const struct sinq_tensor *const tensor = &source->tensors[index];
     const struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(tensor);
     char where[600];
@@ -97,7 +101,12 @@ static int find_blob(const struct sinq_source *source, size_t index, uint64_t wa
     for (uint64_t i = 0; i <= wanted; i++, offset += blob->sizes.bytes) {
         uint8_t header[SINQ_DUAL_SCALE_HEADER_BYTES];
         if (tensor->bytes - offset < sizeof header) return fail_changed(where, error);
-        int status = sinq_read_bytes(source, index, offset, sizeof header, header, error);
+        int status = SINQ_OK;
+        if (mapped != NULL) {
+            memcpy(header, mapped + offset, sizeof header);
+        } else {
+            status = sinq_read_bytes(source, index, offset, sizeof header, header, error);
+        }
         if (status != SINQ_OK) return status;
         status = sinq_dual_scale_parse(header, tensor->bytes - offset, where, &blob->matrix, &blob->sizes, error);
         if (status != SINQ_OK) return status;
@@ -170,7 +179,7 @@ static int decode_transposed(const struct blob *blob, const uint8_t *memory, uin
 static int read_matrix_rows(const struct sinq_source *source, size_t index, uint64_t matrix, uint64_t first,
                             uint64_t count, float *out, struct sinq_error *error) {
     struct blob blob = {0};
-    int status = find_blob(source, index, matrix, &blob, error);
+    int status = find_blob(source, index, matrix, NULL, &blob, error);
     if (status != SINQ_OK) return status;
     /* The whole blob's room; where it is large, pages that are not read into take no memory. */
     uint8_t *const memory = malloc((size_t)blob.sizes.bytes);
@@ -233,7 +242,51 @@ int sinq_source_matrix_info(const struct sinq_source *source, size_t tensor, uin
     }
     if (source->ops->matrix_info != NULL) return source->ops->matrix_info(source, tensor, index, info, error);
     struct blob blob = {0};
-    const int status = find_blob(source, tensor, index, &blob, error);
+    const int status = find_blob(source, tensor, index, NULL, &blob, error);
     if (status == SINQ_OK) *info = sinq_dual_scale_info(&blob.matrix, &blob.sizes);
     return status;
+}
+
+/* Reads a whole blob into memory of its own. */
+static int copy_blob(const struct sinq_source *source, size_t tensor, const struct blob *blob,
+                     struct sinq_matrix_bytes *matrix, struct sinq_error *error) {
+    const size_t size = (size_t)sinq_round_up(blob->sizes.bytes, SINQ_LINE_BYTES);
+    matrix->owned = aligned_alloc(SINQ_LINE_BYTES, size);
+    if (matrix->owned == NULL) return sinq_fail_memory(error, source->tensors[tensor].name, size);
+    matrix->bytes = matrix->owned;
+    const int status = sinq_read_bytes(source, tensor, blob->offset, blob->sizes.bytes, matrix->owned, error);
+    if (status == SINQ_OK) return SINQ_OK;
+    free(matrix->owned);
+    *matrix = (struct sinq_matrix_bytes){.bytes = NULL};
+    return status;
+}
+
+/* The source makes it when asked. */
+static int make_matrix(const struct sinq_source *source, size_t tensor, uint64_t index,
+                       struct sinq_matrix_bytes *matrix, struct sinq_error *error) {
+    if (source->ops->read_matrix == NULL) return SINQ_OK;
+    const int status = source->ops->read_matrix(source, tensor, index, &matrix->owned, &matrix->size, error);
+    if (status != SINQ_OK || matrix->owned == NULL) return status;
+    matrix->bytes = matrix->owned;
+    return sinq_dual_scale_parse(matrix->bytes, matrix->size, source->tensors[tensor].name, &matrix->matrix,
+                                 &matrix->sizes, error);
+}
+
+int sinq_fetch_matrix(const struct sinq_source *source, size_t tensor, uint64_t index,
+                      struct sinq_matrix_bytes *matrix, struct sinq_error *error) {
+    *matrix = (struct sinq_matrix_bytes){.bytes = NULL};
+    if (source->ops->read_rows != NULL) return make_matrix(source, tensor, index, matrix, error);
+    const uint8_t *mapped;
+    struct blob blob = {0};
+    int status = sinq_map_tensor(source, tensor, &mapped, error);
+    if (status == SINQ_OK) status = find_blob(source, tensor, index, mapped, &blob, error);
+    if (status != SINQ_OK) return status;
+    matrix->matrix = blob.matrix;
+    matrix->sizes = blob.sizes;
+    matrix->size = blob.sizes.bytes;
+    if (mapped != NULL && ((uintptr_t)(mapped + blob.offset) & (SINQ_LINE_BYTES - 1)) == 0) {
+        matrix->bytes = mapped + blob.offset;
+        return SINQ_OK;
+    }
+    return copy_blob(source, tensor, &blob, matrix, error);
 }

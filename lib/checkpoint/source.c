@@ -57,6 +57,11 @@ int sinq_read_bytes(const struct sinq_source *source, size_t tensor, uint64_t of
     return size == 0 ? SINQ_OK : source->ops->read_bytes(source, tensor, offset, size, out, error);
 }
 
+int sinq_map_tensor(const struct sinq_source *source, size_t tensor, const uint8_t **bytes, struct sinq_error *error) {
+    *bytes = NULL;
+    return source->ops->map == NULL ? SINQ_OK : source->ops->map(source, tensor, bytes, error);
+}
+
 struct sinq_matrix_shape sinq_tensor_matrix_shape(const struct sinq_tensor *tensor) {
     struct sinq_matrix_shape shape = {1, 1, 1};
     if (tensor->rank >= 1) shape.cols = tensor->shape[tensor->rank - 1];

@@ -9,6 +9,7 @@
 
 #include "base/name_index.h"
 #include "sinq.h"
+#include "tensor/dual_scale.h"
 
 struct sinq_source_ops {
     int (*read_bytes)(const struct sinq_source *source, size_t tensor, uint64_t offset, uint64_t size, void *out,
@@ -23,6 +24,17 @@ struct sinq_source_ops {
     int (*read_rows)(const struct sinq_source *source, size_t tensor, uint64_t first, uint64_t count, float *out,
                      struct sinq_error *error);
     int (*matrix_info)(const struct sinq_source *source, size_t tensor, uint64_t index, struct sinq_matrix_info *info,
+                       struct sinq_error *error);
+    /*
+     * A tensor's stored bytes where they can be used in place until the source is closed: *bytes, or NULL where they cannot
+     * (then they are read). NULL where a format never can. Thread safe.
+     */
+    int (*map)(const struct sinq_source *source, size_t tensor, const uint8_t **bytes, struct sinq_error *error);
+    /*
+     * Of a source with read_rows: one of its quantized matrices in our layout, aligned_alloc'ed to 64 bytes; *blob is NULL where
+     * the layout cannot hold it. May be NULL.
+     */
+    int (*read_matrix)(const struct sinq_source *source, size_t tensor, uint64_t index, uint8_t **blob, uint64_t *bytes,
                        struct sinq_error *error);
 };
 
@@ -54,5 +66,20 @@ struct sinq_source {
     char *model_type;   /* or NULL */
     char *quantization; /* JSON text or NULL */
 };
+
+/* As ops->map, for any source. */
+int sinq_map_tensor(const struct sinq_source *source, size_t tensor, const uint8_t **bytes, struct sinq_error *error);
+
+/* A quantized matrix in our layout, aligned to 64 bytes: in place, or `owned` (free it). bytes is NULL where the layout cannot hold it. */
+struct sinq_matrix_bytes {
+    const uint8_t *bytes;
+    uint64_t size;
+    uint8_t *owned;
+    struct sinq_dual_scale matrix;
+    struct sinq_dual_scale_sizes sizes;
+};
+/* Matrix `index` of the stack that tensor `tensor` (SINQ_DUAL_SCALE) is. */
+int sinq_fetch_matrix(const struct sinq_source *source, size_t tensor, uint64_t index,
+                      struct sinq_matrix_bytes *matrix, struct sinq_error *error);
 
 #endif

@@ -18,6 +18,7 @@ struct trial {
     struct sinq_loader loader;
     struct sinq_unit_matrix units;
     struct sinq_blob blob;
+    uint64_t blob_bytes;
     float *rebuilt; /* of the matrix below, in the orientation of the named tensor */
     uint64_t rebuilt_capacity;
     bool has_matrix;
@@ -69,6 +70,7 @@ static int rebuild_stored(struct trial *trial, const struct sinq_matrix_method *
     const int status = sinq_quantize_packed(&trial->units, method, &description, &trial->blob, &outcome, error);
     if (status != SINQ_OK) return status;
     if (!sinq_dual_scale_measure(&description, &sizes)) return SINQ_FAILED;
+    trial->blob_bytes = sizes.bytes;
     sinq_dual_scale_decode(&description, &sizes, trial->blob.bytes, 0, description.rows, trial->rebuilt);
     return SINQ_OK;
 }
@@ -169,6 +171,39 @@ static int read_trial_rows(const struct sinq_source *source, size_t tensor, uint
     return status;
 }
 
+/* A kept tensor that is quantized already. */
+static int copy_origin_matrix(const struct sinq_source *origin, size_t tensor, uint64_t index, uint8_t **blob,
+                              uint64_t *bytes, struct sinq_error *error) {
+    struct sinq_matrix_bytes matrix;
+    const int status = sinq_fetch_matrix(origin, tensor, index, &matrix, error);
+    if (status != SINQ_OK || matrix.bytes == NULL) return status;
+    *bytes = matrix.size;
+    *blob = matrix.owned != NULL ? matrix.owned : aligned_alloc(SINQ_LINE_BYTES, (size_t)matrix.size);
+    if (*blob == NULL) return sinq_fail_memory(error, "a quantized matrix", matrix.size);
+    if (matrix.owned == NULL) memcpy(*blob, matrix.bytes, (size_t)matrix.size);
+    return SINQ_OK;
+}
+
+static int read_trial_matrix(const struct sinq_source *source, size_t tensor, uint64_t index, uint8_t **blob,
+                             uint64_t *bytes, struct sinq_error *error) {
+    struct trial *const trial = (struct trial *)(uintptr_t)source;
+    *blob = NULL;
+    if (sinq_recipe_entry(trial->recipe, tensor)->action != SINQ_QUANTIZE) {
+        return copy_origin_matrix(trial->origin, tensor, index, blob, bytes, error);
+    }
+    if (trial->recipe->tiling_2d) return SINQ_OK;
+    pthread_mutex_lock(&trial->lock);
+    int status = rebuild_matrix(trial, tensor, index, error);
+    if (status == SINQ_OK) {
+        *bytes = trial->blob_bytes;
+        *blob = aligned_alloc(SINQ_LINE_BYTES, (size_t)trial->blob_bytes); /* a blob is a multiple of a line */
+        if (*blob != NULL) memcpy(*blob, trial->blob.bytes, (size_t)trial->blob_bytes);
+        if (*blob == NULL) status = sinq_fail_memory(error, "a quantized matrix", trial->blob_bytes);
+    }
+    pthread_mutex_unlock(&trial->lock);
+    return status;
+}
+
 static int describe_trial_matrix(const struct sinq_source *source, size_t tensor, uint64_t index,
                                  struct sinq_matrix_info *info, struct sinq_error *error) {
     const struct trial *const trial = (const struct trial *)(const void *)source;
@@ -192,7 +227,8 @@ int sinq_open_trial(const struct sinq_source *source, const struct sinq_recipe *
                                                .read_sidecar = read_origin_sidecar,
                                                .close = close_trial,
                                                .read_rows = read_trial_rows,
-                                               .matrix_info = describe_trial_matrix};
+                                               .matrix_info = describe_trial_matrix,
+                                               .read_matrix = read_trial_matrix};
     struct trial *const made = calloc(1, sizeof *made);
     if (made == NULL) return sinq_fail_memory(error, "a trial", sizeof *made);
     made->base = *source;
