@@ -22,7 +22,7 @@ ALL_CFLAGS = $(CSTD) $(OPT) $(WARNINGS) $(EXACT) -fPIC -fvisibility=hidden -fope
 LIBS     := -lcjson -lxxhash -lpcre2-8 -lutf8proc -lz -lm -fopenmp
 PROGRAM_LIBS := -lpng -ledit
 
-LIB_SOURCES  := $(sort $(wildcard lib/*/*.c) $(wildcard formats/*.c))
+LIB_SOURCES  := $(sort $(wildcard lib/*/*.c lib/*/*/*.c formats/*.c))
 CMD_SOURCES  := $(sort $(wildcard cmd/*.c))
 TEST_SOURCES := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/*.c))
@@ -95,7 +95,7 @@ uninstall:
 	  include/sinq share/man/man1/sinq.1 lib/pkgconfig/sinq.pc share/bash-completion/completions/sinq \
 	  share/zsh/site-functions/_sinq share/fish/vendor_completions.d/sinq.fish
 
-SOURCES_OF_OURS = $(wildcard cmd/*.[ch] lib/*.h lib/*/*.[ch] formats/*.[ch] tests/*/*.[ch])
+SOURCES_OF_OURS = $(wildcard cmd/*.[ch] lib/*.h lib/*/*.[ch] lib/*/*/*.[ch] formats/*.[ch] tests/*/*.[ch])
 format:
 	clang-format -i $(SOURCES_OF_OURS)
 

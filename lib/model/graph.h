@@ -28,6 +28,9 @@ struct sinq_want {
     uint64_t experts;                /* in the stack */
 };
 
+/* Whether the checkpoint has a tensor of that name (as struct sinq_want spells it: module and suffix). */
+typedef bool sinq_has_tensor_fn(const void *user, const char *name);
+
 struct sinq_graph {
     const struct sinq_model_config *config;
     struct sinq_want *wants;
@@ -40,10 +43,14 @@ struct sinq_graph {
     struct sinq_operation *operations;
     uint32_t operation_count, operation_capacity;
     uint32_t logits_slot;
+    sinq_has_tensor_fn *has_tensor;
+    const void *user;
     struct sinq_error error;
 };
 
-struct sinq_graph *sinq_graph_create(const struct sinq_model_config *config);
+/* `has_tensor` may be NULL: then of every weight the form that transformers saves is wanted. NULL when out of memory. */
+struct sinq_graph *sinq_graph_create(const struct sinq_model_config *config, sinq_has_tensor_fn *has_tensor,
+                                     const void *user);
 void sinq_graph_free(struct sinq_graph *graph);
 
 /* ---- for families ---- */
@@ -58,6 +65,8 @@ uint32_t sinq_want_norm(struct sinq_graph *graph, uint64_t width, float plus, co
 /* A vector "MODULE.bias"; SINQ_NO_WEIGHT where `present` is false. */
 uint32_t sinq_want_bias(struct sinq_graph *graph, bool present, uint64_t width, const char *format, ...)
     SINQ_PRINTF(4, 5);
+/* For weights that checkpoints hold in several forms. */
+bool sinq_graph_has(const struct sinq_graph *graph, const char *format, ...) SINQ_PRINTF(2, 3);
 /* The general form; fields as struct sinq_want, module formatted into it by the caller. Returns its number. */
 uint32_t sinq_want_add(struct sinq_graph *graph, const struct sinq_want *want);
 
