@@ -512,7 +512,8 @@ struct sinq_session_options {
 /* What running would take, in bytes. */
 struct sinq_plan {
     uint64_t weight_bytes, kv_bytes, scratch_bytes, total_bytes;
-    uint64_t context; /* as it would be used */
+    uint64_t owned_bytes; /* of weight_bytes, what must be rebuilt in memory; the rest is mapped from the files */
+    uint64_t context;     /* as it would be used */
     uint32_t batch;
 };
 /* From headers and config.json alone: nothing large is read or allocated. */
@@ -529,6 +530,11 @@ SINQ_API uint32_t sinq_session_batch(const struct sinq_session *session);
 SINQ_API uint64_t sinq_session_position(const struct sinq_session *session); /* tokens fed so far */
 /* Back to position 0. */
 SINQ_API void sinq_session_reset(struct sinq_session *session);
+/*
+ * Back to `position`, which is at most the session's, or, where keys and values before it are overwritten already (sliding
+ * windows), to 0. Returns where it is. No logits can be asked for before tokens are fed again.
+ */
+SINQ_API uint64_t sinq_session_rewind(struct sinq_session *session, uint64_t position);
 /*
  * Feeds tokens at the session's position. More than a batch are fed batch by batch. An id outside the vocabulary, or more tokens
  * than the context has room for, is SINQ_FAILED and changes nothing.
