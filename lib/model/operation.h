@@ -158,7 +158,7 @@ struct sinq_operation {
          * for each choice where `per_choice`; out holds a run of rows for each choice.
          */
         struct {
-            uint32_t first_weight, first_bias, chosen;
+            uint32_t first_weight, first_bias, experts, chosen;
             struct sinq_view choices, in, out;
             bool per_choice;
         } expert_linear;
