@@ -11,6 +11,7 @@
 
 #define SINQ_MAX_ROPES 2u
 
+struct sinq_config_reader;
 struct sinq_family_graph;
 struct sinq_graph;
 
@@ -40,15 +41,29 @@ struct sinq_model_config {
     float share_scale;
     /* latent attention */
     uint32_t q_rank, kv_rank, nope_dim, rope_dim, value_dim;
+    bool rope_interleaved; /* pairs (2 i, 2 i + 1) turn */
     /* tokens, from config.json and generation_config.json; -1: none */
     int64_t bos;
 };
 
-/* A family: one file lib/model/families/NAME.c and a line in the table of config.c. */
+/* What a family's configuration says where config.json says nothing. 0: the key is needed, unless noted otherwise. */
+struct sinq_config_defaults {
+    uint32_t hidden, layers, heads, ffn, vocabulary;
+    uint32_t kv_heads; /* 0: as many as heads */
+    uint32_t head_dim; /* 0: hidden / heads */
+    uint64_t context;
+    double eps, theta;
+    double sliding_theta; /* sliding layers have a rope of their own; 0: they have not */
+    double rotary_share;  /* of a head's values, that turn; 0: all */
+    bool tied;
+    const char *activation_key, *activation; /* NULL: "hidden_act", "silu" */
+};
+
+/* A family: one file lib/model/families/NAME.c and a line in families/families.h. */
 struct sinq_family_graph {
-    const char *model_types; /* separated by blanks */
-    /* Takes over what is particular; `json` is config.json's object (text_config where there is one), a cJSON. */
-    int (*configure)(const void *json, struct sinq_model_config *config, struct sinq_error *error);
+    struct sinq_config_defaults defaults;
+    /* Takes over what is particular, after the sizes and before the ropes. May be NULL. */
+    void (*configure)(struct sinq_config_reader *reader, struct sinq_model_config *config);
     void (*build)(struct sinq_graph *graph, const struct sinq_model_config *config);
 };
 

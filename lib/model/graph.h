@@ -67,7 +67,9 @@ uint32_t sinq_want_bias(struct sinq_graph *graph, bool present, uint64_t width, 
     SINQ_PRINTF(4, 5);
 /* For weights that checkpoints hold in several forms. */
 bool sinq_graph_has(const struct sinq_graph *graph, const char *format, ...) SINQ_PRINTF(2, 3);
-/* The general form; fields as struct sinq_want, module formatted into it by the caller. Returns its number. */
+/* Puts module, printf-formatted, and suffix into a want. */
+void sinq_name_want(struct sinq_want *want, const char *suffix, const char *format, ...) SINQ_PRINTF(3, 4);
+/* The general form: fields as struct sinq_want. Returns its number. */
 uint32_t sinq_want_add(struct sinq_graph *graph, const struct sinq_want *want);
 
 uint32_t sinq_add_slot(struct sinq_graph *graph, uint64_t width);
