@@ -71,8 +71,7 @@ static int find_number(const char *name) {
     return -1;
 }
 
-/* The name without what wraps the text model in multimodal and older checkpoints. */
-static const char *skip_wrappers(const char *name) {
+const char *sinq_skip_wrappers(const char *name) {
     static const char *const wrappers[] = {"model.", "language_model.", "transformer.", "decoder.", "gpt_neox."};
     const size_t count = sizeof wrappers / sizeof wrappers[0];
     for (size_t i = 0; i < count; i++) {
@@ -225,7 +224,7 @@ static const char *find_foreign_reason(const struct sinq_tensor *tensor) {
 
 struct sinq_tensor_role sinq_classify_tensor(const char *model_type, const struct sinq_tensor *tensor) {
     const struct sinq_family *const family = sinq_find_family(model_type);
-    const char *const name = skip_wrappers(tensor->name);
+    const char *const name = sinq_skip_wrappers(tensor->name);
     const bool is_vision = is_tower(name);
     struct sinq_tensor_role role = {.layer = -1, .expert = -1};
     if (family != NULL && !is_vision) role = classify_known(family, name);

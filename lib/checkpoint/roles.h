@@ -65,4 +65,7 @@ struct sinq_tensor_role {
  */
 struct sinq_tensor_role sinq_classify_tensor(const char *model_type, const struct sinq_tensor *tensor);
 
+/* The name without what wraps the text model in multimodal and older checkpoints: "model.", "language_model.", ... */
+const char *sinq_skip_wrappers(const char *name);
+
 #endif

@@ -272,8 +272,8 @@ static int make_matrix(const struct sinq_source *source, size_t tensor, uint64_t
                                  &matrix->sizes, error);
 }
 
-int sinq_fetch_matrix(const struct sinq_source *source, size_t tensor, uint64_t index,
-                      struct sinq_matrix_bytes *matrix, struct sinq_error *error) {
+int sinq_fetch_matrix(const struct sinq_source *source, size_t tensor, uint64_t index, struct sinq_matrix_bytes *matrix,
+                      struct sinq_error *error) {
     *matrix = (struct sinq_matrix_bytes){.bytes = NULL};
     if (source->ops->read_rows != NULL) return make_matrix(source, tensor, index, matrix, error);
     const uint8_t *mapped;

@@ -79,7 +79,7 @@ struct sinq_matrix_bytes {
     struct sinq_dual_scale_sizes sizes;
 };
 /* Matrix `index` of the stack that tensor `tensor` (SINQ_DUAL_SCALE) is. */
-int sinq_fetch_matrix(const struct sinq_source *source, size_t tensor, uint64_t index,
-                      struct sinq_matrix_bytes *matrix, struct sinq_error *error);
+int sinq_fetch_matrix(const struct sinq_source *source, size_t tensor, uint64_t index, struct sinq_matrix_bytes *matrix,
+                      struct sinq_error *error);
 
 #endif

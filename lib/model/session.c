@@ -1,0 +1,260 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "model/model.h"
+#include "model/session_memory.h"
+
+struct sinq_session {
+    const struct sinq_model *model;
+    struct sinq_session_memory memory;
+    struct sinq_queue *queue;
+    struct sinq_buffer **slots;
+    struct sinq_cache *caches;
+    struct sinq_buffer *tokens; /* of the batch */
+    struct sinq_frame frame;
+    int32_t *history; /* all tokens fed, room for a whole context */
+    uint64_t position;
+    uint32_t rows;      /* of the last batch, whose logits can be asked for */
+    uint32_t head_rows; /* rows [head_first, + head_rows) of it whose logits lie in the slot */
+    uint64_t reach;     /* positions before this one may be overwritten in windowed caches by what was fed */
+};
+
+/* ---- opening and closing ---- */
+
+static int create_slots(struct sinq_session *session, struct sinq_error *error) {
+    const struct sinq_graph *const graph = session->model->graph;
+    struct sinq_backend *const backend = session->model->backend;
+    session->slots = calloc(graph->slot_count + 1, sizeof(struct sinq_buffer *));
+    if (session->slots == NULL) return sinq_fail_memory(error, "slots", graph->slot_count);
+    int status = SINQ_OK;
+    for (uint32_t i = 0; i < graph->slot_count && status == SINQ_OK; i++) {
+        status = backend->ops->create_buffer(backend, sinq_slot_bytes(graph, i, &session->memory), &session->slots[i],
+                                             error);
+    }
+    return status;
+}
+
+static int create_caches(struct sinq_session *session, enum sinq_kv_type type, struct sinq_error *error) {
+    const struct sinq_graph *const graph = session->model->graph;
+    struct sinq_backend *const backend = session->model->backend;
+    session->caches = calloc(graph->cache_count + 1, sizeof *session->caches);
+    if (session->caches == NULL) return sinq_fail_memory(error, "caches", graph->cache_count);
+    int status = SINQ_OK;
+    for (uint32_t i = 0; i < graph->cache_count && status == SINQ_OK; i++) {
+        struct sinq_cache *const cache = &session->caches[i];
+        if (!sinq_measure_cache(graph, i, type, &session->memory, &cache->layout))
+            return SINQ_FAILED; /* measured before */
+        status = backend->ops->create_buffer(backend, cache->layout.bytes, &cache->buffer, error);
+    }
+    return status;
+}
+
+static int create_session(struct sinq_session *session, const struct sinq_session_options *options,
+                          struct sinq_error *error) {
+    struct sinq_backend *const backend = session->model->backend;
+    int status = sinq_measure_session(session->model->graph, options, &session->memory, error);
+    if (status != SINQ_OK) return status;
+    const struct sinq_queue_options queue = {.exact = options->exact,
+                                             .threads =
+                                                 options->threads != 0 ? options->threads : sinq_count_processors(),
+                                             .batch = session->memory.batch};
+    session->history = malloc(session->memory.context * sizeof *session->history);
+    if (session->history == NULL) return sinq_fail_memory(error, "tokens", session->memory.context);
+    status = create_slots(session, error);
+    if (status == SINQ_OK) status = create_caches(session, options->kv_type, error);
+    if (status == SINQ_OK) status = backend->ops->create_queue(backend, &queue, &session->queue, error);
+    if (status == SINQ_OK) {
+        status = backend->ops->create_buffer(backend, session->memory.batch * sizeof(int32_t), &session->tokens, error);
+    }
+    session->frame = (struct sinq_frame){.weights = session->model->held,
+                                         .slots = session->slots,
+                                         .slot_widths = session->model->graph->slot_widths,
+                                         .caches = session->caches,
+                                         .ropes = session->model->config.ropes,
+                                         .tokens = session->tokens};
+    return status;
+}
+
+int sinq_open_session(const struct sinq_model *model, const struct sinq_session_options *options,
+                      struct sinq_session **session, struct sinq_error *error) {
+    struct sinq_session *const made = calloc(1, sizeof *made);
+    if (made == NULL) return sinq_fail_memory(error, "a session", sizeof *made);
+    made->model = model;
+    const int status = create_session(made, options, error);
+    if (status == SINQ_OK) {
+        *session = made;
+    } else {
+        sinq_session_close(made);
+    }
+    return status;
+}
+
+void sinq_session_close(struct sinq_session *session) {
+    if (session == NULL) return;
+    struct sinq_backend *const backend = session->model->backend;
+    if (session->queue != NULL) backend->ops->close_queue(session->queue);
+    for (uint32_t i = 0; session->slots != NULL && i < session->model->graph->slot_count; i++) {
+        backend->ops->free_buffer(backend, session->slots[i]);
+    }
+    for (uint32_t i = 0; session->caches != NULL && i < session->model->graph->cache_count; i++) {
+        backend->ops->free_buffer(backend, session->caches[i].buffer);
+    }
+    backend->ops->free_buffer(backend, session->tokens);
+    free(session->slots);
+    free(session->caches);
+    free(session->history);
+    free(session);
+}
+
+uint64_t sinq_session_context(const struct sinq_session *session) { return session->memory.context; }
+uint32_t sinq_session_batch(const struct sinq_session *session) { return session->memory.batch; }
+uint64_t sinq_session_position(const struct sinq_session *session) { return session->position; }
+uint32_t sinq_session_rows(const struct sinq_session *session) { return session->rows; }
+
+void sinq_session_reset(struct sinq_session *session) {
+    session->position = session->reach = 0;
+    session->rows = 0;
+}
+
+/* ---- feeding ---- */
+
+/* Enqueues the operations of the body or of the head, and waits for them. */
+static int run_operations(struct sinq_session *session, bool for_logits, struct sinq_error *error) {
+    const struct sinq_graph *const graph = session->model->graph;
+    const struct sinq_backend_ops *const ops = session->model->backend->ops;
+    int status = SINQ_OK;
+    for (uint32_t i = 0; i < graph->operation_count && status == SINQ_OK; i++) {
+        if (graph->operations[i].for_logits != for_logits) continue;
+        status = ops->enqueue(session->queue, &graph->operations[i], &session->frame, error);
+    }
+    if (status == SINQ_OK) status = ops->submit(session->queue, error);
+    if (status == SINQ_OK) status = ops->wait(session->queue, error);
+    return status;
+}
+
+/* One batch of history[position, + count). */
+static int run_batch(struct sinq_session *session, uint64_t position, uint32_t count, uint64_t length,
+                     struct sinq_error *error) {
+    struct sinq_backend *const backend = session->model->backend;
+    const int status =
+        backend->ops->upload(backend, session->tokens, 0, session->history + position, count * sizeof(int32_t), error);
+    if (status != SINQ_OK) return status;
+    session->frame.position = (uint32_t)position;
+    session->frame.count = count;
+    session->frame.length = length;
+    return run_operations(session, false, error);
+}
+
+/* history[from, to) batch by batch, the odd one first, so that the last one is as large as can be. */
+static int run_history(struct sinq_session *session, uint64_t from, uint64_t to, struct sinq_error *error) {
+    const uint32_t batch = session->memory.batch;
+    while (from < to) {
+        const uint32_t odd = (uint32_t)((to - from) % batch), count = odd != 0 ? odd : batch;
+        const int status = run_batch(session, from, count, to, error);
+        if (status != SINQ_OK) return status;
+        session->rows = count;
+        from += count;
+    }
+    return SINQ_OK;
+}
+
+/* Whether keys in the cache were turned by angles that a sequence of `after` positions does not have. */
+static bool switches_rope(const struct sinq_session *session, uint64_t after) {
+    const struct sinq_model_config *const config = &session->model->config;
+    for (uint32_t i = 0; session->position > 0 && i < config->rope_count; i++) {
+        if (sinq_rope_switches(&config->ropes[i], session->position, after)) return true;
+    }
+    return false;
+}
+
+static int check_tokens(const struct sinq_session *session, const int32_t *tokens, size_t count,
+                        struct sinq_error *error) {
+    const uint32_t vocabulary = session->model->config.vocabulary;
+    if (count > session->memory.context - session->position) {
+        return sinq_fail(error, SINQ_FAILED, "%zu tokens after %llu do not fit a context of %u", count,
+                         (unsigned long long)session->position, session->memory.context);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i] >= 0 && (uint32_t)tokens[i] < vocabulary) continue;
+        return sinq_fail(error, SINQ_FAILED, "token %d is outside the model's vocabulary of %u", tokens[i], vocabulary);
+    }
+    return SINQ_OK;
+}
+
+int sinq_session_feed(struct sinq_session *session, const int32_t *tokens, size_t count, struct sinq_error *error) {
+    int status = check_tokens(session, tokens, count, error);
+    if (status != SINQ_OK || count == 0) return status;
+    const uint64_t end = session->position + count;
+    memcpy(session->history + session->position, tokens, count * sizeof *tokens);
+    session->head_rows = 0;
+    status = run_history(session, switches_rope(session, end) ? 0 : session->position, end, error);
+    if (status != SINQ_OK) {
+        sinq_session_reset(session);
+        return status;
+    }
+    session->position = end;
+    if (session->rows > count) session->rows = (uint32_t)count; /* after starting anew */
+    if (end > session->reach) session->reach = end;
+    return SINQ_OK;
+}
+
+uint64_t sinq_session_rewind(struct sinq_session *session, uint64_t position) {
+    const struct sinq_graph *const graph = session->model->graph;
+    uint64_t target = sinq_min_u64(position, session->position);
+    for (uint32_t i = 0; i < graph->cache_count; i++) {
+        const uint32_t capacity = session->caches[i].layout.capacity, window = graph->caches[i].window;
+        /* The next token looks back window - 1 positions, of which none may be overwritten by later ones. */
+        const uint64_t oldest = target + 1 > window ? target + 1 - window : 0;
+        if (window != 0 && session->reach > oldest + capacity) target = 0;
+    }
+    if (target == 0) {
+        sinq_session_reset(session);
+        return 0;
+    }
+    session->position = target;
+    session->rows = 0;
+    return target;
+}
+
+/* ---- logits ---- */
+
+static int read_block(struct sinq_session *session, uint32_t first, uint32_t count, float *logits,
+                      struct sinq_error *error) {
+    const struct sinq_model *const model = session->model;
+    struct sinq_backend *const backend = model->backend;
+    const uint64_t values = (uint64_t)count * model->config.vocabulary;
+    session->frame.first_row = first;
+    session->frame.row_count = count;
+    int status = run_operations(session, true, error);
+    if (status == SINQ_OK) {
+        status = backend->ops->download(backend, session->slots[model->graph->logits_slot], 0, logits,
+                                        values * sizeof *logits, error);
+    }
+    for (uint64_t i = 0; status == SINQ_OK && i < values; i++) {
+        if (!isnan(logits[i])) continue;
+        status =
+            sinq_fail(error, SINQ_FAILED, "the logit of token %llu at position %llu is not a number",
+                      (unsigned long long)(i % model->config.vocabulary),
+                      (unsigned long long)(session->position - session->rows + first + i / model->config.vocabulary));
+    }
+    return status;
+}
+
+int sinq_session_logits(struct sinq_session *session, uint32_t first, uint32_t count, float *logits,
+                        struct sinq_error *error) {
+    if (first > session->rows || count > session->rows - first) {
+        return sinq_fail(error, SINQ_USAGE, "logits of rows %u to %u of %u", first, first + count, session->rows);
+    }
+    int status = SINQ_OK;
+    while (count > 0 && status == SINQ_OK) {
+        const uint32_t now = count < session->memory.logits_rows ? count : session->memory.logits_rows;
+        status = read_block(session, first, now, logits, error);
+        first += now;
+        count -= now;
+        logits += (size_t)now * session->model->config.vocabulary;
+    }
+    return status;
+}

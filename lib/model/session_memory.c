@@ -1,0 +1,97 @@
+#include "model/session_memory.h"
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "model/load_weight.h"
+#include "model/model.h"
+#include "model/tensor_names.h"
+
+#define LOGITS_BYTES ((uint64_t)32 << 20) /* of one block of logits, but at least a row */
+
+uint64_t sinq_slot_bytes(const struct sinq_graph *graph, uint32_t slot, const struct sinq_session_memory *memory) {
+    const uint64_t rows = graph->slot_for_logits[slot] ? memory->logits_rows : memory->batch;
+    return rows * graph->slot_widths[slot] * sizeof(float);
+}
+
+bool sinq_measure_cache(const struct sinq_graph *graph, uint32_t cache, enum sinq_kv_type type,
+                        const struct sinq_session_memory *memory, struct sinq_cache_layout *layout) {
+    const struct sinq_cache_shape shape = graph->caches[cache];
+    uint64_t capacity = memory->context;
+    if (shape.window != 0) capacity = sinq_min_u64(capacity, (uint64_t)shape.window + memory->batch);
+    return sinq_cache_measure(shape, type, (uint32_t)capacity, layout);
+}
+
+static int fail_size(const struct sinq_session_memory *memory, struct sinq_error *error) {
+    return sinq_fail(error, SINQ_FAILED, "a context of %u positions takes more memory than can be addressed",
+                     memory->context);
+}
+
+int sinq_measure_session(const struct sinq_graph *graph, const struct sinq_session_options *options,
+                         struct sinq_session_memory *memory, struct sinq_error *error) {
+    const uint64_t most = graph->config->context;
+    const uint64_t context = options->context != 0 ? options->context : sinq_min_u64(most, SINQ_DEFAULT_CONTEXT);
+    if (context > most) {
+        return sinq_fail(error, SINQ_USAGE, "a context of %llu positions is more than the model's %llu",
+                         (unsigned long long)context, (unsigned long long)most);
+    }
+    const uint64_t batch = options->batch != 0 ? options->batch : SINQ_DEFAULT_BATCH;
+    *memory = (struct sinq_session_memory){
+        .context = (uint32_t)context, .batch = (uint32_t)sinq_min_u64(sinq_min_u64(batch, SINQ_MAX_BATCH), context)};
+    const uint64_t row = (uint64_t)graph->slot_widths[graph->logits_slot] * sizeof(float);
+    memory->logits_rows = (uint32_t)sinq_max_u64(1, sinq_min_u64(memory->batch, LOGITS_BYTES / row));
+    for (uint32_t i = 0; i < graph->cache_count; i++) {
+        struct sinq_cache_layout layout;
+        if (!sinq_measure_cache(graph, i, options->kv_type, memory, &layout) ||
+            !sinq_add_u64(memory->kv_bytes, layout.bytes, &memory->kv_bytes)) {
+            return fail_size(memory, error);
+        }
+    }
+    for (uint32_t i = 0; i < graph->slot_count; i++) memory->slot_bytes += sinq_slot_bytes(graph, i, memory);
+    return memory->kv_bytes < SIZE_MAX / 2 ? SINQ_OK : fail_size(memory, error);
+}
+
+/* ---- planning ---- */
+
+static int plan_graph(const struct sinq_source *source, const struct sinq_graph *graph,
+                      const struct sinq_name_index *names, const struct sinq_session_options *options,
+                      struct sinq_plan *plan, struct sinq_error *error) {
+    struct sinq_model_size size = {0};
+    struct sinq_session_memory memory;
+    struct sinq_backend *backend = NULL;
+    int status = sinq_measure_model(source, graph, names, &size, error);
+    if (status == SINQ_OK) status = sinq_measure_session(graph, options, &memory, error);
+    if (status == SINQ_OK) status = sinq_open_cpu_backend(&backend, error);
+    if (status != SINQ_OK) return status;
+    const struct sinq_queue_options queue = {.exact = options->exact,
+                                             .threads =
+                                                 options->threads != 0 ? options->threads : sinq_count_processors(),
+                                             .batch = memory.batch};
+    *plan = (struct sinq_plan){.weight_bytes = size.weight_bytes,
+                               .owned_bytes = size.owned_bytes,
+                               .kv_bytes = memory.kv_bytes,
+                               .scratch_bytes = memory.slot_bytes + backend->ops->queue_bytes(graph, &queue),
+                               .context = memory.context,
+                               .batch = memory.batch};
+    plan->total_bytes = plan->weight_bytes + plan->kv_bytes + plan->scratch_bytes;
+    backend->ops->close(backend);
+    return SINQ_OK;
+}
+
+int sinq_plan_session(const struct sinq_source *source, const struct sinq_session_options *options,
+                      struct sinq_plan *plan, struct sinq_error *error) {
+    struct sinq_model_config config;
+    struct sinq_graph *graph = NULL;
+    struct sinq_name_index *names = NULL;
+    int status = sinq_find_model_config(source, &config, error);
+    if (status == SINQ_OK) status = sinq_check_layers(source, config.layers, error);
+    if (status != SINQ_OK) goto out;
+    names = sinq_index_tensors(source);
+    status = names == NULL ? sinq_fail_memory(error, "names of tensors", 0)
+                           : sinq_build_model_graph(&config, names, &graph, error);
+    if (status == SINQ_OK) status = plan_graph(source, graph, names, options, plan, error);
+out:
+    sinq_graph_free(graph);
+    sinq_name_index_free(names);
+    sinq_model_config_free(&config);
+    return status;
+}
