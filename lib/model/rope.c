@@ -24,8 +24,8 @@ void sinq_rope_rotation(const struct sinq_rope *rope, uint64_t position, uint64_
 }
 
 bool sinq_rope_switches(const struct sinq_rope *rope, uint64_t before, uint64_t after) {
-    return rope->type == SINQ_ROPE_LONGROPE && before > 0 && before <= rope->original_context &&
-           after > rope->original_context;
+    return rope->type == SINQ_ROPE_LONGROPE && before > 0 &&
+           (before <= rope->original_context) != (after <= rope->original_context);
 }
 
 void sinq_rope_free(struct sinq_rope *rope) {

@@ -36,7 +36,7 @@ struct sinq_rope {
 /* Cosines and sines of one position: dims / 2 of each. `length` as above. Thread safe. */
 void sinq_rope_rotation(const struct sinq_rope *rope, uint64_t position, uint64_t length, float *cosines, float *sines);
 
-/* Whether keys rotated at `before` positions are of no use once the sequence has `after` (longrope, crossing). */
+/* Whether keys that were turned when the sequence had `before` positions are of no use once it has `after` (longrope, crossing). */
 bool sinq_rope_switches(const struct sinq_rope *rope, uint64_t before, uint64_t after);
 
 void sinq_rope_free(struct sinq_rope *rope);

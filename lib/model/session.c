@@ -17,9 +17,9 @@ struct sinq_session {
     struct sinq_frame frame;
     int32_t *history; /* all tokens fed, room for a whole context */
     uint64_t position;
-    uint32_t rows;      /* of the last batch, whose logits can be asked for */
-    uint32_t head_rows; /* rows [head_first, + head_rows) of it whose logits lie in the slot */
-    uint64_t reach;     /* positions before this one may be overwritten in windowed caches by what was fed */
+    uint32_t rows;  /* of the last batch, whose logits can be asked for */
+    uint64_t reach; /* the most positions that were fed since the start: windowed caches hold the last ones before it */
+    uint64_t length; /* that the cached keys were turned for */
 };
 
 /* ---- opening and closing ---- */
@@ -165,7 +165,7 @@ static int run_history(struct sinq_session *session, uint64_t from, uint64_t to,
 static bool switches_rope(const struct sinq_session *session, uint64_t after) {
     const struct sinq_model_config *const config = &session->model->config;
     for (uint32_t i = 0; session->position > 0 && i < config->rope_count; i++) {
-        if (sinq_rope_switches(&config->ropes[i], session->position, after)) return true;
+        if (sinq_rope_switches(&config->ropes[i], session->length, after)) return true;
     }
     return false;
 }
@@ -189,13 +189,12 @@ int sinq_session_feed(struct sinq_session *session, const int32_t *tokens, size_
     if (status != SINQ_OK || count == 0) return status;
     const uint64_t end = session->position + count;
     memcpy(session->history + session->position, tokens, count * sizeof *tokens);
-    session->head_rows = 0;
     status = run_history(session, switches_rope(session, end) ? 0 : session->position, end, error);
     if (status != SINQ_OK) {
         sinq_session_reset(session);
         return status;
     }
-    session->position = end;
+    session->position = session->length = end;
     if (session->rows > count) session->rows = (uint32_t)count; /* after starting anew */
     if (end > session->reach) session->reach = end;
     return SINQ_OK;
