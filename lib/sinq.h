@@ -447,7 +447,7 @@ SINQ_API void sinq_text_stream_free(struct sinq_text_stream *stream);
 
 /* ---- text: chats ----------------------------------------------------------------------------------------------- */
 
-/* How a model's chats are written. Immutable. */
+/* How a model's chats are written. Immutable. Free it with sinq_chat_template_free. */
 struct sinq_chat_template;
 
 struct sinq_chat_message {
@@ -462,6 +462,7 @@ SINQ_API int sinq_find_chat_template(const struct sinq_source *source, const str
 SINQ_API int sinq_name_chat_template(const char *name, const struct sinq_chat_template **chat,
                                      struct sinq_error *error);
 SINQ_API const char *sinq_chat_template_name(const struct sinq_chat_template *chat);
+SINQ_API void sinq_chat_template_free(const struct sinq_chat_template *chat);
 
 /*
  * Appends the ids of a conversation that the model is to continue. Special tokens written out in a message's content stay
