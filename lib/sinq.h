@@ -296,12 +296,13 @@ SINQ_API void sinq_recipe_free(struct sinq_recipe *recipe);
 
 struct sinq_sink;
 
-/* What long work reports. `item` counts tensors, `bytes` those of the source. */
+/* What long work reports. `item` counts tensors, `bytes` those of the source; with another unit, its windows and `unit`s. */
 struct sinq_progress {
-    const char *activity; /* "quantizing", "copying", "verifying", "syncing" */
+    const char *activity; /* "quantizing", "copying", "verifying", "syncing", "comparing", "evaluating" */
     const char *name;     /* the tensor in hand, or NULL */
     uint64_t item, items;
     uint64_t bytes, bytes_total;
+    const char *unit; /* what `bytes` counts: NULL is bytes, else "tokens" */
 };
 /* Called often, from the calling thread. A non-zero return asks the work to stop soon, with SINQ_INTERRUPTED. */
 typedef int sinq_progress_fn(void *user, const struct sinq_progress *progress);
@@ -582,11 +583,12 @@ SINQ_API void sinq_find_candidates(const float *logits, uint32_t vocabulary, siz
 /* ---- evaluating with text ---------------------------------------------------------------------------------------- */
 
 struct sinq_text_options {
-    uint64_t window; /* tokens; 0: 2048 or the model's context, whichever is smaller */
+    uint64_t window; /* tokens; 0: 2048, the model's context or the text, whichever is smallest */
     uint64_t
         stride; /* 0: window. Smaller: windows overlap, and only the last `stride` predictions of each count but the first window's */
     bool second_half; /* of a window of n tokens (0 .. n - 1) the predictions made at positions n / 2 .. n - 2 count */
     uint64_t max_windows; /* 0: all */
+    bool bos;             /* the model's BOS takes the place of each window's first token */
     bool exact;
     enum sinq_kv_type kv_type;
     unsigned threads;
@@ -614,7 +616,9 @@ struct sinq_text_report {
 
 /*
  * Perplexity of `model` on tokens, and with `reference` (or NULL), of equal vocabulary, how far its predictions are from the
- * reference's: one pass over both. Sums are in f64, whatever the number of threads. Fewer tokens than one window is SINQ_FAILED.
+ * reference's: one pass over both. Sums are in f64, in the order of the text, whatever the number of threads. Only whole windows
+ * are evaluated. Fewer tokens than one window is SINQ_FAILED; a window larger than the context, or a stride larger than the
+ * window, is SINQ_USAGE. Standard errors of fewer than two predictions are NaN, as are those of infinite means.
  */
 SINQ_API int sinq_evaluate_text(const struct sinq_model *model, const struct sinq_model *reference,
                                 const int32_t *tokens, size_t count, const struct sinq_text_options *options,
