@@ -118,6 +118,7 @@ static void read_sizes(struct sinq_config_reader *reader, struct sinq_model_conf
     config->attention_scale = (float)(1.0 / sqrt(config->head_dim));
     config->embedding_scale = 1.0f;
     config->share_scale = 1.0f;
+    config->expert_groups = config->expert_top_groups = 1;
     config->bos = read_bos(reader);
     config->is_sliding = calloc(config->layers, 1);
     config->is_sparse = calloc(config->layers, 1);
@@ -156,22 +157,25 @@ static uint64_t find_context(const struct sinq_rope *rope, uint64_t context) {
     return reached < (double)LARGEST_CONTEXT ? (uint64_t)reached : LARGEST_CONTEXT;
 }
 
+/* transformers 4 gives it a base alone, 5 whatever parameters "sliding_attention" has. */
 static void read_sliding_rope(struct sinq_config_reader *reader, struct sinq_rope_model *model,
                               struct sinq_model_config *config) {
-    struct sinq_config_reader parameters = find_rope_parameters(reader, "sliding_attention");
-    const double theta = config->family->defaults.sliding_theta;
-    /* Only transformers 5 can give it a type. */
-    if (sinq_config_member(reader, "rope_parameters") == NULL) parameters.object = NULL;
-    model->theta = sinq_config_number(reader, "rope_local_base_freq", 1.0, 1e12, theta);
-    sinq_read_rope(&parameters, model, &config->ropes[1]);
+    struct sinq_config_reader whole = *reader, own = *reader;
+    whole.object = sinq_config_member(reader, "rope_parameters");
+    own.inside = "rope_parameters.sliding_attention.";
+    own.object = sinq_config_member(&whole, "sliding_attention");
+    model->theta =
+        sinq_config_number(reader, "rope_local_base_freq", 1.0, 1e12, config->family->defaults.sliding_theta);
+    sinq_read_rope(&own, model, &config->ropes[1]);
     config->rope_count = 2;
-    if (reader->status == SINQ_OK) reader->status = parameters.status;
+    if (reader->status == SINQ_OK) reader->status = own.status;
 }
 
-static void read_ropes(struct sinq_config_reader *reader, struct sinq_model_config *config) {
+static struct sinq_rope_model describe_rope_model(struct sinq_config_reader *reader,
+                                                  const struct sinq_model_config *config) {
     const struct sinq_config_defaults *const defaults = &config->family->defaults;
     const double share = defaults->rotary_share == 0.0 ? 1.0 : defaults->rotary_share;
-    struct sinq_rope_model model = {
+    return (struct sinq_rope_model){
         .width = config->rope_dim == 0 ? config->head_dim : config->rope_dim,
         .theta = sinq_config_number(reader, "rope_theta", 1.0, 1e12, defaults->theta),
         .rotary_share = sinq_config_number(reader, "partial_rotary_factor", 0.0, 1.0, share),
@@ -179,12 +183,20 @@ static void read_ropes(struct sinq_config_reader *reader, struct sinq_model_conf
         .original_context = sinq_config_count(reader, "original_max_position_embeddings", 2, LARGEST_CONTEXT, 0),
         .interleaved = config->rope_interleaved,
     };
+}
+
+static void read_ropes(struct sinq_config_reader *reader, struct sinq_model_config *config) {
+    const struct sinq_config_defaults *const defaults = &config->family->defaults;
+    struct sinq_rope_model model = describe_rope_model(reader, config);
     struct sinq_config_reader parameters = find_rope_parameters(reader, "full_attention");
     if (reader->status != SINQ_OK) return;
+    cJSON *const usual = defaults->rope == NULL ? NULL : cJSON_Parse(defaults->rope);
+    if (parameters.object == NULL) parameters.object = usual;
     sinq_read_rope(&parameters, &model, &config->ropes[0]);
+    cJSON_Delete(usual);
     config->rope_count = 1;
     reader->status = parameters.status;
-    if (defaults->sliding_theta != 0.0) read_sliding_rope(reader, &model, config);
+    if (reader->status == SINQ_OK && defaults->sliding_theta != 0.0) read_sliding_rope(reader, &model, config);
     if (reader->status == SINQ_OK) config->context = find_context(&config->ropes[0], config->context);
 }
 

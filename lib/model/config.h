@@ -32,8 +32,7 @@ struct sinq_model_config {
     struct sinq_rope ropes[SINQ_MAX_ROPES]; /* [0] of full attention, [1] of sliding layers where they have their own */
     uint32_t rope_count;
     /* experts */
-    uint32_t experts, experts_chosen, expert_ffn, shared_experts,
-        first_dense;    /* layers below first_dense have no experts */
+    uint32_t experts, experts_chosen, expert_ffn, shared_experts;
     uint8_t *is_sparse; /* a byte a layer, owned: its mlp is made of experts */
     enum sinq_routing routing;
     uint32_t expert_groups, expert_top_groups;
@@ -57,6 +56,7 @@ struct sinq_config_defaults {
     double rotary_share;  /* of a head's values, that turn; 0: all */
     bool tied;
     const char *activation_key, *activation; /* NULL: "hidden_act", "silu" */
+    const char *rope;                        /* parameters of a rope as JSON; NULL: the plain one */
 };
 
 /* A family: one file lib/model/families/NAME.c and a line in families/families.h. */
