@@ -15,7 +15,8 @@
 /* Between two divisions of the same tokens into batches: sums run in another order. */
 #define DIVISION_BOUND 2e-5
 
-static const char *const families[] = {"llama", "llama3_rope", "mistral", "qwen2", "qwen3", "qwen3_yarn"};
+static const char *const families[] = {"llama",      "llama3_rope", "mistral", "mixtral",     "qwen2",      "qwen3",
+                                       "qwen3_yarn", "qwen3_moe",   "phi3",    "gemma3_text", "deepseek_v2"};
 
 struct golden {
     struct sinq_source *source, *outputs;

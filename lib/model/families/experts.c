@@ -112,6 +112,7 @@ static void add_expert_linear(struct sinq_decoder *decoder, uint32_t weight, uin
                        (struct sinq_operation){.kind = SINQ_OP_EXPERT_LINEAR,
                                                .expert_linear = {.first_weight = weight,
                                                                  .first_bias = bias,
+                                                                 .experts = decoder->config->experts,
                                                                  .chosen = decoder->config->experts_chosen,
                                                                  .choices = sinq_view_of(decoder->choices, 0),
                                                                  .in = in,
