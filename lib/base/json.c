@@ -169,23 +169,11 @@ static bool read_hex4(struct sinq_json *json, uint32_t *value) {
     return true;
 }
 
-static size_t encode_utf8(uint32_t point, char out[4]) {
-    if (point < 0x80) {
-        out[0] = (char)point;
-        return 1;
-    }
-    const size_t length = point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-    static const unsigned char leads[5] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = length - 1; i > 0; i--, point >>= 6) out[i] = (char)(0x80 | (point & 0x3f));
-    out[0] = (char)(leads[length] | point);
-    return length;
-}
-
 /* Behind "\u". */
 static bool read_unicode_escape(struct sinq_json *json, const struct string_target *target) {
     uint32_t point, low;
     if (!read_hex4(json, &point)) return false;
-    if (point == 0) return sinq_json_fail(json, "a string without \\u0000");
+    if (point == 0 && !json->allow_nul) return sinq_json_fail(json, "a string without \\u0000");
     if (point >= 0xdc00 && point < 0xe000) return sinq_json_fail(json, "no lone surrogate");
     if (point >= 0xd800 && point < 0xdc00) {
         if (!accept(json, '\\') || !accept(json, 'u')) return sinq_json_fail(json, "the second half of a surrogate");
@@ -194,7 +182,7 @@ static bool read_unicode_escape(struct sinq_json *json, const struct string_targ
         point = 0x10000 + ((point - 0xd800) << 10) + (low - 0xdc00);
     }
     char bytes[4];
-    return add_decoded(json, target, bytes, encode_utf8(point, bytes));
+    return add_decoded(json, target, bytes, sinq_encode_utf8(point, bytes));
 }
 
 /* Behind a backslash. */

@@ -32,6 +32,7 @@ struct sinq_json {
     const char *item;         /* the tensor whose description is being read, for messages; borrowed, may be NULL */
     struct sinq_text skipped; /* scratch for checking strings that are not kept */
     bool has_failed;
+    bool allow_nul;       /* accept \u0000 in strings: their size counts then, not their NUL */
     bool allow_nonfinite; /* accept the NaN, Infinity and -Infinity that Python writes */
     struct sinq_error *error;
 };

@@ -1,0 +1,69 @@
+/*
+ * merges.h: what becomes of two neighbouring tokens, and which neighbours can never become one.
+ *
+ * A boundary between two characters is crossed only by a merge whose left token ends with the one and whose right token begins
+ * with the other. Where no merge does, the text on both sides is encoded apart, with the same result: long texts without spaces
+ * to split at fall into short pieces.
+ */
+#ifndef SINQ_TEXT_MERGES_H
+#define SINQ_TEXT_MERGES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SINQ_NO_MERGE UINT32_MAX
+
+struct sinq_merge {
+    uint64_t pair; /* left id << 32 | right id */
+    uint32_t rank; /* SINQ_NO_MERGE in a free slot */
+    uint32_t result;
+};
+
+struct sinq_merges {
+    struct sinq_merge *slots;
+    uint64_t mask;
+    uint32_t count;
+    /* Pairs of characters (in a byte-level vocabulary of bytes) that some merge crosses. */
+    uint8_t joined_low[256][32]; /* both below 256: a bit each */
+    uint64_t *joined;            /* left << 32 | right, plus 1; 0 is free */
+    uint64_t joined_mask, joined_count;
+};
+
+/* Adds a merge, later ones rank lower; that of a pair which is there already replaces it. False when out of memory. */
+bool sinq_merges_add(struct sinq_merges *merges, uint32_t left, uint32_t right, uint32_t rank, uint32_t result);
+
+/* Notes that some merge crosses the boundary between these characters. False when out of memory. */
+bool sinq_merges_join(struct sinq_merges *merges, uint32_t left, uint32_t right);
+
+static inline uint64_t sinq_mix_pair(uint64_t pair) {
+    pair ^= pair >> 32;
+    pair *= 0xd6e8feb86659fd93u;
+    pair ^= pair >> 32;
+    pair *= 0xd6e8feb86659fd93u;
+    return pair ^ pair >> 32;
+}
+
+/* A free slot, whose rank is SINQ_NO_MERGE, where there is no such merge. At least one merge must have been added. */
+static inline const struct sinq_merge *sinq_merges_find(const struct sinq_merges *merges, uint32_t left,
+                                                        uint32_t right) {
+    const uint64_t pair = (uint64_t)left << 32 | right;
+    uint64_t i = sinq_mix_pair(pair) & merges->mask;
+    while (merges->slots[i].pair != pair && merges->slots[i].rank != SINQ_NO_MERGE) i = (i + 1) & merges->mask;
+    return &merges->slots[i];
+}
+
+bool sinq_merges_find_joined(const struct sinq_merges *merges, uint32_t left, uint32_t right);
+
+/* Whether any merge crosses the boundary between these characters. */
+static inline bool sinq_merges_can_join(const struct sinq_merges *merges, uint32_t left, uint32_t right) {
+    if ((left | right) < 256) return (merges->joined_low[left][right >> 3] >> (right & 7) & 1) != 0;
+    return sinq_merges_find_joined(merges, left, right);
+}
+
+/* Whether any merge crosses from another character to this one (256 or above). */
+bool sinq_merges_enter(const struct sinq_merges *merges, uint32_t character);
+
+void sinq_merges_free(struct sinq_merges *merges);
+
+#endif

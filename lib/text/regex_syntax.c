@@ -1,0 +1,187 @@
+#include "text/regex_syntax.h"
+
+#include <string.h>
+
+/* As the body of a class. White_Space; PCRE2's own \s has U+180E too. Words as Unicode says: PCRE2's own \w lacks marks. */
+#define SPACE "\\t-\\r\\x{85}\\p{Z}"
+#define WORD                                                                                                           \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{"    \
+    "1f189}"
+#define HEX "0-9a-fA-F"
+
+struct translation {
+    const char *at, *end;
+    struct sinq_text *out;
+    bool in_class;
+};
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+
+static void add_class(struct translation *t, const char *body, bool is_negated) {
+    if (t->in_class) {
+        sinq_text_add(t->out, body);
+    } else {
+        sinq_text_print(t->out, "[%s%s]", is_negated ? "^" : "", body);
+    }
+}
+
+/* Behind "\p" or "\P": {Name} or {^Name}. Names of scripts mean the script, not its extensions. */
+static const char *translate_property(struct translation *t, char kind) {
+    const char *const open = t->at, *const close = memchr(open, '}', (size_t)(t->end - open));
+    if (open == t->end || *open != '{' || close == NULL) return "\\p without {...}";
+    const char *name = open + 1;
+    bool is_negated = kind == 'P';
+    if (name < close && *name == '^') {
+        is_negated = !is_negated;
+        name++;
+    }
+    const bool is_category = close - name <= 2;
+    for (const char *c = name; c < close; c++) {
+        if (!is_letter(*c) && *c != '_' && *c != '&') return "a property of this name";
+    }
+    sinq_text_print(t->out, "\\%c{%s%.*s}", is_negated ? 'P' : 'p', is_category ? "" : "sc:", (int)(close - name),
+                    name);
+    t->at = close + 1;
+    return NULL;
+}
+
+static const char *translate_unicode_escape(struct translation *t) {
+    if (t->end - t->at < 4) return "\\u without four digits";
+    for (int i = 0; i < 4; i++) {
+        if (!is_hex(t->at[i])) return "\\u without four digits";
+    }
+    sinq_text_print(t->out, "\\x{%.4s}", t->at);
+    t->at += 4;
+    return NULL;
+}
+
+/* Behind a backslash. */
+static const char *translate_escape(struct translation *t) {
+    if (t->at == t->end) return "a backslash at the end";
+    const char c = *t->at++;
+    switch (c) {
+    case 's':
+        return add_class(t, SPACE, false), NULL;
+    case 'w':
+        return add_class(t, WORD, false), NULL;
+    case 'h':
+        return add_class(t, HEX, false), NULL;
+    case 'S':
+        if (t->in_class) return sinq_text_add(t->out, "\\S"), NULL;
+        return add_class(t, SPACE, true), NULL;
+    case 'W':
+    case 'H':
+        if (t->in_class) return "\\W or \\H in a class";
+        return add_class(t, c == 'W' ? WORD : HEX, true), NULL;
+    case 'v':
+        return sinq_text_add(t->out, "\\x0b"), NULL;
+    case 'u':
+        return translate_unicode_escape(t);
+    case 'p':
+    case 'P':
+        return translate_property(t, c);
+    default:
+        if (is_letter(c) && strchr("nrtfeaxdDbBAzZGRXk", c) == NULL) return "this escape sequence";
+        sinq_text_add(t->out, "\\");
+        sinq_text_add_bytes(t->out, &c, 1);
+        return NULL;
+    }
+}
+
+/* At "[:" in a class, as in [[:alpha:]]: taken over whole. */
+static bool copy_posix_class(struct translation *t) {
+    if (t->end - t->at < 4 || t->at[1] != ':') return false;
+    const char *c = t->at + 2;
+    while (c < t->end && (is_letter(*c) || *c == '^')) c++;
+    if (t->end - c < 2 || c[0] != ':' || c[1] != ']') return false;
+    sinq_text_add_bytes(t->out, t->at, (size_t)(c + 2 - t->at));
+    t->at = c + 2;
+    return true;
+}
+
+/* Behind "[". */
+static const char *translate_class(struct translation *t) {
+    const char *wrong = NULL;
+    t->in_class = true;
+    sinq_text_add(t->out, "[");
+    if (t->at < t->end && *t->at == '^') {
+        sinq_text_add(t->out, "^");
+        t->at++;
+    }
+    if (t->at < t->end && *t->at == ']') return "an empty class";
+    while (wrong == NULL && t->at < t->end && *t->at != ']') {
+        const char *const c = t->at;
+        if (*c == '[') {
+            if (!copy_posix_class(t)) wrong = "a class in a class";
+        } else if (*c == '&' && c + 1 < t->end && c[1] == '&') {
+            wrong = "&& in a class";
+        } else if (t->at++, *c == '\\') {
+            wrong = translate_escape(t);
+        } else {
+            sinq_text_add_bytes(t->out, c, 1);
+        }
+    }
+    if (wrong != NULL) return wrong;
+    if (t->at == t->end) return "a class without an end";
+    t->at++;
+    t->in_class = false;
+    sinq_text_add(t->out, "]");
+    return NULL;
+}
+
+/* Behind "(": options, of which Ruby's m is what others call s. */
+static const char *translate_group(struct translation *t) {
+    sinq_text_add(t->out, "(");
+    if (t->at < t->end && *t->at == '*') return "(*";
+    if (t->at == t->end || *t->at != '?') return NULL;
+    const char *end = t->at + 1;
+    while (end < t->end && strchr("imx-", *end) != NULL && *end != '\0') end++;
+    if (end == t->at + 1 || end == t->end || (*end != ':' && *end != ')')) {
+        static const char *const known[] = {"?:", "?=", "?!", "?>", "?<", "?#"};
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+            if (t->end - t->at >= 2 && memcmp(t->at, known[i], 2) == 0) return NULL;
+        }
+        return "this kind of group";
+    }
+    for (; t->at < end; t->at++) sinq_text_add_bytes(t->out, *t->at == 'm' ? "s" : t->at, 1);
+    return NULL;
+}
+
+/* Behind "{", where it counts repetitions. */
+static const char *translate_count(struct translation *t) {
+    const char *c = t->at;
+    while (c < t->end && is_digit(*c)) c++;
+    const bool has_comma = c < t->end && *c == ',';
+    if (has_comma) {
+        for (c++; c < t->end && is_digit(*c); c++) continue;
+    }
+    if (c == t->at || c == t->end || *c != '}' || (has_comma && c == t->at + 1)) {
+        return sinq_text_add(t->out, "\\{"), NULL; /* it means itself */
+    }
+    if (c + 1 < t->end && c[1] == '+') return "{...}+";
+    sinq_text_print(t->out, "{%s%.*s}", *t->at == ',' ? "0" : "", (int)(c - t->at), t->at);
+    t->at = c + 1;
+    return NULL;
+}
+
+const char *sinq_translate_regex(const char *pattern, size_t size, struct sinq_text *out) {
+    struct translation t = {.at = pattern, .end = pattern + size, .out = out};
+    const char *wrong = NULL;
+    while (wrong == NULL && t.at < t.end) {
+        const char *const c = t.at++;
+        if (*c == '\\') {
+            wrong = translate_escape(&t);
+        } else if (*c == '[') {
+            wrong = translate_class(&t);
+        } else if (*c == '(') {
+            wrong = translate_group(&t);
+        } else if (*c == '{') {
+            wrong = translate_count(&t);
+        } else {
+            sinq_text_add_bytes(out, c, 1);
+        }
+    }
+    return wrong;
+}

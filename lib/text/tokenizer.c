@@ -1,0 +1,138 @@
+#include "text/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+/* ---- what it is ---- */
+
+void sinq_tokenizer_free(struct sinq_tokenizer *tokenizer) {
+    if (tokenizer == NULL) return;
+    sinq_vocabulary_free(&tokenizer->bpe.vocabulary);
+    sinq_merges_free(&tokenizer->bpe.merges);
+    sinq_added_tokens_free(&tokenizer->added);
+    sinq_normalizer_free(&tokenizer->normalizer);
+    sinq_pretokenizer_free(&tokenizer->pretokenizer);
+    sinq_postprocessor_free(&tokenizer->postprocessor);
+    sinq_decoder_free(&tokenizer->decoder);
+    sinq_tokens_free(&tokenizer->ends);
+    free(tokenizer);
+}
+
+uint32_t sinq_tokenizer_size(const struct sinq_tokenizer *tokenizer) {
+    const uint32_t limit = tokenizer->bpe.vocabulary.limit, added = tokenizer->added.limit;
+    return limit > added ? limit : added;
+}
+
+int32_t sinq_tokenizer_find(const struct sinq_tokenizer *tokenizer, const char *token) {
+    const size_t size = strlen(token);
+    const struct sinq_added_token *const added = sinq_added_tokens_find(&tokenizer->added, token, size);
+    if (added != NULL) return (int32_t)added->id;
+    return sinq_is_utf8(token, size) ? sinq_vocabulary_find_written(&tokenizer->bpe.vocabulary, token, size) : -1;
+}
+
+bool sinq_tokenizer_is_end(const struct sinq_tokenizer *tokenizer, int32_t id) {
+    for (size_t i = 0; i < tokenizer->ends.count; i++) {
+        if (tokenizer->ends.ids[i] == id) return true;
+    }
+    return false;
+}
+
+bool sinq_write_token(const struct sinq_tokenizer *tokenizer, int32_t id, struct sinq_text *text) {
+    if (id < 0) return false;
+    const struct sinq_added_token *const added = sinq_added_tokens_by_id(&tokenizer->added, (uint32_t)id);
+    if (added == NULL) return sinq_vocabulary_write(&tokenizer->bpe.vocabulary, (uint32_t)id, text);
+    sinq_text_add_bytes(text, added->content, added->size);
+    return true;
+}
+
+void sinq_tokens_free(struct sinq_tokens *tokens) {
+    if (tokens == NULL) return;
+    free(tokens->ids);
+    *tokens = (struct sinq_tokens){0};
+}
+
+/* ---- tokenizing ---- */
+
+/* One call. */
+struct encoding {
+    const struct sinq_tokenizer *tokenizer;
+    struct sinq_tokens *tokens;
+    bool literal;
+    struct sinq_normalizer_work normalizer;
+    struct sinq_pretokenizer_work pretokenizer;
+    struct sinq_bpe_work bpe;
+    /* The part in hand: first of the whole text, then of what the normalizer made of a part. */
+    const char *text, *normal;
+    bool is_first;
+};
+
+static int take_word(void *user, const char *word, size_t size, struct sinq_error *error) {
+    struct encoding *const e = user;
+    return sinq_bpe_encode(&e->bpe, word, size, error);
+}
+
+static int take_normal_part(void *user, const struct sinq_added_token *token, size_t start, size_t end,
+                            struct sinq_error *error) {
+    struct encoding *const e = user;
+    if (token != NULL) return sinq_tokens_add(e->tokens, (int32_t)token->id, error);
+    return sinq_run_pretokenizer(&e->tokenizer->pretokenizer, &e->pretokenizer, e->normal + start, end - start,
+                                 e->is_first && start == 0, take_word, e, error);
+}
+
+static int take_raw_part(void *user, const struct sinq_added_token *token, size_t start, size_t end,
+                         struct sinq_error *error) {
+    struct encoding *const e = user;
+    const struct sinq_tokenizer *const t = e->tokenizer;
+    size_t size;
+    if (token != NULL) return sinq_tokens_add(e->tokens, (int32_t)token->id, error);
+    const int status =
+        sinq_run_normalizer(&t->normalizer, &e->normalizer, e->text + start, end - start, &e->normal, &size, error);
+    if (status != SINQ_OK) return status;
+    e->is_first = start == 0;
+    return sinq_split_added_tokens(&t->added, &t->added.normalized, e->literal, e->normal, size, take_normal_part, e,
+                                   error);
+}
+
+static int encode_text(struct encoding *e, const char *text, size_t size, struct sinq_error *error) {
+    e->text = text;
+    return sinq_split_added_tokens(&e->tokenizer->added, &e->tokenizer->added.raw, e->literal, text, size,
+                                   take_raw_part, e, error);
+}
+
+/* What is not UTF-8 becomes U+FFFD. */
+static int encode_bytes(struct encoding *e, const char *text, size_t size, struct sinq_error *error) {
+    if (sinq_is_utf8(text, size)) return encode_text(e, text, size, error);
+    struct sinq_utf8_filter filter = {0};
+    struct sinq_text valid = {0};
+    sinq_filter_utf8(&filter, text, size, &valid);
+    sinq_finish_utf8(&filter, &valid);
+    const int status =
+        valid.failed ? sinq_fail_memory(error, "a text", size) : encode_text(e, valid.data, valid.size, error);
+    sinq_text_free(&valid);
+    return status;
+}
+
+static int add_all(struct sinq_tokens *tokens, const struct sinq_tokens *more, struct sinq_error *error) {
+    int status = SINQ_OK;
+    for (size_t i = 0; i < more->count && status == SINQ_OK; i++) status = sinq_tokens_add(tokens, more->ids[i], error);
+    return status;
+}
+
+int sinq_tokenize(const struct sinq_tokenizer *tokenizer, const char *text, size_t size, unsigned flags,
+                  struct sinq_tokens *tokens, struct sinq_error *error) {
+    const struct sinq_postprocessor *const around = &tokenizer->postprocessor;
+    const bool adds_special = (flags & SINQ_TOKENIZE_SPECIAL) != 0;
+    const size_t count = tokens->count;
+    struct encoding e = {.tokenizer = tokenizer, .tokens = tokens, .literal = (flags & SINQ_TOKENIZE_LITERAL) != 0};
+    sinq_bpe_begin(&e.bpe, &tokenizer->bpe, tokens, size);
+    int status = adds_special ? add_all(tokens, &around->before, error) : SINQ_OK;
+    if (status == SINQ_OK) status = encode_bytes(&e, text, size, error);
+    if (status == SINQ_OK && adds_special) status = add_all(tokens, &around->after, error);
+    sinq_bpe_end(&e.bpe);
+    sinq_pretokenizer_work_free(&tokenizer->pretokenizer, &e.pretokenizer);
+    sinq_normalizer_work_free(&tokenizer->normalizer, &e.normalizer);
+    if (status != SINQ_OK) tokens->count = count;
+    return status;
+}

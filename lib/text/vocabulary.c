@@ -1,0 +1,137 @@
+#include "text/vocabulary.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/error.h"
+#include "text/byte_level.h"
+
+/* ---- the index ---- */
+
+static uint64_t hash_token(const char *bytes, size_t size, bool is_literal) {
+    return XXH3_64bits_withSeed(bytes, size, is_literal);
+}
+
+/* The slot that holds the token, or the free one where it belongs. */
+static uint64_t find_slot(const struct sinq_vocabulary *v, const char *bytes, size_t size, bool is_literal) {
+    const uint64_t hash = hash_token(bytes, size, is_literal);
+    uint64_t i = hash & v->mask;
+    for (; v->slots[i] != 0; i = (i + 1) & v->mask) {
+        if (v->slots[i] >> 32 != hash >> 32) continue;
+        const struct sinq_token *const token = &v->tokens[(uint32_t)v->slots[i] - 1];
+        if (token->size != size || token->is_literal != is_literal) continue;
+        if (size == 0 || memcmp(v->bytes.data + token->offset, bytes, size) == 0) break;
+    }
+    return i;
+}
+
+static uint64_t make_slot(const struct sinq_vocabulary *v, uint32_t id) {
+    const struct sinq_token *const token = &v->tokens[id];
+    const uint64_t hash = hash_token(v->bytes.data + token->offset, token->size, token->is_literal);
+    return (hash >> 32) << 32 | (id + 1);
+}
+
+static bool grow_index(struct sinq_vocabulary *v) {
+    if (v->slots != NULL && 2 * ((uint64_t)v->used + 1) <= v->mask) return true;
+    const uint64_t count = v->slots == NULL ? 1024 : 2 * (v->mask + 1);
+    uint64_t *const slots = calloc((size_t)count, sizeof *slots);
+    if (slots == NULL) return false;
+    free(v->slots);
+    v->slots = slots;
+    v->mask = count - 1;
+    for (uint32_t id = 0; id < v->limit; id++) {
+        const struct sinq_token *const token = &v->tokens[id];
+        if (!token->is_used) continue;
+        uint64_t i = hash_token(v->bytes.data + token->offset, token->size, token->is_literal) & v->mask;
+        while (slots[i] != 0) i = (i + 1) & v->mask;
+        slots[i] = make_slot(v, id);
+    }
+    return true;
+}
+
+/* ---- adding ---- */
+
+static bool grow_tokens(struct sinq_vocabulary *v, uint32_t id) {
+    if (id < v->capacity) return true;
+    const uint32_t capacity = id + 1 < 2 * v->capacity ? 2 * v->capacity : id + 1 < 256 ? 256 : id + 1;
+    struct sinq_token *const tokens = realloc(v->tokens, capacity * sizeof *tokens);
+    if (tokens == NULL) return false;
+    memset(tokens + v->capacity, 0, (capacity - v->capacity) * sizeof *tokens);
+    v->tokens = tokens;
+    v->capacity = capacity;
+    return true;
+}
+
+static int fail_memory(struct sinq_error *error) { return sinq_fail_memory(error, "a vocabulary", SINQ_TOKEN_BYTES); }
+
+int sinq_vocabulary_add(struct sinq_vocabulary *v, const char *path, const char *token, size_t size, uint64_t id,
+                        struct sinq_error *error) {
+    if (id >= SINQ_TOKEN_LIMIT) {
+        return sinq_fail(error, SINQ_FAILED, "%.300s: token \"%.100s\" has id %llu, ids below %llu were expected", path,
+                         token, (unsigned long long)id, (unsigned long long)SINQ_TOKEN_LIMIT);
+    }
+    if (size > SINQ_TOKEN_BYTES) {
+        return sinq_fail(error, SINQ_FAILED, "%.300s: a token of %zu bytes, at most %zu were expected", path, size,
+                         SINQ_TOKEN_BYTES);
+    }
+    if (!grow_tokens(v, (uint32_t)id) || !grow_index(v)) return fail_memory(error);
+    if (v->tokens[id].is_used) {
+        return sinq_fail(error, SINQ_FAILED, "%.300s: id %llu is that of two tokens, one of them \"%.100s\"", path,
+                         (unsigned long long)id, token);
+    }
+    const size_t offset = v->bytes.size;
+    size_t count = size;
+    sinq_text_add_bytes(&v->bytes, token, size);
+    if (v->bytes.failed || v->bytes.size > UINT32_MAX) return fail_memory(error);
+    const bool is_literal = v->is_byte_level && !sinq_text_to_bytes(token, size, v->bytes.data + offset, &count);
+    if (is_literal) memcpy(v->bytes.data + offset, token, count = size);
+    v->bytes.size = offset + count;
+    const uint64_t slot = find_slot(v, v->bytes.data + offset, count, is_literal);
+    if (v->slots[slot] != 0) {
+        return sinq_fail(error, SINQ_FAILED, "%.300s: token \"%.100s\" is in the vocabulary twice", path, token);
+    }
+    v->tokens[id] = (struct sinq_token){(uint32_t)offset, (uint16_t)count, true, is_literal};
+    v->slots[slot] = make_slot(v, (uint32_t)id);
+    v->used++;
+    if (id >= v->limit) v->limit = (uint32_t)id + 1;
+    return SINQ_OK;
+}
+
+/* ---- finding ---- */
+
+static int32_t find(const struct sinq_vocabulary *v, const char *bytes, size_t size, bool is_literal) {
+    if (v->slots == NULL) return -1;
+    const uint64_t slot = find_slot(v, bytes, size, is_literal);
+    return (int32_t)(uint32_t)v->slots[slot] - 1;
+}
+
+int32_t sinq_vocabulary_find(const struct sinq_vocabulary *v, const char *bytes, size_t size) {
+    return find(v, bytes, size, false);
+}
+
+int32_t sinq_vocabulary_find_written(const struct sinq_vocabulary *v, const char *token, size_t size) {
+    char bytes[SINQ_TOKEN_BYTES];
+    size_t count;
+    if (size > sizeof bytes) return -1;
+    if (!v->is_byte_level) return find(v, token, size, false);
+    return sinq_text_to_bytes(token, size, bytes, &count) ? find(v, bytes, count, false) : find(v, token, size, true);
+}
+
+bool sinq_vocabulary_write(const struct sinq_vocabulary *v, uint32_t id, struct sinq_text *text) {
+    const struct sinq_token *const token = sinq_vocabulary_token(v, id);
+    if (token == NULL) return false;
+    if (v->is_byte_level && !token->is_literal) {
+        sinq_add_bytes_as_text(v->bytes.data + token->offset, token->size, text);
+    } else {
+        sinq_text_add_bytes(text, v->bytes.data + token->offset, token->size);
+    }
+    return true;
+}
+
+void sinq_vocabulary_free(struct sinq_vocabulary *v) {
+    sinq_text_free(&v->bytes);
+    free(v->tokens);
+    free(v->slots);
+    *v = (struct sinq_vocabulary){0};
+}
