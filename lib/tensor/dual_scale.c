@@ -367,23 +367,31 @@ static void decode_run(const struct sinq_dual_scale *matrix, const struct sinq_d
     }
 }
 
-/* Rows [first, first + count) of one panel. */
-static void decode_panel(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
-                         const uint8_t *blob, const float levels[256], uint64_t first, uint32_t count, float *out) {
-    const uint64_t panel = first / SINQ_PANEL_ROWS;
-    for (uint64_t block = 0; block < sizes->column_blocks; block++) {
-        uint8_t codes[SINQ_PANEL_ROWS][SINQ_BLOCK_COLUMNS];
-        const uint8_t *const lines = blob + sinq_block_offset(matrix, sizes, panel, block);
-        sinq_unpack_block(matrix->bits, SINQ_PANEL_ROWS, SINQ_BLOCK_COLUMNS, lines, codes[0], SINQ_BLOCK_COLUMNS);
-        for (uint32_t i = 0; i < count; i++) {
-            for (uint32_t c = 0; c < SINQ_BLOCK_COLUMNS; c += RUN_COLUMNS) {
-                const uint64_t k = block * SINQ_BLOCK_COLUMNS + c;
-                if (k >= matrix->cols) break;
-                decode_run(matrix, sizes, blob, levels, first + i, k, sinq_min_u64(RUN_COLUMNS, matrix->cols - k),
-                           codes[(first + i) % SINQ_PANEL_ROWS] + c, out + i * matrix->cols + k);
-            }
+/* Rows [first, first + count) of one panel, one block of columns: out[count][...], rows `stride` apart. */
+static void decode_block(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                         const uint8_t *blob, const float levels[256], uint64_t first, uint32_t count, uint64_t block,
+                         float *out, uint64_t stride) {
+    uint8_t codes[SINQ_PANEL_ROWS][SINQ_BLOCK_COLUMNS];
+    const uint8_t *const lines = blob + sinq_block_offset(matrix, sizes, first / SINQ_PANEL_ROWS, block);
+    sinq_unpack_block(matrix->bits, SINQ_PANEL_ROWS, SINQ_BLOCK_COLUMNS, lines, codes[0], SINQ_BLOCK_COLUMNS);
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t c = 0; c < SINQ_BLOCK_COLUMNS; c += RUN_COLUMNS) {
+            const uint64_t k = block * SINQ_BLOCK_COLUMNS + c;
+            if (k >= matrix->cols) break;
+            decode_run(matrix, sizes, blob, levels, first + i, k, sinq_min_u64(RUN_COLUMNS, matrix->cols - k),
+                       codes[(first + i) % SINQ_PANEL_ROWS] + c, out + i * stride + c);
         }
     }
+}
+
+void sinq_dual_scale_decode_block(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                                  const uint8_t *blob, uint64_t panel, uint64_t block,
+                                  float out[SINQ_PANEL_ROWS * SINQ_BLOCK_COLUMNS]) {
+    float levels[256];
+    const uint64_t first = panel * SINQ_PANEL_ROWS, rows = sinq_min_u64(SINQ_PANEL_ROWS, matrix->rows - first);
+    fill_levels(matrix, sizes, blob, levels);
+    memset(out, 0, SINQ_PANEL_ROWS * SINQ_BLOCK_COLUMNS * sizeof *out);
+    decode_block(matrix, sizes, blob, levels, first, (uint32_t)rows, block, out, SINQ_BLOCK_COLUMNS);
 }
 
 void sinq_dual_scale_decode(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
@@ -392,7 +400,10 @@ void sinq_dual_scale_decode(const struct sinq_dual_scale *matrix, const struct s
     fill_levels(matrix, sizes, blob, levels);
     while (count > 0) {
         const uint64_t rows = sinq_min_u64(count, SINQ_PANEL_ROWS - first % SINQ_PANEL_ROWS);
-        decode_panel(matrix, sizes, blob, levels, first, (uint32_t)rows, out);
+        for (uint64_t block = 0; block < sizes->column_blocks; block++) {
+            decode_block(matrix, sizes, blob, levels, first, (uint32_t)rows, block, out + block * SINQ_BLOCK_COLUMNS,
+                         matrix->cols);
+        }
         first += rows;
         count -= rows;
         out += rows * matrix->cols;

@@ -84,6 +84,11 @@ static inline uint64_t sinq_block_offset(const struct sinq_dual_scale *matrix,
 void sinq_dual_scale_decode(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
                             const uint8_t *blob, uint64_t first, uint64_t count, float *out);
 
+/* One panel's rows and one block's columns of it, out[16][32]; 0 where there is no such row or column. */
+void sinq_dual_scale_decode_block(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                                  const uint8_t *blob, uint64_t panel, uint64_t block,
+                                  float out[SINQ_PANEL_ROWS * SINQ_BLOCK_COLUMNS]);
+
 /* Scale and zero point of one row and group as the layout means them (factor not applied to the scale). */
 float sinq_dual_scale_scale(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
                             const uint8_t *blob, uint64_t row, uint64_t group);

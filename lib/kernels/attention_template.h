@@ -1,0 +1,64 @@
+/* attention_template.h: widening of stored values and the online softmax; a part of compute_template.h. */
+#ifndef SINQ_KERNELS_ATTENTION_TEMPLATE_H
+#define SINQ_KERNELS_ATTENTION_TEMPLATE_H
+
+#include "kernels/dense_template.h"
+#include "kernels/math_template.h"
+
+static void store_f16(const float *values, size_t count, uint8_t *to) {
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) v_store_f16((uint16_t *)(void *)(to + 2 * i), v_load(values + i));
+    if (i == count) return;
+    uint16_t last[16];
+    v_store_f16(last, load_some(values + i, count - i));
+    memcpy(to + 2 * i, last, 2 * (count - i));
+}
+
+static void widen_f16(const uint8_t *from, size_t count, float *out) {
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) v_store(out + i, load_f16(from + 2 * i));
+    if (i < count) store_some(out + i, count - i, load_some_f16(from + 2 * i, count - i));
+}
+
+static void widen_i8(const uint8_t *from, size_t count, float scale, float *out) {
+    const v16 by = v_set(scale);
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) v_store(out + i, v_mul(by, v_load_i8(from + i)));
+    if (i < count) store_some(out + i, count - i, v_mul(by, load_some_i8(from + i, count - i)));
+}
+
+/* Scores as the softmax takes them, and the largest; those that the query does not see become minus infinity. */
+ALWAYS_INLINE float finish_scores(const struct sinq_softmax_step *step, float *scores) {
+    const v16 scale = v_set(step->scale), cap = v_set(step->cap);
+    for (size_t i = 0; i < step->positions; i += 16) {
+        v16 score = v_mul(v_load(scores + i), scale);
+        if (step->key_scales != NULL) score = v_mul(score, v_load(step->key_scales + i));
+        if (step->cap != 0.0f) score = v_mul(cap, v_tanh(v_div(score, cap)));
+        v_store(scores + i, score);
+    }
+    for (size_t i = 0; i < step->first; i++) scores[i] = -INFINITY;
+    for (size_t i = step->end; i < step->positions; i++) scores[i] = -INFINITY;
+    v16 largest = v_load(scores);
+    for (size_t i = 16; i < step->positions; i += 16) largest = v_max(largest, v_load(scores + i));
+    return v_largest(largest);
+}
+
+static void update_softmax(const struct sinq_softmax_step *step, float *scores, float *sums) {
+    const float block_largest = finish_scores(step, scores), before = *step->largest;
+    const v16 largest = v_set(block_largest > before ? block_largest : before);
+    v16 total = v_set(0.0f);
+    for (size_t i = 0; i < step->positions; i += 16) {
+        const v16 share = v_exp(v_sub(v_load(scores + i), largest));
+        v_store(scores + i, share);
+        total = v_add(total, share);
+    }
+    if (block_largest > before) {
+        const v16 shrink = v_exp(v_sub(v_set(before), largest));
+        for (size_t i = 0; i < step->values; i += 16) v_store(sums + i, v_mul(v_load(sums + i), shrink));
+        *step->total *= v_first(shrink);
+        *step->largest = block_largest;
+    }
+    *step->total += v_sum(total);
+}
+
+#endif

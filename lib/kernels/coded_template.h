@@ -1,0 +1,94 @@
+/* coded_template.h: quantized panels to f32; a part of compute_template.h. */
+#ifndef SINQ_KERNELS_CODED_TEMPLATE_H
+#define SINQ_KERNELS_CODED_TEMPLATE_H
+
+#include "kernels/template_basics.h"
+
+/* Codes of quad q (columns 4 q to 4 q + 3) of a block, a byte each: docs/format.md, section 5.1. */
+ALWAYS_INLINE line load_plane(const unsigned width, const uint8_t *lines, const unsigned q) {
+    const unsigned per_line = 8 / width;
+    const line packed = l_load(lines + 64 * (q / per_line));
+    return width == 8 ? packed : l_bits(packed, q % per_line * width, (1u << width) - 1);
+}
+
+ALWAYS_INLINE line load_quad(const unsigned bits, const uint8_t *lines, const unsigned q) {
+    switch (bits) {
+    case 3:
+        return l_merge(load_plane(2, lines, q), load_plane(1, lines + 128, q), 2);
+    case 5:
+        return l_merge(load_plane(4, lines, q), load_plane(1, lines + 256, q), 4);
+    case 6:
+        return l_merge(load_plane(4, lines, q), load_plane(2, lines + 256, q), 4);
+    default:
+        return load_plane(bits, lines, q);
+    }
+}
+
+/* low + entry * step, rounded twice as the format has it. */
+static void expand_aux(const struct sinq_stored_aux *aux, size_t groups, float *out) {
+    if (aux->is_half) {
+        for (size_t g = 0; g < groups; g++) {
+            v_store(out + 16 * g, v_load_f16((const uint16_t *)(const void *)(aux->entries + 32 * g)));
+        }
+        return;
+    }
+    float ranges[16]; /* of eight groups */
+    for (size_t g = 0; g < groups; g++) {
+        if (aux->ranges != NULL && g % 8 == 0) {
+            uint16_t halves[16] = {0};
+            memcpy(halves, aux->ranges + 4 * g, 4 * (groups - g < 8 ? groups - g : 8));
+            v_store(ranges, v_load_f16(halves));
+        }
+        const float low = aux->ranges != NULL ? ranges[g % 8 * 2] : aux->low;
+        const float step = aux->ranges != NULL ? ranges[g % 8 * 2 + 1] : aux->step;
+        v_store(out + 16 * g, v_add(v_set(low), v_mul(v_load_u8(aux->entries + 16 * g), v_set(step))));
+    }
+}
+
+static float find_largest(const float *values, size_t count) {
+    uint32_t largest = 0; /* magnitudes are ordered as their bits are, NaN behind infinity */
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, values + i, sizeof bits);
+        bits &= 0x7fffffffu;
+        largest = bits > largest ? bits : largest;
+    }
+    float result;
+    memcpy(&result, &largest, sizeof result);
+    return result;
+}
+
+ALWAYS_INLINE void decode_bits(const unsigned bits, const bool has_levels, const struct sinq_coded_part *part,
+                               float *panel) {
+    const v16 factor = v_set(part->factor);
+    for (size_t b = 0; b < part->blocks; b++) {
+        const uint8_t *const lines = part->lines + b * bits * 64;
+        for (unsigned q = 0; q < 8; q++) {
+            const size_t k = 32 * b + 4 * q, group = k >> part->group_shift;
+            const v16 scale = v_load(part->scales + 16 * group), zero = v_load(part->zeros + 16 * group);
+            const line codes = load_quad(bits, lines, q);
+            for (unsigned c = 0; c < 4; c++) {
+                const v16 level = has_levels ? v_level(part->levels, codes, c) : v_place(codes, c);
+                const v16 value = v_mul(factor, v_mul(scale, v_sub(level, zero)));
+                v_store(panel + 16 * (k + c), v_mul(value, v_set(part->columns[k + c])));
+            }
+        }
+    }
+}
+
+#define DEFINE_DECODE(BITS)                                                                                            \
+    static void decode_##BITS(const struct sinq_coded_part *part, float *panel) {                                      \
+        if (BITS <= 4 && part->levels != NULL) {                                                                       \
+            decode_bits(BITS, true, part, panel);                                                                      \
+        } else {                                                                                                       \
+            decode_bits(BITS, false, part, panel);                                                                     \
+        }                                                                                                              \
+    }
+DEFINE_DECODE(2)
+DEFINE_DECODE(3)
+DEFINE_DECODE(4)
+DEFINE_DECODE(5)
+DEFINE_DECODE(6)
+DEFINE_DECODE(8)
+
+#endif

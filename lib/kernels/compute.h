@@ -1,0 +1,126 @@
+/*
+ * compute.h: the inner loops of running a model, one version an instruction set, behind matmul.h, attention.h and rowwise.h.
+ *
+ * Versions may differ in rounding (fused operations, order of sums); each is held to a bound against direct sums. Codes of
+ * activations in int8 are the same in all.
+ *
+ * A panel is 16 rows. Panels in f32 lie [column][16]; a tile of the input is `width` tokens, [column][width].
+ */
+#ifndef SINQ_KERNELS_COMPUTE_H
+#define SINQ_KERNELS_COMPUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/attention.h"
+
+#define SINQ_MOST_TILE           16u /* no tile is wider */
+#define SINQ_ATTENTION_POSITIONS 64u /* of a block of keys and values */
+
+/* Scales or zero points of some groups of one panel, as they are stored. */
+struct sinq_stored_aux {
+    const uint8_t *entries; /* [group][16] of f16 or u8 */
+    const uint8_t *ranges;  /* [group] of two f16: low, step; NULL: the two below hold for all */
+    float low, step;
+    bool is_half;
+};
+
+/* Whole blocks of one panel to be decoded. */
+struct sinq_coded_part {
+    const uint8_t *lines;
+    size_t blocks;
+    const float *scales, *zeros; /* [group][16] */
+    unsigned group_shift;        /* column k belongs to group k >> group_shift */
+    const float *columns;        /* column scales, of all columns */
+    float factor;
+    const float *levels; /* 16, or NULL where codes stand for themselves */
+};
+
+/* Whole blocks of one panel times a tile of int8 activations. */
+struct sinq_int8_part {
+    const uint8_t *lines;  /* packed, or as unpack() leaves them */
+    const int8_t *x;       /* [quad of columns][width][4] */
+    const float *x_scales; /* [group][width] */
+    const float *x_sums;   /* likewise: the sums of codes, of a group */
+    const float *scales;   /* [group][16], each aux_stride behind the one before */
+    const float *zeros;    /* likewise */
+    size_t aux_stride;     /* 16, or 0 where the group is the whole row */
+    size_t blocks, groups; /* groups: only those that have columns count */
+    size_t group_blocks;   /* blocks of a group; 0: a block is two groups */
+    unsigned bits;
+    const uint8_t *high, *low; /* levels as 16-bit numbers: 16 bytes each; NULL where codes stand for themselves */
+};
+
+typedef void sinq_multiply_f32_fn(const float *panel, size_t stride, const float *x, size_t count, unsigned width,
+                                  float *sums, size_t sums_stride);
+typedef void sinq_pack_rows_fn(const uint8_t *const rows[16], size_t count, float *out);
+typedef void sinq_dot_rows_fn(const uint8_t *const *rows, unsigned count, const float *x, size_t cols, float *sums);
+typedef void sinq_activation_fn(const float *gate, const float *up, uint32_t width, uint32_t step, float *out);
+
+/* Of one query. Scores are times `scale`, times those of keys where there are any, then capped (0: no cap). */
+struct sinq_softmax_step {
+    size_t positions;        /* a multiple of 16 */
+    size_t first, end;       /* those that the query sees */
+    const float *key_scales; /* [positions] or NULL */
+    float scale, cap;
+    float *largest, *total; /* the largest score so far, and the sum of exp(score - largest) */
+    size_t values;          /* of `sums`, a multiple of 16 */
+};
+
+struct sinq_compute_kernels {
+    unsigned f32_tile, int8_tile; /* most tokens of a tile */
+
+    /* sums[t][16] += panel times tile; the panel's columns are `stride` floats apart, the sums `sums_stride`. */
+    sinq_multiply_f32_fn *multiply_f32;
+    /* The same with x[t][SINQ_ATTENTION_POSITIONS]: token by token. */
+    sinq_multiply_f32_fn *multiply_shares;
+    /* Columns [0, count) of 16 rows to a panel; writes columns up to a multiple of 16. */
+    sinq_pack_rows_fn *pack_f32, *pack_f16, *pack_bf16, *pack_i8;
+    /* sums[r] += row r times x, of up to four rows. */
+    sinq_dot_rows_fn *dot_f32, *dot_f16, *dot_bf16;
+
+    /* out[group][16] */
+    void (*expand_aux)(const struct sinq_stored_aux *aux, size_t groups, float *out);
+    /* The largest magnitude; not below infinity where one is not finite. */
+    float (*find_largest)(const float *values, size_t count);
+    /* By bits. The same f32 operations as docs/format.md's, so the same weights to the last bit. */
+    void (*decode[9])(const struct sinq_coded_part *part, float *panel);
+
+    /* Codes of x[i] * columns[i], their scale and sum. `count` is 128 at most; codes are written up to a multiple of 16. */
+    void (*quantize_group)(const float *x, const float *columns, size_t count, int8_t *codes, float *scale, float *sum);
+    /* By bits: lines of 8 bits a code; where there are levels, their low bytes' line and their high bytes' for each quad. */
+    void (*unpack[9])(const struct sinq_int8_part *part, uint8_t *lines);
+    /* By bits: packed lines times one token. */
+    void (*multiply_packed[9])(const struct sinq_int8_part *part, float *sums);
+    /* Unpacked lines times a tile: sums[width][16] +=. */
+    void (*multiply_lines)(const struct sinq_int8_part *part, unsigned width, float *sums);
+
+    /* To f16 and back; i8 times a scale. */
+    void (*store_f16)(const float *values, size_t count, uint8_t *to);
+    void (*widen_f16)(const uint8_t *from, size_t count, float *out);
+    void (*widen_i8)(const uint8_t *from, size_t count, float scale, float *out);
+    /* One query and one block of positions: scores become shares, exp(score - largest), and what was summed so far shrinks. */
+    void (*update_softmax)(const struct sinq_softmax_step *step, float *scores, float *sums);
+
+    void (*norm_row)(const float *in, const float *weight, uint32_t width, float eps, float *out);
+    void (*rotate_halves)(const float *in, const float *cosines, const float *sines, uint32_t pairs, float *out);
+    sinq_activation_fn *silu, *gelu_tanh, *gelu, *gpt_oss;
+    void (*add_row)(const float *in, float factor, uint32_t width, float *out);
+    void (*softcap_row)(float *in_out, uint32_t width, float cap);
+    void (*softmax_row)(float *in_out, uint32_t width);
+};
+
+/* The table of the level in use (kernels/cpu.h). */
+const struct sinq_compute_kernels *sinq_get_compute_kernels(void);
+
+extern const struct sinq_compute_kernels sinq_compute_kernels_c;
+#if defined(__x86_64__)
+extern const struct sinq_compute_kernels sinq_compute_kernels_sse2;
+extern const struct sinq_compute_kernels sinq_compute_kernels_avx2;
+extern const struct sinq_compute_kernels sinq_compute_kernels_avx512;
+#elif defined(__aarch64__)
+extern const struct sinq_compute_kernels sinq_compute_kernels_neon;
+#endif
+
+#endif

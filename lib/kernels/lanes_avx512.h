@@ -1,0 +1,101 @@
+/* lanes_avx512.h: what running a model needs of AVX-512 besides simd_avx512.h: fused operations, lines of codes, integers. */
+#ifndef SINQ_KERNELS_LANES_AVX512_H
+#define SINQ_KERNELS_LANES_AVX512_H
+
+#include <string.h>
+
+#include "kernels/simd_avx512.h"
+
+#define F32_TILE  12u
+#define INT8_TILE 12u
+
+static inline v16 v_fma(v16 a, v16 b, v16 c) { return _mm512_fmadd_ps(a, b, c); }
+static inline v16 v_fnma(v16 a, v16 b, v16 c) { return _mm512_fnmadd_ps(a, b, c); }
+static inline v16 v_load_f16(const uint16_t *from) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)from));
+}
+static inline void v_store_f16(uint16_t *to, v16 v) {
+    _mm256_storeu_si256((__m256i *)(void *)to, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline v16 v_load_u8(const uint8_t *from) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)from)));
+}
+static inline v16 v_load_i8(const uint8_t *from) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)from)));
+}
+/* Values in [-127, 127], rounded to nearest even. */
+static inline void v_store_i8(int8_t *to, v16 v) {
+    _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+/* 2^n of a number 1.5 * 2^23 + n: its low bits become the exponent. */
+static inline v16 v_power_of_two(v16 v) {
+    const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(v), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(exponent, _mm512_set1_epi32(0x3f800000)));
+}
+static inline float v_sum(v16 v) { return _mm512_reduce_add_ps(v); }
+static inline float v_largest(v16 v) { return _mm512_reduce_max_ps(v); }
+
+static inline void v_transpose(v16 rows[16]) {
+    __m512 pairs[16], fours[16];
+    for (int i = 0; i < 16; i += 2) {
+        pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+        pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        for (int j = 0; j < 2; j++) {
+            const __m512d a = _mm512_castps_pd(pairs[i + j]), b = _mm512_castps_pd(pairs[i + 2 + j]);
+            fours[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            fours[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+    }
+    /* Quarter q of fours[i + j] is column 4 q + j of rows i to i + 3. */
+    for (int j = 0; j < 4; j++) {
+        const __m512 even = _mm512_shuffle_f32x4(fours[j], fours[4 + j], 0x88);
+        const __m512 odd = _mm512_shuffle_f32x4(fours[j], fours[4 + j], 0xdd);
+        const __m512 even_low = _mm512_shuffle_f32x4(fours[8 + j], fours[12 + j], 0x88);
+        const __m512 odd_low = _mm512_shuffle_f32x4(fours[8 + j], fours[12 + j], 0xdd);
+        rows[j] = _mm512_shuffle_f32x4(even, even_low, 0x88);
+        rows[4 + j] = _mm512_shuffle_f32x4(odd, odd_low, 0x88);
+        rows[8 + j] = _mm512_shuffle_f32x4(even, even_low, 0xdd);
+        rows[12 + j] = _mm512_shuffle_f32x4(odd, odd_low, 0xdd);
+    }
+}
+
+/* ---- lines: byte 4 r + c is row r, place c ---- */
+
+typedef __m512i line;
+typedef __m512i v16i;
+
+static inline line l_load(const uint8_t *from) { return _mm512_loadu_si512((const void *)from); }
+static inline void l_store(uint8_t *to, line l) { _mm512_storeu_si512((void *)to, l); }
+/* Bits [shift, shift + the mask's) of each byte. */
+static inline line l_bits(line l, unsigned shift, unsigned mask) {
+    return _mm512_and_si512(_mm512_srli_epi32(l, shift), _mm512_set1_epi8((char)mask));
+}
+static inline line l_merge(line low, line high, unsigned shift) {
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, shift));
+}
+static inline line l_lookup(const uint8_t table[16], line codes) {
+    const __m128i entries = _mm_loadu_si128((const __m128i *)(const void *)table);
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), codes);
+}
+static inline v16 v_place(line l, unsigned c) {
+    return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(l, 8 * c), _mm512_set1_epi32(255)));
+}
+static inline v16 v_level(const float table[16], line l, unsigned c) {
+    return _mm512_permutexvar_ps(_mm512_srli_epi32(l, 8 * c), _mm512_loadu_ps(table)); /* looks at four bits */
+}
+
+static inline v16i i_zero(void) { return _mm512_setzero_si512(); }
+/* sums[r] += line[4 r + c] * quad[c] over c. */
+static inline v16i i_dot(v16i sums, line l, const int8_t *quad) {
+    int32_t four;
+    memcpy(&four, quad, sizeof four);
+    return _mm512_dpbusd_epi32(sums, l, _mm512_set1_epi32(four));
+}
+/* The same where all codes are below 128. */
+static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) { return i_dot(sums, l, quad); }
+static inline v16i i_join(v16i high, v16i low) { return _mm512_add_epi32(_mm512_slli_epi32(high, 8), low); }
+static inline v16 i_to_float(v16i i) { return _mm512_cvtepi32_ps(i); }
+
+#endif

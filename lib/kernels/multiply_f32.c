@@ -1,0 +1,173 @@
+/* Products in f32: dense rows, and quantized panels decoded. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/product.h"
+#include "tensor/dtype.h"
+
+/* Columns of a panel that are decoded at once: 16 KiB, which stays in the first cache while all tokens pass. */
+#define DECODED_COLUMNS 256u
+
+struct f32_scratch {
+    float panel[DECODED_COLUMNS * SINQ_PANEL_ROWS];
+    float rows[SINQ_PANEL_ROWS * DECODED_COLUMNS];         /* F8 rows */
+    float scales[DECODED_COLUMNS], zeros[DECODED_COLUMNS]; /* [group of 16 columns or more][16] */
+    float columns[DECODED_COLUMNS];
+    float levels[16];
+};
+
+size_t sinq_f32_scratch(const struct sinq_product *product) {
+    (void)product;
+    return (size_t)sinq_round_up(sizeof(struct f32_scratch), 64);
+}
+
+/* ---- dense ---- */
+
+/* Columns [first, first + count) of F8 row `row`. */
+static void widen_f8(const struct sinq_weight *weight, uint64_t row, uint64_t first, uint64_t count, float *out) {
+    sinq_convert_to_float(weight->dtype, weight->bytes + row * weight->cols + first, (size_t)count, out);
+    if (weight->block_scales == NULL) return;
+    const float *const scales = weight->block_scales + row / weight->block_rows * weight->scale_cols;
+    for (uint64_t i = 0; i < count; i++) out[i] *= scales[(first + i) / weight->block_cols];
+}
+
+/* Where columns [first, first + count) of `rows` rows from `row` on lie: in the weight, or widened in scratch. */
+static enum sinq_dtype find_rows(const struct sinq_weight *weight, uint64_t row, unsigned rows, uint64_t first,
+                                 uint64_t count, struct f32_scratch *scratch, const uint8_t *places[SINQ_PANEL_ROWS]) {
+    const size_t element = sinq_dtype_size(weight->dtype);
+    for (unsigned r = 0; r < SINQ_PANEL_ROWS; r++) {
+        const uint64_t at = row + (r < rows ? r : rows - 1); /* rows that are not there repeat the last */
+        if (element == 1) {
+            float *const out = scratch->rows + r * DECODED_COLUMNS;
+            if (r < rows) widen_f8(weight, at, first, count, out);
+            places[r] = (const uint8_t *)(r < rows ? out : scratch->rows);
+        } else {
+            places[r] = weight->bytes + (at * weight->cols + first) * element;
+        }
+    }
+    return element == 1 ? SINQ_F32 : weight->dtype;
+}
+
+static void pack_dense(const struct sinq_product *p, uint64_t panel, uint64_t first, uint64_t count,
+                       struct f32_scratch *scratch) {
+    const uint64_t row = panel * SINQ_PANEL_ROWS;
+    const uint8_t *rows[SINQ_PANEL_ROWS];
+    const unsigned there = (unsigned)sinq_min_u64(SINQ_PANEL_ROWS, p->weight->rows - row);
+    switch (find_rows(p->weight, row, there, first, count, scratch, rows)) {
+    case SINQ_F16:
+        p->kernels->pack_f16(rows, (size_t)count, scratch->panel);
+        break;
+    case SINQ_BF16:
+        p->kernels->pack_bf16(rows, (size_t)count, scratch->panel);
+        break;
+    default:
+        p->kernels->pack_f32(rows, (size_t)count, scratch->panel);
+        break;
+    }
+}
+
+static void dot_panel(const struct sinq_product *p, const void *prepared, uint64_t panel, struct f32_scratch *scratch,
+                      float *sums) {
+    const uint64_t row = panel * SINQ_PANEL_ROWS, cols = p->weight->cols;
+    const unsigned there = (unsigned)sinq_min_u64(SINQ_PANEL_ROWS, p->weight->rows - row);
+    const uint64_t step = sinq_dtype_size(p->weight->dtype) == 1 ? DECODED_COLUMNS : cols;
+    const uint8_t *rows[SINQ_PANEL_ROWS];
+    for (uint64_t first = 0; first < cols; first += step) {
+        const uint64_t count = sinq_min_u64(step, cols - first);
+        const enum sinq_dtype dtype = find_rows(p->weight, row, there, first, count, scratch, rows);
+        sinq_dot_rows_fn *const dot = dtype == SINQ_F16    ? p->kernels->dot_f16
+                                      : dtype == SINQ_BF16 ? p->kernels->dot_bf16
+                                                           : p->kernels->dot_f32;
+        for (unsigned r = 0; r < there; r += 4) {
+            for (uint32_t t = 0; t < p->tokens; t++) { /* the rows are in the first cache from the second token on */
+                dot(rows + r, there - r < 4 ? there - r : 4, sinq_tile_f32(p, prepared, t, first), (size_t)count,
+                    sums + SINQ_PANEL_ROWS * t + r);
+            }
+        }
+    }
+}
+
+/* ---- quantized ---- */
+
+/* Whether no step of the decoding of such values comes near infinity (what damaged scales give is left to the plain one). */
+static bool is_tame(const struct sinq_product *p, const struct sinq_coded_part *part, size_t groups, size_t columns) {
+    const float top = (float)((1u << p->weight->matrix.bits) - 1u);
+    const float level = part->levels != NULL ? p->kernels->find_largest(part->levels, 16) : top;
+    const float scale = p->kernels->find_largest(part->scales, groups * SINQ_PANEL_ROWS);
+    const float zero = p->kernels->find_largest(part->zeros, groups * SINQ_PANEL_ROWS);
+    const float column = p->kernels->find_largest(part->columns, columns);
+    const float difference = level + zero, scaled = scale * difference, value = fabsf(part->factor) * scaled;
+    return difference < 1e38f && scaled < 1e38f && value < 1e38f && value * column < 1e38f;
+}
+
+/* As the format says, one value at a time. */
+static void decode_plainly(const struct sinq_weight *weight, uint64_t panel, uint64_t first_block, uint64_t blocks,
+                           float *out) {
+    for (uint64_t b = 0; b < blocks; b++) {
+        float rows[SINQ_PANEL_ROWS * SINQ_BLOCK_COLUMNS];
+        sinq_dual_scale_decode_block(&weight->matrix, &weight->sizes, weight->bytes, panel, first_block + b, rows);
+        for (unsigned k = 0; k < SINQ_BLOCK_COLUMNS; k++) {
+            for (unsigned r = 0; r < SINQ_PANEL_ROWS; r++) *out++ = rows[r * SINQ_BLOCK_COLUMNS + k];
+        }
+    }
+}
+
+static void decode_coded(const struct sinq_product *p, uint64_t panel, uint64_t first, uint64_t count,
+                         struct f32_scratch *s) {
+    const struct sinq_weight *const w = p->weight;
+    const uint64_t blocks = sinq_divide_up(count, SINQ_BLOCK_COLUMNS), block = first / SINQ_BLOCK_COLUMNS;
+    const uint64_t size = w->matrix.group_size == 0 ? sinq_round_up(w->cols, DECODED_COLUMNS) : w->matrix.group_size;
+    const uint64_t group = first / size, groups = sinq_divide_up(count, size);
+    const bool has_levels = w->matrix.levels == SINQ_LEVELS_F32;
+    const struct sinq_coded_part part = {
+        .lines = w->bytes + sinq_block_offset(&w->matrix, &w->sizes, panel, block),
+        .blocks = blocks,
+        .scales = s->scales,
+        .zeros = s->zeros,
+        .group_shift = size > 128 ? 63 : (unsigned)__builtin_ctzll(size),
+        .columns = s->columns,
+        .factor = w->matrix.factor,
+        .levels = has_levels ? s->levels : NULL,
+    };
+    const struct sinq_stored_aux scales = sinq_find_scales(w, panel, group), zeros = sinq_find_zeros(w, panel, group);
+    p->kernels->expand_aux(&scales, groups, s->scales);
+    p->kernels->expand_aux(&zeros, groups, s->zeros);
+    for (uint64_t k = 0; k < DECODED_COLUMNS; k++) s->columns[k] = 1.0f;
+    if (w->matrix.has_column_scale) {
+        sinq_convert_to_float(SINQ_F16, w->bytes + w->sizes.column_scale_offset + 2 * first, (size_t)count, s->columns);
+    }
+    memset(s->levels, 0, sizeof s->levels);
+    if (has_levels) {
+        memcpy(s->levels, w->bytes + w->sizes.levels_offset, sizeof(float) << w->matrix.bits);
+    }
+    if (is_tame(p, &part, groups, count)) {
+        p->kernels->decode[w->matrix.bits](&part, s->panel);
+    } else {
+        decode_plainly(w, panel, block, blocks, s->panel);
+    }
+}
+
+/* ---- product ---- */
+
+void sinq_multiply_panel_f32(const struct sinq_product *p, const void *prepared, uint64_t panel, void *scratch,
+                             float *sums) {
+    struct f32_scratch *const s = scratch;
+    memset(sums, 0, (size_t)p->tiles * p->width * SINQ_PANEL_ROWS * sizeof *sums);
+    if (p->kind == SINQ_PRODUCT_DOTS) {
+        dot_panel(p, prepared, panel, s, sums);
+        return;
+    }
+    for (uint64_t first = 0; first < p->weight->cols; first += DECODED_COLUMNS) {
+        const uint64_t count = sinq_min_u64(DECODED_COLUMNS, p->weight->cols - first);
+        if (p->weight->dtype == SINQ_DUAL_SCALE) {
+            decode_coded(p, panel, first, count, s);
+        } else {
+            pack_dense(p, panel, first, count, s);
+        }
+        for (uint64_t tile = 0; tile < p->tiles; tile++) {
+            p->kernels->multiply_f32(s->panel, SINQ_PANEL_ROWS, sinq_tile_f32(p, prepared, tile, first), (size_t)count,
+                                     p->width, sums + tile * p->width * SINQ_PANEL_ROWS, SINQ_PANEL_ROWS);
+        }
+    }
+}

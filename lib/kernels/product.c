@@ -1,0 +1,62 @@
+#include "kernels/product.h"
+
+/* Columns that share an activation scale where a group is the whole row: as many as make a group elsewhere. */
+#define ROW_GROUP_COLUMNS 64u
+/* Up to so many tokens, dense rows are multiplied as they lie. */
+#define MOST_DOT_TOKENS 3u
+
+struct sinq_product sinq_plan_product(const struct sinq_weight *weight, uint32_t tokens, bool exact) {
+    struct sinq_product p = {.weight = weight, .tokens = tokens, .kernels = sinq_get_compute_kernels()};
+    const bool is_coded = weight->dtype == SINQ_DUAL_SCALE;
+    uint32_t widest = p.kernels->f32_tile;
+    p.padded = sinq_round_up(weight->cols, SINQ_BLOCK_COLUMNS);
+    p.kind = SINQ_PRODUCT_F32;
+    if (is_coded && !exact) {
+        p.kind = SINQ_PRODUCT_INT8;
+        p.group = weight->matrix.group_size == 0 ? ROW_GROUP_COLUMNS : weight->matrix.group_size;
+        p.groups = sinq_divide_up(weight->cols, p.group);
+        widest = p.kernels->int8_tile;
+        if (weight->matrix.levels == SINQ_LEVELS_F32) widest /= 2; /* two sums a token */
+    } else if (!is_coded && tokens <= MOST_DOT_TOKENS) {
+        p.kind = SINQ_PRODUCT_DOTS;
+        widest = 1;
+    }
+    /* Tiles of even width: 13 tokens are 7 and 6, not 12 and 1. */
+    p.tiles = tokens == 0 ? 0 : (tokens - 1) / widest + 1;
+    p.width = tokens == 0 ? 1 : (tokens - 1) / p.tiles + 1;
+    const uint64_t places = (uint64_t)p.tiles * p.width;
+    p.scale_offset = sinq_round_up(places * p.padded * (p.kind == SINQ_PRODUCT_INT8 ? 1 : sizeof(float)), 64);
+    p.sum_offset = p.scale_offset + sinq_round_up(places * p.groups * sizeof(float), 64);
+    p.bytes = p.sum_offset + sinq_round_up(places * p.groups * sizeof(float), 64);
+    return p;
+}
+
+size_t sinq_prepared_bytes(const struct sinq_weight *weight, uint32_t tokens, bool exact) {
+    return (size_t)sinq_plan_product(weight, tokens, exact).bytes;
+}
+
+static struct sinq_stored_aux find_aux(const struct sinq_weight *weight, uint64_t panel, uint64_t first,
+                                       uint64_t offset, uint64_t range_offset, bool is_half, bool has_ranges) {
+    const struct sinq_dual_scale_sizes *const sizes = &weight->sizes;
+    const uint64_t entry = (panel * sizes->groups + first) * SINQ_PANEL_ROWS;
+    const uint64_t range = panel * SINQ_PANEL_ROWS / SINQ_SCALE_BLOCK_ROWS * sizes->groups + first;
+    return (struct sinq_stored_aux){
+        .entries = weight->bytes + offset + (is_half ? 2 : 1) * entry,
+        .ranges = has_ranges ? weight->bytes + range_offset + 4 * range : NULL,
+        .low = weight->matrix.zero_low,
+        .step = weight->matrix.zero_step,
+        .is_half = is_half,
+    };
+}
+
+struct sinq_stored_aux sinq_find_scales(const struct sinq_weight *weight, uint64_t panel, uint64_t first) {
+    const bool is_half = weight->matrix.scale_type == SINQ_AUX_F16;
+    return find_aux(weight, panel, first, weight->sizes.scale_offset, weight->sizes.scale_range_offset, is_half,
+                    !is_half);
+}
+
+struct sinq_stored_aux sinq_find_zeros(const struct sinq_weight *weight, uint64_t panel, uint64_t first) {
+    const bool is_half = weight->matrix.zero_type == SINQ_AUX_F16;
+    return find_aux(weight, panel, first, weight->sizes.zero_offset, weight->sizes.zero_range_offset, is_half,
+                    weight->matrix.zero_per_block);
+}

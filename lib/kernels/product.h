@@ -1,0 +1,62 @@
+/*
+ * product.h: how one product y = W x is carried out: what its prepared input and its scratch look like. For the files behind
+ * matmul.h alone.
+ *
+ * The input lies in tiles of `width` tokens, so that the inner loops read it in one stream; missing tokens of the last tile are
+ * zero.
+ *   dots   few tokens, dense rows: [token][columns], width 1
+ *   f32    [tile][column][width]
+ *   int8   [tile][quad of columns][width][4] codes, then [tile][group][width] scales, then likewise sums of codes
+ */
+#ifndef SINQ_KERNELS_PRODUCT_H
+#define SINQ_KERNELS_PRODUCT_H
+
+#include "base/checked.h"
+#include "kernels/compute.h"
+#include "kernels/matmul.h"
+
+enum sinq_product_kind { SINQ_PRODUCT_DOTS, SINQ_PRODUCT_F32, SINQ_PRODUCT_INT8 };
+
+struct sinq_product {
+    const struct sinq_weight *weight;
+    const struct sinq_compute_kernels *kernels;
+    enum sinq_product_kind kind;
+    uint32_t tokens, width, tiles;
+    uint64_t padded;        /* columns in whole blocks of 32 */
+    uint64_t group, groups; /* int8: columns that share an activation scale, and how many such groups have columns */
+    uint64_t scale_offset, sum_offset, bytes; /* of the prepared input */
+};
+
+struct sinq_product sinq_plan_product(const struct sinq_weight *weight, uint32_t tokens, bool exact);
+
+/* Where tile `tile` of the prepared input begins, at column `column`. */
+static inline float *sinq_tile_f32(const struct sinq_product *p, const void *prepared, uint64_t tile, uint64_t column) {
+    return (float *)(uintptr_t)prepared + (tile * p->padded + column) * p->width;
+}
+static inline int8_t *sinq_tile_int8(const struct sinq_product *p, const void *prepared, uint64_t tile,
+                                     uint64_t column) {
+    return (int8_t *)(uintptr_t)prepared + (tile * p->padded + column) * p->width;
+}
+static inline float *sinq_tile_scales(const struct sinq_product *p, const void *prepared, uint64_t tile,
+                                      uint64_t group) {
+    return (float *)((uintptr_t)prepared + p->scale_offset) + (tile * p->groups + group) * p->width;
+}
+static inline float *sinq_tile_sums(const struct sinq_product *p, const void *prepared, uint64_t tile, uint64_t group) {
+    return (float *)((uintptr_t)prepared + p->sum_offset) + (tile * p->groups + group) * p->width;
+}
+
+/* Scratch without the sums. */
+size_t sinq_f32_scratch(const struct sinq_product *product);
+size_t sinq_int8_scratch(const struct sinq_product *product);
+
+/* sums[token][16] = one panel times the input, tokens up to tiles * width. */
+void sinq_multiply_panel_f32(const struct sinq_product *product, const void *prepared, uint64_t panel, void *scratch,
+                             float *sums);
+void sinq_multiply_panel_int8(const struct sinq_product *product, const void *prepared, uint64_t panel, void *scratch,
+                              float *sums);
+
+/* How the scales (or zero points) of groups [first, ...) of a panel are stored. */
+struct sinq_stored_aux sinq_find_scales(const struct sinq_weight *weight, uint64_t panel, uint64_t first);
+struct sinq_stored_aux sinq_find_zeros(const struct sinq_weight *weight, uint64_t panel, uint64_t first);
+
+#endif
