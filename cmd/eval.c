@@ -1,159 +1,177 @@
 /* eval.c: `sinq eval`. */
-#include <math.h>
+#include "eval.h"
+
 #include <stdio.h>
 
 #include "command.h"
 #include "formats.h"
 #include "progress.h"
-#include "quantity.h"
 #include "terminal.h"
 #include "weight_report.h"
 
-struct eval_arguments {
-    struct sinq_common_options common;
-    const char *reference, *as;
-    bool weights;
-    double max_error; /* negative where not given */
-    unsigned top;
+/* ---- what is compared ---- */
+
+/* Sources opened for one evaluation. With --as, the model is `trial`, and its reference the model that was named. */
+struct sources {
+    struct sinq_source *named, *reference, *trial;
+    struct sinq_recipe *recipe;
 };
 
-#define PLACE(member) .offset = offsetof(struct eval_arguments, member)
-
-static const struct sinq_option options[] = {
-    {.kind = SINQ_OPTION_HEADING, .help = "What is compared"},
-    {.name = "reference",
-     .kind = SINQ_OPTION_TEXT,
-     .argument = "REF",
-     .completion = SINQ_COMPLETE_FILES,
-     PLACE(reference),
-     .help = "the model to compare with, usually the one that MODEL was made from"},
-    {.name = "as",
-     .kind = SINQ_OPTION_TEXT,
-     .argument = "SETTING",
-     PLACE(as),
-     .help =
-         "instead of --reference: compare MODEL with itself quantized in memory, and write nothing; SETTING is, in any "
-         "order and part, bits:3,group:32,method:rtn,scale:f16,tiling:2d"},
-    {.name = "weights",
-     .kind = SINQ_OPTION_FLAG,
-     PLACE(weights),
-     .help = "compare weights, tensor by tensor: relative error (of the Frobenius norm), signal to noise ratio, "
-             "cosine, largest error; the worst come first"},
-    {.name = "top",
-     .kind = SINQ_OPTION_NUMBER,
-     .argument = "N",
-     .least = 1,
-     .most = 1e9,
-     PLACE(top),
-     .help = "only the N worst tensors"},
-    {.name = "max-error",
-     .kind = SINQ_OPTION_REAL,
-     .argument = "X",
-     .least = 0,
-     .most = 1e30,
-     PLACE(max_error),
-     .help = "exit with 3 if the relative error of all quantized weights together exceeds X, for instance 0.1 or 10%"},
-    SINQ_COMMON_OPTIONS,
-};
-
-static int compare_models(const struct eval_arguments *arguments, const struct sinq_source *model,
-                          const struct sinq_source *reference, struct sinq_error *error) {
-    struct sinq_weight_report report = {.count = 0};
-    struct sinq_meter meter;
-    sinq_meter_start(&meter, &arguments->common, sinq_source_path(model));
-    int status =
-        sinq_compare_weights(model, reference, arguments->common.threads, sinq_meter_report, &meter, &report, error);
-    sinq_meter_stop(&meter);
-    if (status != SINQ_OK) return status;
-    struct sinq_weight_comparison comparison = {
-        .model = model, .reference = reference, .report = &report, .max_error = arguments->max_error};
-    comparison.error = sinq_gated_error(&comparison);
-    /* Written so that an error that is not a number fails. */
-    const bool is_exceeded = arguments->max_error >= 0.0 && !(comparison.error <= arguments->max_error);
-    comparison.exceeded = is_exceeded;
-    comparison.top = arguments->top > 0 && arguments->top < report.count ? arguments->top : report.count;
-    if (arguments->common.json)
-        sinq_report_weights_json(&comparison);
-    else if (!arguments->common.quiet)
-        sinq_report_weights(&comparison);
-    if (is_exceeded) {
-        char found[SINQ_QUANTITY_SIZE], allowed[SINQ_QUANTITY_SIZE], excess[SINQ_QUANTITY_SIZE];
-        snprintf(error->message, sizeof error->message, "%.600s: the relative error, %s, exceeds --max-error %s by %s",
-                 sinq_source_path(model), sinq_format_percent(found, comparison.error),
-                 sinq_format_percent(allowed, arguments->max_error),
-                 sinq_format_percent(excess, comparison.error - arguments->max_error));
-        status = SINQ_CHECK_FAILED;
-    }
-    sinq_weight_report_free(&report);
-    return status;
-}
-
-/* MODEL against itself, quantized as --as says. */
-static int compare_trial(const struct eval_arguments *arguments, const struct sinq_source *model,
-                         struct sinq_error *error) {
+static int open_trial(const struct sinq_eval_arguments *arguments, struct sources *sources, struct sinq_error *error) {
     struct sinq_quantize_options wanted = sinq_default_quantize_options();
-    struct sinq_recipe *recipe = NULL;
-    struct sinq_source *trial = NULL;
     wanted.is_trial = true;
     wanted.threads = arguments->common.threads;
     int status = sinq_parse_quantize_setting(arguments->as, &wanted, error);
-    if (status == SINQ_OK) status = sinq_make_recipe(model, &wanted, &recipe, error);
-    if (status == SINQ_OK) status = sinq_open_trial(model, recipe, &trial, error);
-    if (status == SINQ_OK) status = compare_models(arguments, trial, model, error);
-    sinq_source_close(trial);
-    sinq_recipe_free(recipe);
+    if (status == SINQ_OK) status = sinq_make_recipe(sources->named, &wanted, &sources->recipe, error);
+    if (status == SINQ_OK) status = sinq_open_trial(sources->named, sources->recipe, &sources->trial, error);
     return status;
 }
 
-static int compare_reference(const struct eval_arguments *arguments, const struct sinq_source *model,
-                             struct sinq_error *error) {
-    struct sinq_source *reference = NULL;
-    int status = sinq_open_checkpoint(arguments->reference, &reference, error);
-    if (status == SINQ_OK) status = compare_models(arguments, model, reference, error);
-    sinq_source_close(reference);
+static int open_sources(const struct sinq_eval_arguments *arguments, const char *path, struct sources *sources,
+                        struct sinq_eval_result *result, struct sinq_error *error) {
+    int status = sinq_open_checkpoint(path, &sources->named, error);
+    if (status == SINQ_OK && arguments->reference != NULL)
+        status = sinq_open_checkpoint(arguments->reference, &sources->reference, error);
+    if (status == SINQ_OK && arguments->as != NULL) status = open_trial(arguments, sources, error);
+    result->model = sources->trial != NULL ? sources->trial : sources->named;
+    result->reference = sources->trial != NULL ? sources->named : sources->reference;
+    return status;
+}
+
+static void close_sources(struct sources *sources) {
+    sinq_source_close(sources->trial);
+    sinq_recipe_free(sources->recipe);
+    sinq_source_close(sources->reference);
+    sinq_source_close(sources->named);
+}
+
+/* ---- measuring and reporting ---- */
+
+static int compare_weights(struct sinq_eval_result *result, struct sinq_error *error) {
+    struct sinq_meter meter;
+    sinq_meter_start(&meter, &result->arguments->common, sinq_source_path(result->model));
+    const int status = sinq_compare_weights(result->model, result->reference, result->arguments->common.threads,
+                                            sinq_meter_report, &meter, &result->weights, error);
+    sinq_meter_stop(&meter);
+    return status;
+}
+
+static struct sinq_weight_comparison describe_weights(const struct sinq_eval_result *result) {
+    const unsigned top = result->arguments->top;
+    return (struct sinq_weight_comparison){
+        .model = result->model,
+        .reference = result->reference,
+        .report = &result->weights,
+        .max_error = result->arguments->max_error,
+        .top = top > 0 && top < result->weights.count ? top : result->weights.count,
+    };
+}
+
+static void report(const struct sinq_eval_result *result) {
+    if (result->arguments->weights) {
+        const struct sinq_weight_comparison comparison = describe_weights(result);
+        sinq_report_weights(&comparison);
+    }
+    if (result->arguments->weights && result->arguments->text != NULL) putchar('\n');
+    if (result->arguments->text != NULL) sinq_report_text(result);
+}
+
+static void write_thresholds(struct sinq_json_writer *json, const struct sinq_eval_result *result) {
+    sinq_write_open(json, "thresholds", '[');
+    for (unsigned i = 0; i < result->threshold_count; i++) {
+        const struct sinq_threshold *const threshold = &result->thresholds[i];
+        sinq_write_open_inline(json, NULL, '{');
+        sinq_write_text(json, "option", threshold->option);
+        sinq_write_real(json, "found", threshold->found);
+        sinq_write_real(json, "allowed", threshold->allowed);
+        sinq_write_flag(json, "met", sinq_is_met(threshold));
+        sinq_write_close(json, '}');
+    }
+    sinq_write_close(json, ']');
+}
+
+static void report_json(const struct sinq_eval_result *result, int status) {
+    struct sinq_json_writer json = {.out = stdout};
+    sinq_write_open(&json, NULL, '{');
+    sinq_write_text(&json, "schema", "sinq.eval/1");
+    sinq_write_text(&json, "model", sinq_source_path(result->model));
+    sinq_write_text(&json, "reference", result->reference != NULL ? sinq_source_path(result->reference) : NULL);
+    sinq_write_text(&json, "as", result->arguments->as);
+    sinq_write_count(&json, "status", (uint64_t)status);
+    write_thresholds(&json, result);
+    if (result->arguments->weights) {
+        const struct sinq_weight_comparison comparison = describe_weights(result);
+        sinq_write_weight_report(&json, &comparison);
+    }
+    if (result->arguments->text != NULL) sinq_write_text_report(&json, result);
+    sinq_write_close(&json, '}');
+}
+
+/* SINQ_CHECK_FAILED where a threshold is not met. */
+static int report_all(struct sinq_eval_result *result) {
+    int status = SINQ_OK;
+    sinq_collect_thresholds(result);
+    for (unsigned i = 0; i < result->threshold_count; i++)
+        if (!sinq_is_met(&result->thresholds[i])) status = SINQ_CHECK_FAILED;
+    if (result->arguments->common.json)
+        report_json(result, status);
+    else if (!result->arguments->common.quiet)
+        report(result);
+    fflush(stdout);
+    sinq_report_unmet(result);
     return status;
 }
 
 static int run_eval(const struct sinq_command *command, int argc, char **argv) {
-    struct eval_arguments arguments = {.max_error = -1.0};
+    struct sinq_eval_arguments arguments = sinq_default_eval_arguments;
     struct sinq_error error = {.status = 0};
-    struct sinq_source *model = NULL;
+    struct sources sources = {.named = NULL};
+    struct sinq_eval_result result = {.arguments = &arguments};
     int first;
     const int code = sinq_begin_command(command, argc, argv, &arguments, &first);
     if (code != SINQ_CONTINUE) return code;
     if (argc == first) return sinq_report_usage(command, "which MODEL?");
     if (argc - first > 1) return sinq_report_usage(command, "one MODEL at a time, found '%s' besides", argv[first + 1]);
-    if (!arguments.weights)
-        return sinq_report_usage(command, "--weights is needed: weights are what this version compares");
-    if ((arguments.reference == NULL) == (arguments.as == NULL))
-        return sinq_report_usage(command, "--weights needs --reference REF or --as SETTING, one of them");
-    int status = sinq_open_checkpoint(argv[first], &model, &error);
+    if (sinq_check_eval_arguments(&arguments, &error) != SINQ_OK)
+        return sinq_report_usage(command, "%s", error.message);
+    int status = open_sources(&arguments, argv[first], &sources, &result, &error);
+    if (status == SINQ_OK && arguments.weights) status = compare_weights(&result, &error);
+    if (status == SINQ_OK && arguments.text != NULL) status = sinq_evaluate_text_file(&result, &error);
     if (status == SINQ_OK)
-        status = (arguments.as != NULL ? compare_trial : compare_reference)(&arguments, model, &error);
-    sinq_source_close(model);
-    if (status != SINQ_OK) {
-        fflush(stdout);
+        status = report_all(&result);
+    else
         sinq_report_error(status == SINQ_INTERRUPTED ? "interrupted" : error.message);
-    }
+    sinq_weight_report_free(&result.weights);
+    close_sources(&sources);
     return sinq_exit_code(status);
 }
 
 static const struct sinq_example examples[] = {
+    {"sinq eval model --text book.txt", "Measures the perplexity of a text, in windows of 2048 tokens."},
+    {"sinq eval small --reference model --text book.txt.gz --window 512",
+     "Measures how much a model lost: perplexity, KL divergence, how often the best token is the same."},
+    {"sinq eval small --reference model --text book.txt --max-ppl-increase 2% --min-same-top 90% -q",
+     "Prints nothing, and exits with 3 if too much was lost."},
+    {"sinq eval model --as bits:3 --text book.txt",
+     "Measures what quantizing to 3 bits would cost, without writing a model."},
     {"sinq eval small --reference model --weights --top 10", "Compares weights and lists the ten worst tensors."},
     {"sinq eval small --reference model --weights --max-error 12% -q",
      "Prints nothing, and exits with 3 if the error is larger than 12 %."},
-    {"sinq eval model --weights --as bits:3,method:rtn --top 1 -q --json",
-     "Measures what rounding to 3 bits would cost, without writing a model."},
     {NULL, NULL},
 };
 
 const struct sinq_command sinq_eval_command = {
     .name = "eval",
-    .summary = "measure how far a model is from its reference",
+    .summary = "measure how well a model predicts text, and how far it is from its reference",
     .operands = "MODEL",
-    .about = "Compares the weights of MODEL with those of a reference. Tensors are compared by name, whatever they are "
-             "stored as.",
+    .about =
+        "Runs MODEL over a text and reports its perplexity; with a reference also how far its predictions are from the "
+        "reference's: KL divergence with percentiles, how often the likeliest token is the same, and the increase of "
+        "perplexity with the standard error of the paired difference. Errors are standard errors of the mean over "
+        "predictions.\n"
+        "With --weights, compares weights with those of a reference. Tensors are compared by name, whatever they "
+        "are stored as.",
     .examples = examples,
-    .options = options,
+    .options = sinq_eval_option_table,
     .run = run_eval,
 };

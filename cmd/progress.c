@@ -61,8 +61,20 @@ static void print_clock(char *buffer, size_t size, double seconds) {
     }
 }
 
+/* "12.3 MB", or "812 tokens". */
+static const char *format_amount(char *buffer, size_t size, const struct sinq_progress *progress, double amount) {
+    char digits[SINQ_QUANTITY_SIZE];
+    const uint64_t whole = (uint64_t)amount;
+    if (progress->unit == NULL) {
+        snprintf(buffer, size, "%s", sinq_format_bytes(digits, whole));
+    } else {
+        snprintf(buffer, size, "%s %s", sinq_format_count(digits, whole), progress->unit);
+    }
+    return buffer;
+}
+
 static void rewrite_line(struct sinq_meter *meter, const struct sinq_progress *progress, double now) {
-    char line[LINE_SIZE], bytes[SINQ_QUANTITY_SIZE], left[32];
+    char line[LINE_SIZE], amount[2 * SINQ_QUANTITY_SIZE], left[32];
     const double rate = measure_rate(meter, progress, now);
     int used = snprintf(line, sizeof line, "%s", progress->activity);
     if (progress->items > 0)
@@ -74,7 +86,7 @@ static void rewrite_line(struct sinq_meter *meter, const struct sinq_progress *p
     if (rate > 0.0) {
         print_clock(left, sizeof left, (double)(progress->bytes_total - progress->bytes) / rate);
         used += snprintf(line + used, sizeof line - (size_t)used, "  %s/s  ETA %s",
-                         sinq_format_bytes(bytes, (uint64_t)rate), left);
+                         format_amount(amount, sizeof amount, progress, rate), left);
     }
     if (progress->name != NULL) {
         char *const name = sinq_copy_printable(progress->name);
@@ -107,8 +119,14 @@ static void print_event(struct sinq_meter *meter, const struct sinq_progress *pr
     sinq_write_text(&json, "tensor", progress->name);
     sinq_write_count(&json, "item", progress->item);
     sinq_write_count(&json, "items", progress->items);
-    sinq_write_count(&json, "bytes", progress->bytes);
-    sinq_write_count(&json, "bytes_total", progress->bytes_total);
+    if (progress->unit == NULL) {
+        sinq_write_count(&json, "bytes", progress->bytes);
+        sinq_write_count(&json, "bytes_total", progress->bytes_total);
+    } else {
+        sinq_write_text(&json, "unit", progress->unit);
+        sinq_write_count(&json, "units", progress->bytes);
+        sinq_write_count(&json, "units_total", progress->bytes_total);
+    }
     sinq_write_real(&json, "seconds", (double)(long long)((now - meter->started) * 1e3) / 1e3);
     sinq_write_close(&json, '}');
     meter->drawn = now;

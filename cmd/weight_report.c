@@ -10,15 +10,14 @@
 #include "table.h"
 #include "terminal.h"
 
-static bool has_quantized(const struct sinq_weight_comparison *comparison) {
-    for (size_t i = 0; i < sinq_source_tensor_count(comparison->model); i++)
-        if (sinq_source_tensor(comparison->model, i)->dtype == SINQ_DUAL_SCALE) return true;
+static bool has_quantized(const struct sinq_source *model) {
+    for (size_t i = 0; i < sinq_source_tensor_count(model); i++)
+        if (sinq_source_tensor(model, i)->dtype == SINQ_DUAL_SCALE) return true;
     return false;
 }
 
-double sinq_gated_error(const struct sinq_weight_comparison *comparison) {
-    return has_quantized(comparison) ? comparison->report->quantized_relative_error
-                                     : comparison->report->relative_error;
+double sinq_gated_error(const struct sinq_source *model, const struct sinq_weight_report *report) {
+    return has_quantized(model) ? report->quantized_relative_error : report->relative_error;
 }
 
 static const char *describe_type(char *buffer, const struct sinq_source *model, size_t index) {
@@ -69,11 +68,11 @@ void sinq_report_weights(const struct sinq_weight_comparison *comparison) {
     if (report->missing > 0)
         sinq_print_fact("one side only", "%zu, the first is %s", report->missing,
                         report->first_missing != NULL ? report->first_missing : "unnamed");
-    if (has_quantized(comparison))
+    if (has_quantized(comparison->model))
         sinq_print_fact("error", "%s of the quantized weights' norm (%.2f dB)",
                         sinq_format_percent(percent, report->quantized_relative_error),
                         -20.0 * log10(report->quantized_relative_error));
-    sinq_print_fact(has_quantized(comparison) ? "" : "error", "%s of all weights' norm",
+    sinq_print_fact(has_quantized(comparison->model) ? "" : "error", "%s of all weights' norm",
                     sinq_format_percent(percent, report->relative_error));
     sinq_print_fact("largest", "%.4g", report->max_error);
 }
@@ -94,28 +93,21 @@ static void write_error(struct sinq_json_writer *json, const struct sinq_weight_
     sinq_write_close(json, '}');
 }
 
-void sinq_report_weights_json(const struct sinq_weight_comparison *comparison) {
+void sinq_write_weight_report(struct sinq_json_writer *json, const struct sinq_weight_comparison *comparison) {
     const struct sinq_weight_report *const report = comparison->report;
-    struct sinq_json_writer json = {.out = stdout};
-    sinq_write_open(&json, NULL, '{');
-    sinq_write_text(&json, "schema", "sinq.eval/1");
-    sinq_write_text(&json, "model", sinq_source_path(comparison->model));
-    sinq_write_text(&json, "reference", sinq_source_path(comparison->reference));
-    sinq_write_count(&json, "status", comparison->exceeded ? SINQ_CHECK_FAILED : SINQ_OK);
-    sinq_write_open(&json, "weights", '{');
-    sinq_write_count(&json, "tensors_compared", report->count);
-    sinq_write_count(&json, "tensors_missing", report->missing);
-    sinq_write_text(&json, "first_missing", report->missing > 0 ? report->first_missing : NULL);
-    sinq_write_real(&json, "relative_error", report->relative_error);
-    if (has_quantized(comparison))
-        sinq_write_real(&json, "quantized_relative_error", report->quantized_relative_error);
+    sinq_write_open(json, "weights", '{');
+    sinq_write_count(json, "tensors_compared", report->count);
+    sinq_write_count(json, "tensors_missing", report->missing);
+    sinq_write_text(json, "first_missing", report->missing > 0 ? report->first_missing : NULL);
+    sinq_write_real(json, "relative_error", report->relative_error);
+    if (has_quantized(comparison->model))
+        sinq_write_real(json, "quantized_relative_error", report->quantized_relative_error);
     else
-        sinq_write_null(&json, "quantized_relative_error");
-    sinq_write_real(&json, "max_error", report->max_error);
-    sinq_write_real(&json, "allowed_error", comparison->max_error >= 0.0 ? comparison->max_error : NAN);
-    sinq_write_open(&json, "tensors", '[');
-    for (size_t i = 0; i < comparison->top; i++) write_error(&json, comparison, &report->errors[i]);
-    sinq_write_close(&json, ']');
-    sinq_write_close(&json, '}');
-    sinq_write_close(&json, '}');
+        sinq_write_null(json, "quantized_relative_error");
+    sinq_write_real(json, "max_error", report->max_error);
+    sinq_write_real(json, "allowed_error", comparison->max_error >= 0.0 ? comparison->max_error : NAN);
+    sinq_write_open(json, "tensors", '[');
+    for (size_t i = 0; i < comparison->top; i++) write_error(json, comparison, &report->errors[i]);
+    sinq_write_close(json, ']');
+    sinq_write_close(json, '}');
 }

@@ -1,0 +1,88 @@
+/* eval_text.c: `sinq eval --text`: the text becomes tokens, the models are loaded and run over it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval.h"
+#include "progress.h"
+#include "terminal.h"
+#include "text_input.h"
+
+static bool is_word(const char *text, const char *word) { return text != NULL && strcmp(text, word) == 0; }
+
+static struct sinq_text_options read_text_options(const struct sinq_eval_arguments *arguments) {
+    const char *const kv = arguments->kv;
+    return (struct sinq_text_options){
+        .window = arguments->window,
+        .stride = arguments->stride,
+        .second_half = is_word(arguments->score, "second-half"),
+        .max_windows = arguments->max_windows,
+        .bos = arguments->bos,
+        .exact = arguments->exact,
+        .kv_type = is_word(kv, "f32")  ? SINQ_KV_F32
+                   : is_word(kv, "i8") ? SINQ_KV_I8
+                                       : SINQ_KV_F16,
+        .threads = arguments->common.threads,
+    };
+}
+
+/* ---- tokens ---- */
+
+static void warn_of_crlf(const struct sinq_eval_arguments *arguments, const char *text, size_t size) {
+    const size_t count = sinq_count_crlf(text, size);
+    char message[1000];
+    if (count == 0 || arguments->common.quiet) return;
+    snprintf(message, sizeof message,
+             "warning: %.600s: %zu lines end in CR LF, which is kept: models have hardly seen such text, and its "
+             "perplexity says little of others",
+             arguments->text, count);
+    sinq_report_error(message);
+}
+
+static int tokenize(const struct sinq_eval_result *result, const char *text, size_t size, struct sinq_tokens *tokens,
+                    struct sinq_error *error) {
+    struct sinq_tokenizer *tokenizer = NULL;
+    if (result->arguments->token_ids) return sinq_parse_token_ids(text, size, tokens, error);
+    warn_of_crlf(result->arguments, text, size);
+    int status = sinq_open_tokenizer(result->model, &tokenizer, error);
+    if (status == SINQ_OK) status = sinq_tokenize(tokenizer, text, size, 0, tokens, error);
+    sinq_tokenizer_free(tokenizer);
+    return status;
+}
+
+static int read_tokens(const struct sinq_eval_result *result, struct sinq_tokens *tokens, struct sinq_error *error) {
+    char *text = NULL;
+    size_t size = 0;
+    int status = sinq_read_text_file(result->arguments->text, &text, &size, error);
+    if (status == SINQ_OK) status = tokenize(result, text, size, tokens, error);
+    free(text);
+    return status;
+}
+
+/* ---- the whole ---- */
+
+static int evaluate(struct sinq_eval_result *result, const struct sinq_tokens *tokens, struct sinq_error *error) {
+    const struct sinq_eval_arguments *const arguments = result->arguments;
+    const struct sinq_text_options options = read_text_options(arguments);
+    struct sinq_model *model = NULL, *reference = NULL;
+    struct sinq_meter meter;
+    int status = sinq_load_model(result->model, &model, error);
+    if (status == SINQ_OK && result->reference != NULL) status = sinq_load_model(result->reference, &reference, error);
+    if (status == SINQ_OK) {
+        sinq_meter_start(&meter, &arguments->common, sinq_source_path(result->model));
+        status = sinq_evaluate_text(model, reference, tokens->ids, tokens->count, &options, sinq_meter_report, &meter,
+                                    &result->text, error);
+        sinq_meter_stop(&meter);
+    }
+    sinq_model_free(reference);
+    sinq_model_free(model);
+    return status;
+}
+
+int sinq_evaluate_text_file(struct sinq_eval_result *result, struct sinq_error *error) {
+    struct sinq_tokens tokens = {.count = 0};
+    int status = read_tokens(result, &tokens, error);
+    if (status == SINQ_OK) status = evaluate(result, &tokens, error);
+    sinq_tokens_free(&tokens);
+    return status;
+}
