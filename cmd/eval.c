@@ -162,7 +162,7 @@ static const struct sinq_example examples[] = {
 
 const struct sinq_command sinq_eval_command = {
     .name = "eval",
-    .summary = "measure how well a model predicts text, and how far it is from its reference",
+    .summary = "measure perplexity, and how far a model is from its reference",
     .operands = "MODEL",
     .about =
         "Runs MODEL over a text and reports its perplexity; with a reference also how far its predictions are from the "

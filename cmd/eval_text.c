@@ -26,6 +26,17 @@ static struct sinq_text_options read_text_options(const struct sinq_eval_argumen
     };
 }
 
+/* Says where: "PLACE: MESSAGE". The library does not know what files its input came from. */
+static int add_place(struct sinq_error *error, int status, const char *first, const char *second) {
+    char place[600], message[sizeof error->message];
+    if (status == SINQ_OK) return status;
+    snprintf(place, sizeof place, "%.280s%s%.280s", first, second != NULL ? " on " : "", second != NULL ? second : "");
+    snprintf(message, sizeof message, "%s", error->message);
+    snprintf(error->message, sizeof error->message, "%s: %.*s", place, (int)(sizeof message - sizeof place - 2),
+             message);
+    return status;
+}
+
 /* ---- tokens ---- */
 
 static void warn_of_crlf(const struct sinq_eval_arguments *arguments, const char *text, size_t size) {
@@ -42,7 +53,8 @@ static void warn_of_crlf(const struct sinq_eval_arguments *arguments, const char
 static int tokenize(const struct sinq_eval_result *result, const char *text, size_t size, struct sinq_tokens *tokens,
                     struct sinq_error *error) {
     struct sinq_tokenizer *tokenizer = NULL;
-    if (result->arguments->token_ids) return sinq_parse_token_ids(text, size, tokens, error);
+    if (result->arguments->token_ids)
+        return add_place(error, sinq_parse_token_ids(text, size, tokens, error), result->arguments->text, NULL);
     warn_of_crlf(result->arguments, text, size);
     int status = sinq_open_tokenizer(result->model, &tokenizer, error);
     if (status == SINQ_OK) status = sinq_tokenize(tokenizer, text, size, 0, tokens, error);
@@ -73,6 +85,7 @@ static int evaluate(struct sinq_eval_result *result, const struct sinq_tokens *t
         status = sinq_evaluate_text(model, reference, tokens->ids, tokens->count, &options, sinq_meter_report, &meter,
                                     &result->text, error);
         sinq_meter_stop(&meter);
+        add_place(error, status, sinq_source_path(result->model), arguments->text);
     }
     sinq_model_free(reference);
     sinq_model_free(model);

@@ -25,3 +25,13 @@ expect() {
     "$@" || found=$?
     [ $found = "$wanted" ] || echo "exit code $found, expected $wanted: $*"
 }
+
+# write_text FILE: a few sentences, the beginning of Jane Austen's Emma, in the public domain.
+write_text() {
+    cat >"$1" <<'TEXT'
+Emma Woodhouse, handsome, clever, and rich, with a comfortable home and happy disposition, seemed to unite some of the
+best blessings of existence; and had lived nearly twenty-one years in the world with very little to distress or vex her.
+She was the youngest of the two daughters of a most affectionate, indulgent father; and had, in consequence of her
+sister's marriage, been mistress of his house from a very early period.
+TEXT
+}

@@ -2,8 +2,8 @@
 . "$SINQ_CLI/helpers.sh"
 take_model
 sinq quantize -q model -b 3 -g 32 -o out
-sinq eval out --reference model --weights --json | grep -v -e '"model"' -e bits_per >written
-sinq eval model --weights --as group:32,bits:3 --json | grep -v -e '"model"' -e bits_per >tried
+sinq eval out --reference model --weights --json | grep -v -e '"model"' -e '"as"' -e bits_per >written
+sinq eval model --weights --as group:32,bits:3 --json | grep -v -e '"model"' -e '"as"' -e bits_per >tried
 cmp written tried
 sinq eval model --weights --as bits:4,tiling:2d --top 2
 expect 2 sinq eval model --weights --as bits:4,tiling:3d
