@@ -625,6 +625,17 @@ SINQ_API int sinq_evaluate_text(const struct sinq_model *model, const struct sin
                                 sinq_progress_fn *progress, void *user, struct sinq_text_report *report,
                                 struct sinq_error *error);
 
+/* Several models, or one in several ways, at once: a reference is then run but once. options.exact is the reference's. */
+struct sinq_text_subject {
+    const struct sinq_model *model;
+    bool exact;
+};
+/* As sinq_evaluate_text, of every subject; reports[count]. All vocabularies must be of one size. */
+SINQ_API int sinq_evaluate_subjects(const struct sinq_text_subject *subjects, size_t count,
+                                    const struct sinq_model *reference, const int32_t *tokens, size_t token_count,
+                                    const struct sinq_text_options *options, sinq_progress_fn *progress, void *user,
+                                    struct sinq_text_report *reports, struct sinq_error *error);
+
 #ifdef __cplusplus
 }
 #endif

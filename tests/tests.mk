@@ -4,6 +4,8 @@ UNIT_PROGRAMS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 TOOL_SOURCES  := $(sort $(wildcard tests/tools/*.c))
 TOOL_PROGRAMS := $(TOOL_SOURCES:%.c=$(BUILD)/%)
 BENCH_PROGRAM := $(BUILD)/tests/bench/bench_quantize
+QUALITY_PROGRAM := $(BUILD)/tests/bench/quality
+TEXTS         ?= $(wildcard $(addprefix $(SHARED_DATA)/text/,books.txt wiki.txt c4.txt))
 FUZZ_SECONDS  ?= 600
 SHARED_DATA   ?= $(abspath ../shared)
 CHECK_LIBS    := -lcheck -lsubunit -lrt -lpthread
@@ -23,10 +25,10 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(STATIC)
 $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o
 	$(Q)$(CC) $(SANFLAGS) -o $@ $<
 
-$(BENCH_PROGRAM): $(BENCH_PROGRAM).o $(STATIC)
+$(BENCH_PROGRAM) $(QUALITY_PROGRAM): %: %.o $(STATIC)
 	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(STATIC) $(LIBS)
 
-.SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o
+.SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o $(QUALITY_PROGRAM).o
 
 .PHONY: check-build check-unit check-cli check-determinism check-memory check-kill check-sanitizers check-fuzz-replay
 check: packages
@@ -67,5 +69,8 @@ bench-quantize: $(PROGRAM) $(BENCH_PROGRAM) $(TOOL_PROGRAMS)
 	@$(BENCH_PROGRAM)
 	@sh tests/bench/bench_quantize.sh
 
+quality: $(QUALITY_PROGRAM)
+	@sh tests/bench/quality.sh $(QUALITY_PROGRAM) "$(MODEL)" $(TEXTS)
+
 -include tests/fuzz/fuzz.mk
--include $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d
+-include $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d $(QUALITY_PROGRAM).d

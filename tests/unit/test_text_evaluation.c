@@ -223,6 +223,30 @@ START_TEST(without_a_reference_one_model_is_run) {
 }
 END_TEST
 
+START_TEST(several_at_once_are_what_each_is_alone) {
+    enum { SUBJECTS = 3 };
+    const struct sinq_model models[SUBJECTS] = {make_model(1, 256), make_model(2, 64), make_model(3, 256)};
+    const struct sinq_model reference = make_model(4, 256);
+    const struct sinq_text_subject subjects[SUBJECTS] = {{&models[0], true}, {&models[1], false}, {&models[2], true}};
+    const struct sinq_text_options options = {.window = 100, .threads = 2};
+    struct sinq_text_report reports[SUBJECTS], alone;
+    struct sinq_error error;
+    make_text();
+    ck_assert_int_eq(
+        sinq_evaluate_subjects(subjects, SUBJECTS, &reference, text, TOKENS, &options, NULL, NULL, reports, &error),
+        SINQ_OK);
+    ck_assert_uint_eq(seen.exact, 2);
+    ck_assert_uint_eq(seen.fed, 4 * 7 * 99);
+    ck_assert_uint_eq(seen.open, 0);
+    for (int i = 0; i < SUBJECTS; i++) {
+        ck_assert_int_eq(sinq_evaluate_text(&models[i], &reference, text, TOKENS, &options, NULL, NULL, &alone, &error),
+                         SINQ_OK);
+        ck_assert(alone.nll == reports[i].nll && alone.kl == reports[i].kl && alone.kl_99 == reports[i].kl_99);
+        ck_assert(alone.log_ratio_error == reports[i].log_ratio_error && alone.same_top == reports[i].same_top);
+    }
+}
+END_TEST
+
 START_TEST(the_result_does_not_depend_on_threads_and_batches) {
     struct sinq_text_report first = {.seconds = 0}, report;
     struct sinq_error error;
@@ -275,7 +299,7 @@ START_TEST(logits_are_fetched_in_blocks_of_bounded_size) {
     make_text();
     model.facts.vocabulary = 1 << 18; /* a megabyte a row */
     ck_assert_int_eq(sinq_evaluate_text(&model, NULL, text, 200, &options, NULL, NULL, &report, &error), SINQ_OK);
-    ck_assert_uint_eq(seen.most_rows, 32);
+    ck_assert_uint_eq(seen.most_rows, 64);
     ck_assert_uint_eq(report.scored, 199);
 }
 END_TEST
@@ -392,6 +416,6 @@ START_TEST(progress_counts_tokens_and_windows_and_can_stop) {
 END_TEST
 
 UNIT_MAIN("text evaluation", windows_are_scored_as_the_header_says, without_a_reference_one_model_is_run,
-          the_result_does_not_depend_on_threads_and_batches, a_window_that_is_not_asked_for_fits_model_and_text,
-          logits_are_fetched_in_blocks_of_bounded_size, what_cannot_be_evaluated_is_refused,
-          progress_counts_tokens_and_windows_and_can_stop)
+          several_at_once_are_what_each_is_alone, the_result_does_not_depend_on_threads_and_batches,
+          a_window_that_is_not_asked_for_fits_model_and_text, logits_are_fetched_in_blocks_of_bounded_size,
+          what_cannot_be_evaluated_is_refused, progress_counts_tokens_and_windows_and_can_stop)

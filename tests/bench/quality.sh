@@ -1,0 +1,14 @@
+#!/bin/sh
+# quality.sh PROGRAM MODEL TEXT...: writes docs/quality.md.
+set -eu
+program=$1
+shift
+if [ $# -lt 2 ] || [ -z "$1" ]; then
+    echo "make quality MODEL=path/to/classics-45m [TEXTS='books.txt wiki.txt c4.txt'] [OMP_NUM_THREADS=2]" >&2
+    exit 2
+fi
+new=docs/quality.md.new
+trap 'rm -f "$new"' EXIT
+"$program" "$@" >"$new"
+mv "$new" docs/quality.md
+echo "docs/quality.md written"
