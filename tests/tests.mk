@@ -13,6 +13,8 @@ EXAMPLE       := tests/data/classics-3m
 
 # Forked tests do not go together with OpenMP and the sanitizers.
 export CK_FORK ?= no
+# As the program sets it for itself: threads that wait do not spin for long.
+export GOMP_SPINCOUNT ?= 2000
 export SINQ_SHARED := $(SHARED_DATA)
 export SINQ_PROGRAM := $(abspath $(PROGRAM))
 export SINQ_TOOLS := $(abspath $(BUILD)/tests/tools)

@@ -7,6 +7,9 @@
 #include "kernels/matmul.h"
 #include "model/cpu_queue.h"
 
+/* Multiplications a step, on average, from which on another worker pays: some microseconds of them. */
+#define WORK_PER_WORKER 16384.0
+
 struct sinq_queue {
     struct sinq_queue_options options;
     struct sinq_cpu_step *steps;
@@ -210,9 +213,27 @@ static void run_steps(void *context, struct sinq_worker *worker) {
     }
 }
 
+/* Multiplications of a step, roughly: what a product does with its weights, all others next to nothing. */
+static double estimate_work(const struct sinq_cpu_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    const uint32_t number = main_weight(op);
+    if (number == SINQ_NO_WEIGHT || op->kind == SINQ_OP_EMBED || op->kind == SINQ_OP_NORM) return 0;
+    const struct sinq_weight *const weight = sinq_cpu_weight(step, number);
+    const double factor = op->kind == SINQ_OP_EXPERT_LINEAR ? op->expert_linear.chosen : 1;
+    return factor * step->rows * (double)weight->rows * (double)weight->cols;
+}
+
+/* A worker more costs a meeting more at every step: it must have enough to do. Results do not depend on it. */
+static unsigned choose_workers(const struct sinq_queue *queue) {
+    double work = 0;
+    for (size_t i = 0; i < queue->step_count; i++) work += estimate_work(&queue->steps[i]);
+    const double useful = 1 + work / (WORK_PER_WORKER * (double)(queue->step_count + 1));
+    return useful < queue->options.threads ? (unsigned)useful : queue->options.threads;
+}
+
 static int submit(struct sinq_queue *queue, struct sinq_error *error) {
     const int status = provide_scratch(queue, error);
-    if (status == SINQ_OK) sinq_run_team(queue->options.threads, run_steps, queue);
+    if (status == SINQ_OK) sinq_run_team(choose_workers(queue), run_steps, queue);
     queue->step_count = 0;
     return status;
 }
