@@ -17,6 +17,7 @@
 
 #include "tensor/weight.h"
 
+/* Never more than 2 * tokens times those of one token: tokens are padded to whole tiles. */
 size_t sinq_prepared_bytes(const struct sinq_weight *weight, uint32_t tokens, bool exact);
 size_t sinq_multiply_scratch(const struct sinq_weight *weight, uint32_t tokens, bool exact);
 

@@ -18,22 +18,22 @@ struct plan {
     uint32_t *active;      /* how many */
     float *inputs;         /* gathered [choices][cols] */
     float *outputs;        /* [choices][rows] */
-    uint8_t *prepared;     /* prepared_bytes for each choice */
-    size_t prepared_bytes; /* of one choice */
+    uint8_t *prepared;     /* of the expert whose choices begin at `first`: from first * prepared_bytes on */
+    size_t prepared_bytes; /* room for one choice, however many an expert has */
 };
 
 static const struct sinq_weight *expert_weight(const struct sinq_cpu_step *step, uint32_t expert) {
     return sinq_cpu_weight(step, step->operation->expert_linear.first_weight + expert);
 }
 
-/* Experts may be stored in different forms: the most that one choice takes with any. */
+/* Experts may be stored in different forms: the most that one choice takes with any. Several take up to twice as much each. */
 static size_t most_prepared(const struct sinq_cpu_step *step) {
     size_t most = 0;
     for (uint32_t e = 0; e < step->operation->expert_linear.experts; e++) {
         const size_t bytes = sinq_prepared_bytes(expert_weight(step, e), 1, step->exact);
         if (bytes > most) most = bytes;
     }
-    return (size_t)sinq_round_up(most, 64);
+    return 2 * (size_t)sinq_round_up(most, 64);
 }
 
 /* The next `bytes` of the memory at `base`; NULL where it is not there yet and only measured. */
