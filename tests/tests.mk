@@ -6,6 +6,7 @@ TOOL_PROGRAMS := $(TOOL_SOURCES:%.c=$(BUILD)/%)
 BENCH_PROGRAM := $(BUILD)/tests/bench/bench_quantize
 QUALITY_PROGRAM := $(BUILD)/tests/bench/quality
 TEXTS         ?= $(wildcard $(addprefix $(SHARED_DATA)/text/,books.txt wiki.txt c4.txt))
+BENCH_KERNELS := $(BUILD)/tests/bench/bench_kernels
 FUZZ_SECONDS  ?= 600
 SHARED_DATA   ?= $(abspath ../shared)
 CHECK_LIBS    := -lcheck -lsubunit -lrt -lpthread
@@ -27,10 +28,10 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(STATIC)
 $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o
 	$(Q)$(CC) $(SANFLAGS) -o $@ $<
 
-$(BENCH_PROGRAM) $(QUALITY_PROGRAM): %: %.o $(STATIC)
+$(BENCH_PROGRAM) $(BENCH_KERNELS) $(QUALITY_PROGRAM): %: %.o $(STATIC)
 	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(STATIC) $(LIBS)
 
-.SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o $(QUALITY_PROGRAM).o
+.SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o $(BENCH_KERNELS).o $(QUALITY_PROGRAM).o
 
 .PHONY: check-build check-unit check-cli check-determinism check-memory check-kill check-sanitizers check-fuzz-replay
 check: packages
@@ -75,4 +76,4 @@ quality: $(QUALITY_PROGRAM)
 	@sh tests/bench/quality.sh $(QUALITY_PROGRAM) "$(MODEL)" $(TEXTS)
 
 -include tests/fuzz/fuzz.mk
--include $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d $(QUALITY_PROGRAM).d
+-include $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d $(QUALITY_PROGRAM).d $(BENCH_KERNELS).d

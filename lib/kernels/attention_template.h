@@ -5,13 +5,22 @@
 #include "kernels/dense_template.h"
 #include "kernels/math_template.h"
 
-static void store_f16(const float *values, size_t count, uint8_t *to) {
+static void narrow_f16(const float *values, size_t count, uint8_t *to) {
     size_t i = 0;
     for (; i + 16 <= count; i += 16) v_store_f16((uint16_t *)(void *)(to + 2 * i), v_load(values + i));
     if (i == count) return;
     uint16_t last[16];
     v_store_f16(last, load_some(values + i, count - i));
     memcpy(to + 2 * i, last, 2 * (count - i));
+}
+
+static void narrow_i8(const float *values, size_t count, float by, uint8_t *to) {
+    for (size_t i = 0; i < count; i += 16) {
+        const size_t some = count - i < 16 ? count - i : 16;
+        int8_t codes[16];
+        v_store_i8(codes, v_mul(load_some(values + i, some), v_set(by)));
+        memcpy(to + i, codes, some);
+    }
 }
 
 static void widen_f16(const uint8_t *from, size_t count, float *out) {

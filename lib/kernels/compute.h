@@ -96,8 +96,9 @@ struct sinq_compute_kernels {
     /* Unpacked lines times a tile: sums[width][16] +=. */
     void (*multiply_lines)(const struct sinq_int8_part *part, unsigned width, float *sums);
 
-    /* To f16 and back; i8 times a scale. */
-    void (*store_f16)(const float *values, size_t count, uint8_t *to);
+    /* To f16 and to int8 codes of values * by (in [-127, 127]), and back. */
+    void (*narrow_f16)(const float *values, size_t count, uint8_t *to);
+    void (*narrow_i8)(const float *values, size_t count, float by, uint8_t *to);
     void (*widen_f16)(const uint8_t *from, size_t count, float *out);
     void (*widen_i8)(const uint8_t *from, size_t count, float scale, float *out);
     /* One query and one block of positions: scores become shares, exp(score - largest), and what was summed so far shrinks. */

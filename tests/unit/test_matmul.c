@@ -10,10 +10,11 @@
 #include <string.h>
 
 #include "cpu_levels.h"
+#include "guarded.h"
 #include "kernels/matmul.h"
 #include "random_blob.h"
 
-enum { MOST_TOKENS = 65, GUARD_BYTES = 64, GUARD = 0xa5 };
+enum { MOST_TOKENS = 65 };
 
 enum activations { GAUSSIAN, MIXED, TINY, LARGE, ZEROS, CONSTANT, ACTIVATION_KINDS };
 static const char *const activation_names[ACTIVATION_KINDS] = {"gaussian", "mixed", "tiny",
@@ -46,28 +47,6 @@ struct product {
     float *x, *bias, *y, *before;
     float *decoded; /* [rows][cols] */
 };
-
-/* Aligned memory with guard bytes around it, which check_guards() looks at. */
-struct guarded {
-    uint8_t *memory, *bytes;
-    size_t size;
-};
-
-static struct guarded make_guarded(size_t size) {
-    struct guarded g = {.size = size};
-    g.memory = aligned_alloc(64, (size + 2 * GUARD_BYTES + 63) / 64 * 64 + 64);
-    ck_assert_ptr_nonnull(g.memory);
-    memset(g.memory, GUARD, size + 2 * GUARD_BYTES);
-    g.bytes = g.memory + GUARD_BYTES;
-    return g;
-}
-
-static void release_guarded(struct guarded g, const char *what) {
-    for (size_t i = 0; i < GUARD_BYTES; i++) {
-        ck_assert_msg(g.memory[i] == GUARD && g.bytes[g.size + i] == GUARD, "%s: written beyond its bounds", what);
-    }
-    free(g.memory);
-}
 
 /* Prepares and multiplies in uneven parts, as threads would. */
 static void run_product(const struct product *p) {

@@ -1,0 +1,313 @@
+/* The speed of the kernels that run models, one thread: Gflop/s, GOPS and GB/s for some sizes; medians. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernels/attention.h"
+#include "kernels/compute.h"
+#include "kernels/cpu.h"
+#include "kernels/matmul.h"
+#include "kernels/rowwise.h"
+
+enum { RUNS = 9 };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); /* what neighbours take does not count */
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+typedef void work_fn(void *context);
+
+/* Median seconds of one call; each run repeats it for at least 10 ms. */
+static double measure(work_fn *work, void *context) {
+    double seconds[RUNS];
+    work(context);
+    for (int run = 0; run < RUNS; run++) {
+        const double start = now();
+        int calls = 0;
+        do {
+            work(context);
+            calls++;
+        } while (now() - start < 0.01);
+        seconds[run] = (now() - start) / calls;
+    }
+    qsort(seconds, RUNS, sizeof seconds[0], compare_doubles);
+    return seconds[RUNS / 2];
+}
+
+static void *allocate(size_t bytes) {
+    void *const memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    if (memory == NULL) exit(1);
+    memset(memory, 0, bytes);
+    return memory;
+}
+
+static float next_value(void) {
+    static uint32_t state = 1;
+    state = state * 1664525u + 1013904223u;
+    return (float)(state >> 8) * 0x1p-23f - 1.0f;
+}
+
+/* ---- the machine's limit ---- */
+
+struct peak {
+    const struct sinq_compute_kernels *kernels;
+    float *panel, *x, *sums;
+    unsigned width;
+};
+
+static void run_peak(void *context) {
+    const struct peak *const p = context;
+    p->kernels->multiply_f32(p->panel, 16, p->x, 128, p->width, p->sums, 16);
+}
+
+/* The inner loop alone, everything in the first cache. */
+static void bench_peak(void) {
+    struct peak p = {.kernels = sinq_get_compute_kernels()};
+    p.width = p.kernels->f32_tile;
+    p.panel = allocate(128 * 16 * sizeof(float));
+    p.x = allocate(128 * 16 * sizeof(float));
+    p.sums = allocate(16 * 16 * sizeof(float));
+    const double seconds = measure(run_peak, &p);
+    printf("%-44s %8.1f Gflop/s\n", "inner loop of f32 in the first cache", 2.0 * 128 * 16 * p.width / seconds * 1e-9);
+}
+
+/* ---- products ---- */
+
+struct product {
+    struct sinq_weight weight;
+    uint32_t tokens;
+    bool exact, prepare_only;
+    float *x, *y;
+    void *prepared, *scratch;
+};
+
+static void run_product(void *context) {
+    const struct product *const p = context;
+    const struct sinq_weight *const w = &p->weight;
+    sinq_prepare_input(w, p->x, w->cols, p->tokens, 0, p->tokens, p->exact, p->prepared);
+    if (p->prepare_only) return;
+    sinq_multiply_panels(w, p->prepared, p->tokens, 0, (w->rows + 15) / 16, NULL, false, p->exact, p->y, w->rows,
+                         p->scratch);
+}
+
+static void bench_product(const char *name, struct sinq_weight weight, uint32_t tokens, bool exact) {
+    struct product p = {.weight = weight, .tokens = tokens, .exact = exact};
+    p.x = allocate(tokens * weight.cols * sizeof(float));
+    p.y = allocate(tokens * weight.rows * sizeof(float));
+    for (size_t i = 0; i < tokens * weight.cols; i++) p.x[i] = next_value();
+    p.prepared = allocate(sinq_prepared_bytes(&weight, tokens, exact));
+    p.scratch = allocate(sinq_multiply_scratch(&weight, tokens, exact));
+    const double seconds = measure(run_product, &p);
+    p.prepare_only = true;
+    const double preparing = measure(run_product, &p);
+    char label[96];
+    snprintf(label, sizeof label, "%s, %llu x %llu, %u tokens", name, (unsigned long long)weight.rows,
+             (unsigned long long)weight.cols, tokens);
+    printf("%-44s %8.1f G%s/s %7.2f GB/s  (input %.0f %%)\n", label,
+           2.0 * (double)weight.rows * (double)weight.cols * tokens / seconds * 1e-9,
+           weight.dtype == SINQ_DUAL_SCALE && !exact ? "op  " : "flop", (double)weight.size / seconds * 1e-9,
+           100 * preparing / seconds);
+    free(p.x);
+    free(p.y);
+    free(p.prepared);
+    free(p.scratch);
+}
+
+static void bench_dense(enum sinq_dtype dtype, uint64_t rows, uint64_t cols, uint32_t tokens) {
+    struct sinq_weight weight = {.dtype = dtype, .rows = rows, .cols = cols};
+    weight.size = rows * cols * sinq_dtype_size(dtype);
+    uint8_t *const bytes = allocate(weight.size);
+    for (uint64_t i = 0; i < weight.size; i++) bytes[i] = (uint8_t)(i % 4 == 3 ? 0x3f : i % 2 == 1 ? 0x3c : i);
+    weight.bytes = bytes;
+    bench_product(sinq_dtype_name(dtype), weight, tokens, true);
+    free(bytes);
+}
+
+static void bench_coded(unsigned bits, bool has_levels, uint64_t rows, uint64_t cols, uint32_t group, uint32_t tokens,
+                        bool exact) {
+    struct sinq_weight weight = {.dtype = SINQ_DUAL_SCALE, .rows = rows, .cols = cols};
+    weight.matrix = (struct sinq_dual_scale){.rows = rows,
+                                             .cols = cols,
+                                             .group_size = group,
+                                             .bits = bits,
+                                             .scale_type = SINQ_AUX_U8,
+                                             .zero_type = SINQ_AUX_U8,
+                                             .has_column_scale = true,
+                                             .levels = has_levels ? SINQ_LEVELS_F32 : SINQ_LEVELS_UNIFORM,
+                                             .factor = 1.0f,
+                                             .zero_step = 1.0f};
+    if (!sinq_dual_scale_measure(&weight.matrix, &weight.sizes)) exit(1);
+    weight.size = weight.sizes.bytes;
+    uint8_t *const bytes = allocate(weight.size);
+    for (uint64_t i = 0; i < weight.size; i++)
+        bytes[i] = (uint8_t)(i * 2654435761u >> 13 & 0x3f); /* finite as halves */
+    weight.bytes = bytes;
+    char name[48];
+    snprintf(name, sizeof name, "%u bits%s, group %u%s", bits, has_levels ? " levels" : "", group,
+             exact ? " exact" : "");
+    bench_product(name, weight, tokens, exact);
+    free(bytes);
+}
+
+/* ---- attention ---- */
+
+struct attention {
+    struct sinq_attention_job job;
+    uint32_t tokens;
+    void *scratch;
+};
+
+static void run_attention(void *context) {
+    const struct attention *const a = context;
+    for (uint32_t h = 0; h < a->job.layout->shape.kv_heads; h++) sinq_attend(&a->job, h, 0, a->tokens, a->scratch);
+}
+
+static void bench_attention(enum sinq_kv_type type, uint32_t positions, uint32_t tokens, uint32_t kv_heads,
+                            uint32_t sharing, uint32_t dim) {
+    static const char *const names[] = {[SINQ_KV_F16] = "f16", [SINQ_KV_F32] = "f32", [SINQ_KV_I8] = "int8"};
+    const struct sinq_cache_shape shape = {kv_heads, dim, dim, false, 0};
+    struct sinq_cache_layout layout;
+    if (!sinq_cache_measure(shape, type, positions, &layout)) exit(1);
+    uint8_t *const cache = allocate(layout.bytes);
+    const uint32_t heads = kv_heads * sharing;
+    float *const queries = allocate(sizeof(float) * tokens * heads * dim), *const out = allocate(sizeof(float) *
+                                                                                                 tokens * heads * dim);
+    float vector[1024];
+    for (uint32_t p = 0; p < positions; p++) {
+        for (uint32_t h = 0; h < kv_heads; h++) {
+            for (uint32_t i = 0; i < dim; i++) vector[i] = next_value();
+            sinq_store_key_value(&layout, cache, h, p, vector, vector);
+        }
+    }
+    for (size_t i = 0; i < (size_t)tokens * heads * dim; i++) queries[i] = next_value();
+    struct attention a = {.tokens = tokens};
+    a.job = (struct sinq_attention_job){.layout = &layout,
+                                        .cache = cache,
+                                        .queries = queries,
+                                        .out = out,
+                                        .query_stride = (size_t)heads * dim,
+                                        .out_stride = (size_t)heads * dim,
+                                        .heads = heads,
+                                        .scale = 0.1f,
+                                        .position = positions - tokens};
+    a.scratch = allocate(sinq_attention_scratch(&a.job));
+    const double seconds = measure(run_attention, &a);
+    const double seen = (double)tokens * (positions - (tokens - 1) / 2.0);
+    char label[96];
+    snprintf(label, sizeof label, "attention %s, %u x %u heads of %u, %u tokens, %u", names[type], kv_heads, sharing,
+             dim, tokens, positions);
+    printf("%-44s %8.1f Gflop/s %7.2f GB/s\n", label, 4.0 * seen * heads * dim / seconds * 1e-9,
+           (double)layout.bytes / seconds * 1e-9);
+    free(cache);
+    free(queries);
+    free(out);
+    free(a.scratch);
+}
+
+/* ---- rows ---- */
+
+struct row {
+    float *in, *weight, *out;
+    uint32_t width;
+    int kind;
+};
+
+static const char *const row_names[] = {"norm", "silu", "gelu_tanh", "gpt_oss", "softmax", "softcap", "add", "rotate"};
+
+static void run_row(void *context) {
+    const struct row *const r = context;
+    switch (r->kind) {
+    case 0:
+        sinq_norm_row(r->in, r->weight, r->width, 1e-6f, r->out);
+        break;
+    case 1:
+        sinq_silu_row(r->in, r->weight, r->width, 1, r->out);
+        break;
+    case 2:
+        sinq_gelu_tanh_row(r->in, r->weight, r->width, 1, r->out);
+        break;
+    case 3:
+        sinq_gpt_oss_row(r->in, r->weight, r->width, 1, r->out);
+        break;
+    case 4:
+        sinq_softmax_row(r->out, r->width);
+        break;
+    case 5:
+        sinq_softcap_row(r->out, r->width, 30.0f);
+        break;
+    case 6:
+        sinq_add_row(r->in, 0.001f, r->width, r->out);
+        break;
+    default:
+        sinq_rotate_head(r->in, r->weight, r->weight, r->width, false, r->out);
+        break;
+    }
+}
+
+static void bench_rows(uint32_t width) {
+    struct row r = {.width = width};
+    r.in = allocate(width * sizeof(float));
+    r.weight = allocate(width * sizeof(float));
+    r.out = allocate(width * sizeof(float));
+    for (uint32_t i = 0; i < width; i++) r.in[i] = r.weight[i] = next_value();
+    for (r.kind = 0; r.kind < (int)(sizeof row_names / sizeof row_names[0]); r.kind++) {
+        const double seconds = measure(run_row, &r);
+        printf("%-44s %8.2f ns a value\n", row_names[r.kind], seconds / width * 1e9);
+    }
+    free(r.in);
+    free(r.weight);
+    free(r.out);
+}
+
+static void bench_products(void) {
+    static const struct { uint64_t rows, cols; } shapes[] = {{512, 512}, {1536, 512}, {512, 1536}, {4096, 4096}};
+    static const uint32_t tokens[] = {1, 8, 32, 256};
+    static const unsigned widths[] = {2, 3, 4, 5, 6, 8};
+    for (int s = 0; s < 4; s++) {
+        for (int t = 0; t < 4; t++) {
+            if (s == 3 && t == 3) continue;
+            bench_dense(SINQ_BF16, shapes[s].rows, shapes[s].cols, tokens[t]);
+            bench_coded(4, false, shapes[s].rows, shapes[s].cols, 64, tokens[t], true);
+            bench_coded(4, false, shapes[s].rows, shapes[s].cols, 64, tokens[t], false);
+        }
+    }
+    bench_dense(SINQ_F16, 4096, 4096, 1);
+    bench_dense(SINQ_F32, 4096, 4096, 1);
+    bench_dense(SINQ_F8_E4M3, 4096, 4096, 1);
+    for (int w = 0; w < 6; w++) {
+        bench_coded(widths[w], false, 1536, 512, 64, 1, false);
+        bench_coded(widths[w], false, 1536, 512, 64, 256, false);
+    }
+    for (int t = 0; t < 4; t++) bench_coded(4, true, 1536, 512, 64, tokens[t], false);
+    bench_coded(4, false, 1536, 512, 16, 1, false);
+    bench_coded(4, false, 1536, 512, 0, 1, false);
+}
+
+static void bench_attentions(void) {
+    static const enum sinq_kv_type types[] = {SINQ_KV_F32, SINQ_KV_F16, SINQ_KV_I8};
+    for (int i = 0; i < 3; i++) {
+        bench_attention(types[i], 4096, 1, 2, 1, 64);
+        bench_attention(types[i], 4096, 1, 2, 4, 128);
+        bench_attention(types[i], 512, 256, 2, 4, 64);
+    }
+    bench_attention(SINQ_KV_F16, 2048, 256, 1, 8, 128);
+}
+
+int main(int argc, char **argv) {
+    const char *const part = argc > 1 ? argv[1] : "all";
+    printf("instruction set %s, one thread\n", sinq_cpu_name());
+    bench_peak();
+    if (strcmp(part, "attention") != 0 && strcmp(part, "rows") != 0) bench_products();
+    if (strcmp(part, "products") != 0 && strcmp(part, "rows") != 0) bench_attentions();
+    if (strcmp(part, "products") != 0 && strcmp(part, "attention") != 0) bench_rows(4096);
+    return 0;
+}
