@@ -34,6 +34,7 @@ void sinq_added_tokens_free(struct sinq_added_tokens *added) {
     free(added->by_id);
     sinq_trie_free(&added->contents);
     sinq_trie_free(&added->raw);
+    sinq_trie_free(&added->control);
     sinq_trie_free(&added->normalized);
     *added = (struct sinq_added_tokens){0};
 }
@@ -86,10 +87,23 @@ int sinq_added_tokens_finish(struct sinq_added_tokens *added, const struct sinq_
         }
     }
     sinq_normalizer_work_free(normalizer, &work);
+    for (size_t i = 0; i < added->count && status == SINQ_OK; i++) {
+        const struct sinq_added_token *const token = &added->tokens[i];
+        if (!sinq_is_control_token(token)) continue;
+        if (!sinq_trie_add(&added->control, token->content, token->size, (uint32_t)i)) {
+            status = sinq_fail_memory(error, "added tokens", token->size);
+        }
+    }
     return status;
 }
 
 /* ---- finding them in a text ---- */
+
+bool sinq_is_control_token(const struct sinq_added_token *token) {
+    static const char wide[] = "<\xef\xbd\x9c"; /* U+FF5C */
+    return token->special || (token->size > 2 && memcmp(token->content, "<|", 2) == 0) ||
+           (token->size > sizeof wide - 1 && memcmp(token->content, wide, sizeof wide - 1) == 0);
+}
 
 static bool is_single_word(const char *text, size_t size, struct sinq_match match) {
     size_t length;
@@ -109,7 +123,7 @@ int sinq_split_added_tokens(const struct sinq_added_tokens *added, const struct 
         if (index == SINQ_NO_VALUE) break;
         const struct sinq_added_token *const token = &added->tokens[index];
         from = match.end;
-        if (literal && token->special) continue;
+        if (literal && sinq_is_control_token(token)) continue;
         if (token->single_word && !is_single_word(text, size, match)) continue;
         if (token->lstrip && match.start > done) {
             match.start = done + sinq_find_trailing_space(text + done, match.start - done);

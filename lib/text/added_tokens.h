@@ -23,8 +23,9 @@ struct sinq_added_tokens {
     struct sinq_trie contents;
     /* From sinq_added_tokens_finish on: */
     struct sinq_trie raw, normalized;
-    uint32_t *by_id; /* index + 1 */
-    uint32_t limit;  /* largest id + 1 */
+    struct sinq_trie control; /* control tokens as they are written, for text of which parts are literal */
+    uint32_t *by_id;          /* index + 1 */
+    uint32_t limit;           /* largest id + 1 */
 };
 
 /* Takes the content over, in any case. The same content again replaces the settings. */
@@ -40,10 +41,13 @@ const struct sinq_added_token *sinq_added_tokens_by_id(const struct sinq_added_t
 const struct sinq_added_token *sinq_added_tokens_find(const struct sinq_added_tokens *added, const char *content,
                                                       size_t size);
 
+/* Special, or written <|like this|> or with wide bars: see literal.h. */
+bool sinq_is_control_token(const struct sinq_added_token *token);
+
 /* A part of the text: an added token, or (token NULL) what lies between two. */
 typedef int sinq_added_part_fn(void *user, const struct sinq_added_token *token, size_t start, size_t end,
                                struct sinq_error *error);
-/* Takes the text apart at the tokens of a trie; `literal` leaves special ones in the text. */
+/* Takes the text apart at the tokens of a trie; `literal` leaves control tokens in the text. */
 int sinq_split_added_tokens(const struct sinq_added_tokens *added, const struct sinq_trie *trie, bool literal,
                             const char *text, size_t size, sinq_added_part_fn *part, void *user,
                             struct sinq_error *error);

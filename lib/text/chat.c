@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "text/unicode.h"
 
 /* ---- templates ---- */
 
@@ -151,9 +152,12 @@ static void note_literal(struct sinq_rendered_chat *out, size_t begin) {
     out->literal[out->literal_count++] = (struct sinq_literal_range){.begin = begin, .end = out->text.size};
 }
 
+/* What is not UTF-8 becomes U+FFFD. */
 static void add_literal(struct render *r, const char *text, size_t size) {
+    struct sinq_utf8_filter filter = {0};
     const size_t begin = r->out->text.size;
-    sinq_text_add_bytes(&r->out->text, text, size);
+    sinq_filter_utf8(&filter, text, size, &r->out->text);
+    sinq_finish_utf8(&filter, &r->out->text);
     note_literal(r->out, begin);
 }
 

@@ -14,7 +14,7 @@ struct sinq_literal_range {
  * text (as with SINQ_TOKENIZE_LITERAL). Control tokens are added tokens that are special, and those written <|like this|> or
  * with wide bars (U+FF5C): DeepSeek's turns are not marked special. Other added tokens (Gemma's runs of line feeds, Qwen's
  * <think>) are recognised everywhere, as Hugging Face does. What lies between two recognised tokens is tokenized in one run,
- * across the edges of ranges.
+ * across the edges of ranges. The text must be UTF-8.
  */
 int sinq_tokenize_ranges(const struct sinq_tokenizer *tokenizer, const char *text, size_t size,
                          const struct sinq_literal_range *literal, size_t count, struct sinq_tokens *tokens,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "text/literal.h"
 
 /* ---- what it is ---- */
 
@@ -66,6 +67,9 @@ struct encoding {
     /* The part in hand: first of the whole text, then of what the normalizer made of a part. */
     const char *text, *normal;
     bool is_first;
+    /* Of text with literal ranges: all of it, and where the part begins that is looked at between two control tokens. */
+    const char *whole;
+    size_t base;
 };
 
 static int take_word(void *user, const char *word, size_t size, struct sinq_error *error) {
@@ -91,6 +95,7 @@ static int take_raw_part(void *user, const struct sinq_added_token *token, size_
         sinq_run_normalizer(&t->normalizer, &e->normalizer, e->text + start, end - start, &e->normal, &size, error);
     if (status != SINQ_OK) return status;
     e->is_first = start == 0;
+    if (e->base > 0) e->is_first = false;
     return sinq_split_added_tokens(&t->added, &t->added.normalized, e->literal, e->normal, size, take_normal_part, e,
                                    error);
 }
@@ -120,6 +125,12 @@ static int add_all(struct sinq_tokens *tokens, const struct sinq_tokens *more, s
     return status;
 }
 
+static void end_encoding(struct encoding *e) {
+    sinq_bpe_end(&e->bpe);
+    sinq_pretokenizer_work_free(&e->tokenizer->pretokenizer, &e->pretokenizer);
+    sinq_normalizer_work_free(&e->tokenizer->normalizer, &e->normalizer);
+}
+
 int sinq_tokenize(const struct sinq_tokenizer *tokenizer, const char *text, size_t size, unsigned flags,
                   struct sinq_tokens *tokens, struct sinq_error *error) {
     const struct sinq_postprocessor *const around = &tokenizer->postprocessor;
@@ -130,9 +141,48 @@ int sinq_tokenize(const struct sinq_tokenizer *tokenizer, const char *text, size
     int status = adds_special ? add_all(tokens, &around->before, error) : SINQ_OK;
     if (status == SINQ_OK) status = encode_bytes(&e, text, size, error);
     if (status == SINQ_OK && adds_special) status = add_all(tokens, &around->after, error);
-    sinq_bpe_end(&e.bpe);
-    sinq_pretokenizer_work_free(&tokenizer->pretokenizer, &e.pretokenizer);
-    sinq_normalizer_work_free(&tokenizer->normalizer, &e.normalizer);
+    end_encoding(&e);
     if (status != SINQ_OK) tokens->count = count;
+    return status;
+}
+
+/* ---- text of which parts are literal ---- */
+
+static int take_part_of_whole(void *user, const struct sinq_added_token *token, size_t start, size_t end,
+                              struct sinq_error *error) {
+    struct encoding *const e = user;
+    if (token != NULL) return sinq_tokens_add(e->tokens, (int32_t)token->id, error);
+    e->base = start;
+    return encode_text(e, e->whole + start, end - start, error);
+}
+
+/* The text in which no control token can be found in literal ranges; white space stays, as tokens may take it along. */
+static char *mask_ranges(const char *text, size_t size, const struct sinq_literal_range *literal, size_t count) {
+    char *const masked = malloc(size + 1);
+    if (masked == NULL) return NULL;
+    memcpy(masked, text, size);
+    masked[size] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        for (size_t at = literal[i].begin; at < literal[i].end && at < size; at++) {
+            if (masked[at] > ' ' && masked[at] < 127) masked[at] = '\1';
+        }
+    }
+    return masked;
+}
+
+int sinq_tokenize_ranges(const struct sinq_tokenizer *tokenizer, const char *text, size_t size,
+                         const struct sinq_literal_range *literal, size_t count, struct sinq_tokens *tokens,
+                         struct sinq_error *error) {
+    const size_t before = tokens->count;
+    struct encoding e = {.tokenizer = tokenizer, .tokens = tokens, .literal = true, .whole = text};
+    if (!sinq_is_utf8(text, size)) return sinq_fail(error, SINQ_FAILED, "a text is not UTF-8");
+    char *const masked = mask_ranges(text, size, literal, count);
+    if (masked == NULL) return sinq_fail_memory(error, "a text", size);
+    sinq_bpe_begin(&e.bpe, &tokenizer->bpe, tokens, size);
+    const int status = sinq_split_added_tokens(&tokenizer->added, &tokenizer->added.control, false, masked, size,
+                                               take_part_of_whole, &e, error);
+    end_encoding(&e);
+    free(masked);
+    if (status != SINQ_OK) tokens->count = before;
     return status;
 }
