@@ -19,7 +19,8 @@ struct sinq_command {
     int (*run)(const struct sinq_command *command, int argc, char **argv); /* returns the exit code */
 };
 
-extern const struct sinq_command sinq_quantize_command, sinq_inspect_command, sinq_eval_command, sinq_help_command;
+extern const struct sinq_command sinq_quantize_command, sinq_inspect_command, sinq_eval_command, sinq_run_command,
+    sinq_help_command;
 
 /* All commands, ended by NULL. */
 extern const struct sinq_command *const sinq_commands[];
@@ -28,7 +29,7 @@ extern const struct sinq_command *const sinq_commands[];
 extern const char *sinq_program;
 
 /* Facts that help and man page share. */
-#define SINQ_SUMMARY "shrink the weights of large language models, and check the result"
+#define SINQ_SUMMARY "shrink large language models, run them, and measure what was lost"
 extern const char *const sinq_exit_codes[][2];  /* code and meaning, ended by NULL */
 extern const char *const sinq_environment[][2]; /* variable and meaning, ended by NULL */
 

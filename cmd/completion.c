@@ -108,7 +108,7 @@ static void print_zsh_command(const struct sinq_command *command) {
     printf("        %s)\n            _arguments -s -S \\\n", command->name);
     for (const struct sinq_option *option = command->options; option->kind != SINQ_OPTION_END; option++) {
         if (option->kind == SINQ_OPTION_HEADING) continue;
-        const char *const repeated = option->kind == SINQ_OPTION_RULE ? "*" : "";
+        const char *const repeated = option->kind == SINQ_OPTION_RULE || option->kind == SINQ_OPTION_TEXTS ? "*" : "";
         printf("                '%s--%s[", repeated, option->name);
         print_zsh_text(option->help);
         putchar(']');

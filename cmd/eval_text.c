@@ -7,6 +7,7 @@
 #include "progress.h"
 #include "terminal.h"
 #include "text_input.h"
+#include "vocabulary.h"
 
 static bool is_word(const char *text, const char *word) { return text != NULL && strcmp(text, word) == 0; }
 
@@ -50,40 +51,51 @@ static void warn_of_crlf(const struct sinq_eval_arguments *arguments, const char
     sinq_report_error(message);
 }
 
-static int tokenize(const struct sinq_eval_result *result, const char *text, size_t size, struct sinq_tokens *tokens,
+/* The text as the model's tokens, and how many tokens the tokenizer knows: 0 where the text was ids. */
+struct reading {
+    struct sinq_tokens tokens;
+    uint32_t tokenizer_size;
+};
+
+static int tokenize(const struct sinq_eval_result *result, const char *text, size_t size, struct reading *reading,
                     struct sinq_error *error) {
     struct sinq_tokenizer *tokenizer = NULL;
     if (result->arguments->token_ids)
-        return add_place(error, sinq_parse_token_ids(text, size, tokens, error), result->arguments->text, NULL);
+        return add_place(error, sinq_parse_token_ids(text, size, &reading->tokens, error), result->arguments->text,
+                         NULL);
     warn_of_crlf(result->arguments, text, size);
     int status = sinq_open_tokenizer(result->model, &tokenizer, error);
-    if (status == SINQ_OK) status = sinq_tokenize(tokenizer, text, size, 0, tokens, error);
+    if (status == SINQ_OK) status = sinq_tokenize(tokenizer, text, size, 0, &reading->tokens, error);
+    if (status == SINQ_OK) reading->tokenizer_size = sinq_tokenizer_size(tokenizer);
     sinq_tokenizer_free(tokenizer);
     return status;
 }
 
-static int read_tokens(const struct sinq_eval_result *result, struct sinq_tokens *tokens, struct sinq_error *error) {
+static int read_tokens(const struct sinq_eval_result *result, struct reading *reading, struct sinq_error *error) {
     char *text = NULL;
     size_t size = 0;
     int status = sinq_read_text_file(result->arguments->text, &text, &size, error);
-    if (status == SINQ_OK) status = tokenize(result, text, size, tokens, error);
+    if (status == SINQ_OK) status = tokenize(result, text, size, reading, error);
     free(text);
     return status;
 }
 
 /* ---- the whole ---- */
 
-static int evaluate(struct sinq_eval_result *result, const struct sinq_tokens *tokens, struct sinq_error *error) {
+static int evaluate(struct sinq_eval_result *result, const struct reading *reading, struct sinq_error *error) {
     const struct sinq_eval_arguments *const arguments = result->arguments;
     const struct sinq_text_options options = read_text_options(arguments);
     struct sinq_model *model = NULL, *reference = NULL;
     struct sinq_meter meter;
     int status = sinq_load_model(result->model, &model, error);
+    if (status == SINQ_OK)
+        status = sinq_check_vocabulary(sinq_source_path(result->model), reading->tokenizer_size,
+                                       sinq_model_facts(model).vocabulary, error);
     if (status == SINQ_OK && result->reference != NULL) status = sinq_load_model(result->reference, &reference, error);
     if (status == SINQ_OK) {
         sinq_meter_start(&meter, &arguments->common, sinq_source_path(result->model));
-        status = sinq_evaluate_text(model, reference, tokens->ids, tokens->count, &options, sinq_meter_report, &meter,
-                                    &result->text, error);
+        status = sinq_evaluate_text(model, reference, reading->tokens.ids, reading->tokens.count, &options,
+                                    sinq_meter_report, &meter, &result->text, error);
         sinq_meter_stop(&meter);
         add_place(error, status, sinq_source_path(result->model), arguments->text);
     }
@@ -93,9 +105,9 @@ static int evaluate(struct sinq_eval_result *result, const struct sinq_tokens *t
 }
 
 int sinq_evaluate_text_file(struct sinq_eval_result *result, struct sinq_error *error) {
-    struct sinq_tokens tokens = {.count = 0};
-    int status = read_tokens(result, &tokens, error);
-    if (status == SINQ_OK) status = evaluate(result, &tokens, error);
-    sinq_tokens_free(&tokens);
+    struct reading reading = {.tokenizer_size = 0};
+    int status = read_tokens(result, &reading, error);
+    if (status == SINQ_OK) status = evaluate(result, &reading, error);
+    sinq_tokens_free(&reading.tokens);
     return status;
 }

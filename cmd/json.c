@@ -3,25 +3,30 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "memory.h"
 #include "printable.h"
 
-static void write_text(FILE *out, const char *text) {
-    putc('"', out);
-    while (*text != '\0') {
-        uint32_t point = 0;
-        const size_t length = sinq_decode_utf8(text, &point);
-        if (length == 0) {
-            fputs("\\ufffd", out);
-        } else if (point == '"' || point == '\\') {
-            fprintf(out, "\\%c", (char)point);
-        } else if (point < 0x20 || point == 0x7f) {
-            fprintf(out, "\\u%04x", (unsigned)point);
-        } else {
-            fwrite(text, 1, length, out);
-        }
-        text += length > 0 ? length : 1;
+/* One sequence of a NUL-terminated text, or the byte there; returns its length. */
+static size_t write_sequence(FILE *out, const char *text) {
+    uint32_t point = 0;
+    const size_t length = sinq_decode_utf8(text, &point);
+    if (length == 0) {
+        fputs(*text == '\0' ? "\\u0000" : "\\ufffd", out);
+    } else if (point == '"' || point == '\\') {
+        fprintf(out, "\\%c", (char)point);
+    } else if (point < 0x20 || point == 0x7f) {
+        fprintf(out, "\\u%04x", (unsigned)point);
+    } else {
+        fwrite(text, 1, length, out);
     }
+    return length > 0 ? length : 1;
+}
+
+static void write_text(FILE *out, const char *text, size_t size) {
+    putc('"', out);
+    for (size_t i = 0; i < size;) i += write_sequence(out, text + i);
     putc('"', out);
 }
 
@@ -46,7 +51,7 @@ static void begin_value(struct sinq_json_writer *json, const char *key) {
         json->filled[json->depth - 1] = true;
     }
     if (key != NULL) {
-        write_text(json->out, key);
+        write_text(json->out, key, strlen(key));
         fputs(": ", json->out);
     }
 }
@@ -79,7 +84,15 @@ void sinq_write_text(struct sinq_json_writer *json, const char *key, const char 
         return;
     }
     begin_value(json, key);
-    write_text(json->out, text);
+    write_text(json->out, text, strlen(text));
+}
+
+void sinq_write_sized_text(struct sinq_json_writer *json, const char *key, const char *text, size_t size) {
+    char *const copy = sinq_allocate(size + 1, 1); /* decoding stops at a NUL */
+    if (size > 0) memcpy(copy, text, size);
+    begin_value(json, key);
+    write_text(json->out, copy, size);
+    free(copy);
 }
 
 void sinq_write_count(struct sinq_json_writer *json, const char *key, uint64_t count) {

@@ -9,6 +9,7 @@
 #define SINQ_CMD_JSON_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -27,6 +28,8 @@ void sinq_write_open_inline(struct sinq_json_writer *json, const char *key, char
 void sinq_write_close(struct sinq_json_writer *json, char bracket);
 /* A NULL text is null. */
 void sinq_write_text(struct sinq_json_writer *json, const char *key, const char *text);
+/* The same for text that may hold NULs, which stay what they are. */
+void sinq_write_sized_text(struct sinq_json_writer *json, const char *key, const char *text, size_t size);
 void sinq_write_count(struct sinq_json_writer *json, const char *key, uint64_t count);
 void sinq_write_real(struct sinq_json_writer *json, const char *key, double value);
 void sinq_write_flag(struct sinq_json_writer *json, const char *key, bool value);

@@ -136,11 +136,11 @@ void sinq_print_manual(void) {
     }
     puts(".Nm\n.Fl Fl version");
     puts(".Sh DESCRIPTION\n.Nm");
-    print_text(
-        "quantizes the weights of a language model with SINQ: every matrix gets a scale and a zero point per "
-        "group of columns, and one scale per column, found by Sinkhorn normalization. No data is needed for it.\n"
-        "A model is a Hugging Face directory or one .safetensors file; what it is shows in its content, not in "
-        "its name.");
+    print_text("quantizes the weights of a language model with SINQ: every matrix gets a scale and a zero point per "
+               "group of columns, and one scale per column, found by Sinkhorn normalization. No data is needed for it. "
+               "It runs models, quantized or not, and measures how well they predict a text.\n"
+               "A model is a Hugging Face directory or one .safetensors file; what it is shows in its content, not in "
+               "its name.");
     for (size_t i = 0; sinq_commands[i] != NULL; i++) print_command(sinq_commands[i]);
     print_pairs("ENVIRONMENT", "These variables are looked at:", " Ev", sinq_environment);
     print_pairs("EXIT STATUS", ".Nm\nends with one of these:", "", sinq_exit_codes);

@@ -23,6 +23,11 @@ void sinq_free_rules(struct sinq_rule_list *list) {
     memset(list, 0, sizeof *list);
 }
 
+void sinq_free_texts(struct sinq_text_list *list) {
+    free(list->texts);
+    memset(list, 0, sizeof *list);
+}
+
 /* ---- messages ---------------------------------------------------------------------------------------------- */
 
 static int fail(struct sinq_error *error, const char *format, ...) SINQ_PRINTF(2, 3);
@@ -168,6 +173,14 @@ static int parse_pair(const struct sinq_option *option, int argc, char **argv, c
     return SINQ_OK;
 }
 
+static int add_text(const struct sinq_option *option, const char *value, struct sinq_text_list *list,
+                    struct sinq_error *error) {
+    if (*value == '\0') return refuse_value(option, value, "a text of at least one character", error);
+    sinq_reserve(&list->texts, &list->capacity, list->count + 1, sizeof *list->texts);
+    list->texts[list->count++] = value;
+    return SINQ_OK;
+}
+
 static int store_value(const struct sinq_option *option, int argc, char **argv, void *values,
                        struct sinq_error *error) {
     void *const place = (char *)values + option->offset;
@@ -191,6 +204,8 @@ static int store_value(const struct sinq_option *option, int argc, char **argv, 
         return parse_size(option, optarg, place, error);
     case SINQ_OPTION_PAIR:
         return parse_pair(option, argc, argv, place, error);
+    case SINQ_OPTION_TEXTS:
+        return add_text(option, optarg, place, error);
     case SINQ_OPTION_RULE:
         return parse_rule(option, optarg, place, error);
     }

@@ -24,6 +24,7 @@ enum sinq_option_kind {
     SINQ_OPTION_REAL,    /* double, least..most; "5%" is 0.05 */
     SINQ_OPTION_SIZE,    /* uint64_t: 4G, 500MB, 64KiB */
     SINQ_OPTION_PAIR,    /* const char *[2]: takes two arguments */
+    SINQ_OPTION_TEXTS,   /* struct sinq_text_list: may be given several times; none of them is empty */
     SINQ_OPTION_RULE     /* struct sinq_rule_list; `rule` is the kind */
 };
 
@@ -49,6 +50,13 @@ struct sinq_rule_list {
     size_t count, capacity;
 };
 void sinq_free_rules(struct sinq_rule_list *list);
+
+/* What an option that may be repeated was given, in order. The texts are borrowed from argv. */
+struct sinq_text_list {
+    const char **texts;
+    size_t count, capacity;
+};
+void sinq_free_texts(struct sinq_text_list *list);
 
 struct sinq_common_options {
     bool help, json, quiet, verbose;
@@ -87,7 +95,7 @@ struct sinq_common_options {
          .letter = 'v',                                                                                                \
          .kind = SINQ_OPTION_FLAG,                                                                                     \
          .offset = offsetof(struct sinq_common_options, verbose),                                                      \
-         .help = "print more: a line for each tensor"},                                                                \
+         .help = "print more about what is done"},                                                                     \
         {.name = "progress",                                                                                           \
          .kind = SINQ_OPTION_CHOICE,                                                                                   \
          .argument = "WHEN",                                                                                           \

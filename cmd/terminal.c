@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,7 +15,7 @@
 #include "sinq.h"
 
 static bool color_stdout, color_stderr;
-static volatile sig_atomic_t caught_signal;
+static volatile sig_atomic_t caught_signal, is_interrupted;
 
 static bool is_dumb(void) {
     const char *const term = getenv("TERM");
@@ -43,6 +44,12 @@ void sinq_print_error(const char *program, const char *message) {
 void sinq_report_error(const char *message) { sinq_print_error("sinq", message); }
 
 bool sinq_can_rewrite_lines(void) { return isatty(STDERR_FILENO) && !is_dumb(); }
+
+bool sinq_streams_mix(void) {
+    struct stat output, errors;
+    if (fstat(STDOUT_FILENO, &output) != 0 || fstat(STDERR_FILENO, &errors) != 0) return false;
+    return output.st_dev == errors.st_dev && output.st_ino == errors.st_ino;
+}
 
 size_t sinq_terminal_width(FILE *stream) {
     const int fd = fileno(stream);
@@ -73,6 +80,29 @@ void sinq_catch_signals(void) {
 }
 
 int sinq_caught_signal(void) { return (int)caught_signal; }
+
+static void note_interrupt(int number) {
+    (void)number;
+    is_interrupted = 1;
+}
+
+void sinq_begin_dialogue(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_handler = note_interrupt;
+    sigaction(SIGINT, &action, NULL);
+    action.sa_handler = note_signal;
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool sinq_is_interrupted(void) { return is_interrupted != 0; }
+
+bool sinq_take_interrupt(void) {
+    const bool was_interrupted = is_interrupted != 0;
+    is_interrupted = 0;
+    return was_interrupted;
+}
 
 /* Whether stdout is a pipe that nobody reads any more. */
 static bool is_reader_gone(void) {

@@ -16,6 +16,9 @@ bool sinq_has_color(FILE *stream);
 /* Whether stderr is a terminal that understands how to rewrite a line. */
 bool sinq_can_rewrite_lines(void);
 
+/* Whether stdout and stderr are one and the same, so that what is written to them mixes. */
+bool sinq_streams_mix(void);
+
 /* Columns of the terminal behind `stream`; 0 where it is none. */
 size_t sinq_terminal_width(FILE *stream);
 
@@ -25,6 +28,14 @@ size_t sinq_terminal_width(FILE *stream);
 void sinq_catch_signals(void);
 /* The signal that was caught, or 0. */
 int sinq_caught_signal(void);
+
+/*
+ * In a dialogue SIGINT stops an answer, not the program: from here on it is only noted, any number of times, and interrupts
+ * system calls. sinq_take_interrupt forgets it and says whether there was one.
+ */
+void sinq_begin_dialogue(void);
+bool sinq_is_interrupted(void);
+bool sinq_take_interrupt(void);
 
 /*
  * Closes stdout at the program's end. A full disk or a closed pipe shows only here: returns 1 where `code` is 0 and not
