@@ -1,6 +1,6 @@
 . "$SINQ_CLI/helpers.sh"
 expect 2 sinq quantise model
-expect 2 sinq run model
+expect 2 sinq rnu model
 expect 2 sinq --verison
 expect 2 sinq help quantise
 expect 2 sinq help inspect eval
