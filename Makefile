@@ -108,7 +108,7 @@ clean:
 help:
 	@printf '%s\n' \
 	'make                 the program, the static and the shared library, in $(BUILD)/' \
-	'make demo            install what is missing, build, quantize the built-in model, inspect and check it' \
+	'make demo            install what is missing, build, quantize the built-in model, inspect, measure and run it' \
 	'make check           the tests (under 4 minutes)' \
 	'make check-all       besides: big memory, kills, every instruction set, sanitizers, fuzz replay (under 25 minutes)' \
 	'make fuzz            fuzz each reader for FUZZ_SECONDS (600) seconds; needs clang' \
