@@ -33,7 +33,7 @@ static const struct {
 
 const char *sinq_runnable_families(void) {
 #define FAMILY_NAME(model_type, name) ", " #model_type
-    return SINQ_RUNNABLE_FAMILIES(FAMILY_NAME) + 2;
+    return &(SINQ_RUNNABLE_FAMILIES(FAMILY_NAME))[2];
 #undef FAMILY_NAME
 }
 

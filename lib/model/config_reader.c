@@ -9,7 +9,9 @@
 
 #include "base/error.h"
 
-#define LARGEST_WHOLE 9007199254740992.0 /* 2^53: below it every whole number is exact */
+#define SMALLEST_NUMBER 1e-9
+#define LARGEST_NUMBER  1e9
+#define LARGEST_WHOLE   9007199254740992.0 /* 2^53: below it every whole number is exact */
 
 /* Python takes the last of several members of the same name. */
 static const cJSON *find_member(const struct sinq_config_reader *reader, const char *key) {
@@ -108,9 +110,10 @@ const char *sinq_config_word(struct sinq_config_reader *reader, const char *key,
 }
 
 double *sinq_config_numbers(struct sinq_config_reader *reader, const char *key, uint32_t count) {
-    char expected[64];
+    char expected[96];
     if (reader->status != SINQ_OK) return NULL;
-    (void)snprintf(expected, sizeof expected, "an array of %u numbers above 0", count);
+    (void)snprintf(expected, sizeof expected, "an array of %u numbers from %g to %g", count, SMALLEST_NUMBER,
+                   LARGEST_NUMBER);
     const cJSON *const member = sinq_config_member(reader, key);
     if (member == NULL) fail_absent(reader, key, expected);
     if (member == NULL) return NULL;
@@ -120,7 +123,8 @@ double *sinq_config_numbers(struct sinq_config_reader *reader, const char *key, 
     if (numbers == NULL) reader->status = sinq_fail_memory(reader->error, key, count * sizeof *numbers);
     if (numbers == NULL) return NULL;
     for (const cJSON *item = is_good ? member->child : NULL; item != NULL && is_good; item = item->next) {
-        is_good = found < count && cJSON_IsNumber(item) && item->valuedouble > 0.0 && item->valuedouble < 1e30;
+        is_good = found < count && cJSON_IsNumber(item) && item->valuedouble >= SMALLEST_NUMBER &&
+                  item->valuedouble <= LARGEST_NUMBER;
         if (is_good) numbers[found++] = item->valuedouble;
     }
     if (is_good && found == count) return numbers;

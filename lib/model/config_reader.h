@@ -36,7 +36,7 @@ double sinq_config_number(struct sinq_config_reader *reader, const char *key, do
 bool sinq_config_flag(struct sinq_config_reader *reader, const char *key, bool fallback);
 /* A string; belongs to the JSON. */
 const char *sinq_config_word(struct sinq_config_reader *reader, const char *key, const char *fallback);
-/* An array of exactly `count` numbers above 0, malloc'ed; NULL after a fault. */
+/* An array of exactly `count` numbers from 1e-9 to 1e9, malloc'ed; NULL after a fault. */
 double *sinq_config_numbers(struct sinq_config_reader *reader, const char *key, uint32_t count);
 
 /* Fails with "PATH: " and the message, unless it has failed already. */

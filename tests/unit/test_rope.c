@@ -313,7 +313,7 @@ START_TEST(faults_are_named) {
         {"{\"rope_type\":\"longrope\"," SHORT_FACTORS "}",
          "rope_scaling.long_factor is missing, expected an array of 8"},
         {"{\"rope_type\":\"longrope\"," SHORT_FACTORS ",\"long_factor\":[1,2]}",
-         "rope_scaling.long_factor is [1,2], expected an array of 8 numbers above 0"},
+         "rope_scaling.long_factor is [1,2], expected an array of 8 numbers from 1e-09"},
         {"{\"rope_type\":\"longrope\"," LONG_FACTORS ",\"short_factor\":[1,1,1,1,1,1,1,0]}",
          "rope_scaling.short_factor is [1,1,1,1,1,1,1,0]"},
         {"{\"rope_type\":\"longrope\"," LONG_FACTORS ",\"short_factor\":3}", "rope_scaling.short_factor is 3"},
