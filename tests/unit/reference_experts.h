@@ -38,8 +38,9 @@ static inline void add_fused_gated(struct reference *r, const char *prefix, size
     free(both);
 }
 
-/* The `chosen` largest values, by repeated search; the first of equals. */
-static inline void choose_largest(const double *values, size_t count, size_t chosen, size_t *choices) {
+/* The `chosen` largest values, by repeated search; the first of equals. Remembers how close a choice was. */
+static inline void choose_largest(struct reference *r, const double *values, size_t count, size_t chosen,
+                                  size_t *choices) {
     bool is_taken[MAX_REFERENCE_EXPERTS] = {false};
     for (size_t c = 0; c < chosen; c++) {
         size_t best = SIZE_MAX;
@@ -49,19 +50,22 @@ static inline void choose_largest(const double *values, size_t count, size_t cho
         is_taken[best] = true;
         choices[c] = best;
     }
+    for (size_t i = 0; i < count; i++) {
+        if (!is_taken[i]) r->closest = fmin(r->closest, values[choices[chosen - 1]] - values[i]);
+    }
 }
 
 /* Experts outside the best groups cannot be chosen. A group counts its best expert, or its two best. */
-static inline void mask_groups(const struct reference *r, size_t experts, bool by_two, double *scores) {
+static inline void mask_groups(struct reference *r, size_t experts, bool by_two, double *scores) {
     const size_t groups = count_of(r, "n_group"), kept = count_of(r, "topk_group"), size = experts / groups;
     double group_scores[MAX_REFERENCE_EXPERTS];
     size_t best[MAX_REFERENCE_EXPERTS];
     bool is_kept[MAX_REFERENCE_EXPERTS] = {false};
     for (size_t g = 0; g < groups; g++) {
-        choose_largest(scores + g * size, size, by_two ? 2 : 1, best);
+        choose_largest(r, scores + g * size, size, by_two ? 2 : 1, best);
         group_scores[g] = scores[g * size + best[0]] + (by_two ? scores[g * size + best[1]] : 0.0);
     }
-    choose_largest(group_scores, groups, kept, best);
+    choose_largest(r, group_scores, groups, kept, best);
     for (size_t g = 0; g < kept; g++) is_kept[best[g]] = true;
     for (size_t i = 0; i < experts; i++) {
         if (!is_kept[i / size]) scores[i] = -INFINITY;
@@ -84,7 +88,7 @@ static inline void route_v3(struct reference *r, const char *layer, size_t exper
         for_choice[i] = scores[i] + bias[i];
     }
     mask_groups(r, experts, true, for_choice);
-    choose_largest(for_choice, experts, chosen, choices);
+    choose_largest(r, for_choice, experts, chosen, choices);
     for (size_t c = 0; c < chosen; c++) shares[c] = scores[choices[c]];
     if (flag_or(r->config, "norm_topk_prob", true)) normalize_shares(chosen, shares);
 }
@@ -98,16 +102,48 @@ static inline void route_softmax(struct reference *r, size_t experts, size_t cho
     if (strcmp(word_or(r->config, "topk_method", "greedy"), "group_limited_greedy") == 0) {
         mask_groups(r, experts, false, for_choice);
     }
-    choose_largest(for_choice, experts, chosen, choices);
+    choose_largest(r, for_choice, experts, chosen, choices);
     for (size_t c = 0; c < chosen; c++) shares[c] = scores[choices[c]];
     if (is_type(r, "mixtral") || (is_type(r, "qwen3_moe") && flag_or(r->config, "norm_topk_prob", false))) {
         normalize_shares(chosen, shares);
     }
 }
 
+/* gate_up_proj [experts, gates and then ups, hidden], down_proj [experts, hidden, width]. */
+static inline void add_stacked(struct reference *r, const char *layer, size_t experts, size_t expert, size_t width,
+                               double share, const double *x, double *out) {
+    const double *const both = get_tensor(r, 0.0, 1.5 / sqrt((double)r->hidden), experts, 2 * width, r->hidden,
+                                          "%s.mlp.experts.gate_up_proj", layer);
+    const double *const down =
+        get_tensor(r, 0.0, 1.5 / sqrt((double)width), experts, r->hidden, width, "%s.mlp.experts.down_proj", layer);
+    double *const inner = allocate(2 * width), *const given = allocate(r->hidden);
+    multiply(both + expert * 2 * width * r->hidden, NULL, 2 * width, r->hidden, x, inner);
+    for (size_t i = 0; i < width; i++) inner[i] = activate(r, inner[i]) * inner[width + i];
+    multiply(down + expert * r->hidden * width, NULL, r->hidden, width, inner, given);
+    for (size_t i = 0; i < r->hidden; i++) out[i] += share * given[i];
+    free(inner);
+    free(given);
+}
+
+/* Those that were not chosen with a share of 0: all must be made up. */
+static inline void add_experts(struct reference *r, const char *layer, const char *module, size_t experts, size_t width,
+                               const double *share_of, const double *x, double *out) {
+    const bool is_mixtral = is_type(r, "mixtral");
+    char name[REFERENCE_NAME];
+    for (size_t e = 0; e < experts; e++) {
+        write_name(name, "%s.%s.experts.%zu", layer, module, e);
+        if (r->has_stacks) {
+            add_stacked(r, layer, experts, e, width, share_of[e], x, out);
+        } else {
+            add_gated(r, name, is_mixtral ? "w1" : "gate_proj", is_mixtral ? "w3" : "up_proj",
+                      is_mixtral ? "w2" : "down_proj", false, width, share_of[e], x, out);
+        }
+    }
+}
+
 static inline void add_mixture(struct reference *r, const char *layer, const double *x, double *out) {
     const bool is_mixtral = is_type(r, "mixtral"), is_deepseek = is_latent(r);
-    const char *const module = is_mixtral ? "block_sparse_moe" : "mlp";
+    const char *const module = is_mixtral && !r->has_stacks ? "block_sparse_moe" : "mlp";
     const size_t experts = (size_t)number_or(r->config, is_deepseek ? "n_routed_experts" : "num_local_experts", 0);
     const size_t chosen = count_of(r, "num_experts_per_tok");
     const size_t width = count_of(r, is_mixtral ? "intermediate_size" : "moe_intermediate_size");
@@ -124,11 +160,7 @@ static inline void add_mixture(struct reference *r, const char *layer, const dou
     for (size_t c = 0; c < chosen; c++) {
         share_of[choices[c]] = shares[c] * number_or(r->config, "routed_scaling_factor", 1);
     }
-    for (size_t e = 0; e < experts; e++) { /* those that were not chosen with a share of 0: all must be made up */
-        write_name(name, "%s.%s.experts.%zu", layer, module, e);
-        add_gated(r, name, is_mixtral ? "w1" : "gate_proj", is_mixtral ? "w3" : "up_proj",
-                  is_mixtral ? "w2" : "down_proj", false, width, share_of[e], x, out);
-    }
+    add_experts(r, layer, module, experts, width, share_of, x, out);
     if (!is_deepseek || number_or(r->config, "n_shared_experts", 0) == 0) return;
     write_name(name, "%s.mlp.shared_experts", layer);
     add_gated(r, name, "gate_proj", "up_proj", "down_proj", false, width * count_of(r, "n_shared_experts"), 1.0, x,
@@ -218,7 +250,7 @@ static inline void add_gpt_oss_mixture(struct reference *r, const char *layer, c
     char name[REFERENCE_NAME];
     write_name(name, "%s.mlp.router", layer);
     apply_linear(r, name, true, experts, r->hidden, x, scores);
-    choose_largest(scores, experts, chosen, choices);
+    choose_largest(r, scores, experts, chosen, choices);
     for (size_t c = 0; c < chosen; c++) shares[c] = scores[choices[c]];
     soften(shares, chosen);
     for (size_t c = 0; c < chosen; c++) add_gpt_oss_expert(r, layer, experts, choices[c], shares[c], x, out);

@@ -37,6 +37,8 @@ struct reference {
     size_t positions;
     size_t hidden, layers, heads, kv_heads, head_dim, vocabulary;
     double eps;
+    bool has_stacks; /* experts are stacks, as transformers 5 has them in memory */
+    double closest;  /* the smallest gap between a chosen expert's score and one that was not */
     struct reference_tensor tensors[REFERENCE_TENSORS];
     size_t tensor_count;
 };
