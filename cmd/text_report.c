@@ -33,6 +33,13 @@ static const char *format_measure(char *buffer, double value, double error) {
     return buffer;
 }
 
+/* With four decimals, for two perplexities differ by much less than either's error. */
+static const char *format_perplexity(char *buffer, double value, double error) {
+    if (!(value < 1e9) || !isfinite(error)) return format_measure(buffer, value, error);
+    snprintf(buffer, MEASURE_SIZE, "%.4f ± %.4f", value, error);
+    return buffer;
+}
+
 static void print_text(const struct sinq_eval_result *result) {
     const struct sinq_text_report *const r = &result->text;
     const bool is_shrunk = result->arguments->window == 0 && r->window == r->tokens;
@@ -49,7 +56,7 @@ static void print_text(const struct sinq_eval_result *result) {
 static void print_comparison(const struct sinq_text_report *r) {
     char value[MEASURE_SIZE], nll[MEASURE_SIZE];
     sinq_print_fact("reference", "%s (%s nats a token)",
-                    format_measure(value, r->reference_perplexity, r->reference_perplexity_error),
+                    format_perplexity(value, r->reference_perplexity, r->reference_perplexity_error),
                     format_measure(nll, r->reference_nll, r->reference_nll_error));
     sinq_print_fact("increase", "%s %% (ln of the ratio: %s)",
                     format_measure(value, 100.0 * (r->ratio - 1.0), 100.0 * r->ratio_error),
@@ -75,7 +82,7 @@ void sinq_report_text(const struct sinq_eval_result *result) {
     else
         sinq_print_heading("%s on %s", sinq_source_path(result->model), result->arguments->text);
     print_text(result);
-    sinq_print_fact("perplexity", "%s (%s nats a token)", format_measure(value, r->perplexity, r->perplexity_error),
+    sinq_print_fact("perplexity", "%s (%s nats a token)", format_perplexity(value, r->perplexity, r->perplexity_error),
                     format_measure(nll, r->nll, r->nll_error));
     if (r->has_reference) print_comparison(r);
     sinq_print_fact("time", "%s, %.0f tokens/s", sinq_format_seconds(seconds, r->seconds),
