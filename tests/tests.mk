@@ -73,7 +73,7 @@ bench-quantize: $(PROGRAM) $(BENCH_PROGRAM) $(TOOL_PROGRAMS)
 	@sh tests/bench/bench_quantize.sh
 
 quality: $(QUALITY_PROGRAM)
-	@sh tests/bench/quality.sh $(QUALITY_PROGRAM) "$(MODEL)" $(TEXTS)
+	@sh tests/bench/quality.sh $(QUALITY_PROGRAM) "$(MODEL)" $(or $(WINDOWS),0) $(TEXTS)
 
 -include tests/fuzz/fuzz.mk
 -include $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d $(QUALITY_PROGRAM).d $(BENCH_KERNELS).d

@@ -1,6 +1,6 @@
 /*
- * quality MODEL TEXT...: what quantizing costs, by bits and method, as the tables of docs/quality.md on stdout. All settings run
- * side by side over each text, with default and with f32 activations, so that the reference runs but once.
+ * quality MODEL WINDOWS TEXT...: what quantizing costs, by bits and method, as the tables of docs/quality.md on stdout. All settings run
+ * side by side over each text, with default and with f32 activations, so that the reference runs but once. Of each text the first WINDOWS windows are read, or all with 0.
  */
 #include <libgen.h>
 #include <math.h>
@@ -35,6 +35,7 @@ struct text {
 };
 
 static struct sinq_error error;
+static unsigned long most_windows; /* 0: all */
 
 /* Fails the program with the library's message. */
 static void require(int status) {
@@ -74,7 +75,8 @@ static int show_progress(void *user, const struct sinq_progress *progress) {
 
 static void measure_text(const char *path, const struct sinq_tokenizer *tokenizer, const struct sinq_model *reference,
                          const struct trial *trials, struct text *text) {
-    const struct sinq_text_options options = {.window = WINDOW, .exact = true, .kv_type = SINQ_KV_F16};
+    const struct sinq_text_options options = {
+        .window = WINDOW, .max_windows = most_windows, .exact = true, .kv_type = SINQ_KV_F16};
     struct sinq_text_subject subjects[MODES * SETTINGS];
     struct sinq_tokens tokens = {.count = 0};
     char *data, *const copy = strdup(path);
@@ -96,8 +98,9 @@ static void measure_text(const char *path, const struct sinq_tokenizer *tokenize
 /* ---- the document ---- */
 
 static void print_head(const char *model, const struct text *texts, int count) {
-    printf("# What quantizing costs\n\n"
-           "Made by `make quality MODEL=%s`. The model in bf16, with f32 activations, is the reference; each setting "
+    printf("# What quantizing costs\n\nMade by `make quality MODEL=%s", model);
+    if (most_windows != 0) printf(" WINDOWS=%lu", most_windows);
+    printf("`. The model in bf16, with f32 activations, is the reference; each setting "
            "quantizes\n"
            "the linear layers in groups of 64 columns with 8-bit scales and keeps embeddings and head. Windows of %d "
            "tokens, no\n"
@@ -107,12 +110,13 @@ static void print_head(const char *model, const struct text *texts, int count) {
            "mean divergence KL(reference || quantized) in nats. After each stands its standard error: of paired "
            "differences, so\n"
            "far smaller than that of a perplexity by itself. Differences of less than two errors mean nothing.\n\n"
-           "| text | tokens | scored | perplexity of the reference |\n|---|---|---|---|\n",
-           model, WINDOW);
+           "| text | tokens | windows | scored | perplexity of the reference |\n|---|---|---|---|---|\n",
+           WINDOW);
     for (int i = 0; i < count; i++) {
         const struct sinq_text_report *const r = &texts[i].reports[0][0];
-        printf("| %s | %llu | %llu | %.3f ± %.3f |\n", texts[i].name, (unsigned long long)r->tokens,
-               (unsigned long long)r->scored, r->reference_perplexity, r->reference_perplexity_error);
+        printf("| %s | %llu | %llu | %llu | %.3f ± %.3f |\n", texts[i].name, (unsigned long long)r->tokens,
+               (unsigned long long)r->windows, (unsigned long long)r->scored, r->reference_perplexity,
+               r->reference_perplexity_error);
     }
 }
 
@@ -146,17 +150,19 @@ int main(int argc, char **argv) {
     struct sinq_source *source = NULL;
     struct sinq_tokenizer *tokenizer = NULL;
     struct sinq_model *reference = NULL;
-    if (argc < 3 || argc - 2 > MOST_TEXTS) {
-        fprintf(stderr, "usage: quality MODEL TEXT...\n");
+    const int text_count = argc - 3;
+    if (text_count < 1 || text_count > MOST_TEXTS) {
+        fprintf(stderr, "usage: quality MODEL WINDOWS TEXT...\n");
         return SINQ_USAGE;
     }
+    most_windows = strtoul(argv[2], NULL, 10);
     require(sinq_open_checkpoint(argv[1], &source, &error));
     require(sinq_open_tokenizer(source, &tokenizer, &error));
     require(sinq_load_model(source, &reference, &error));
     for (int i = 0; i < SETTINGS; i++) open_trial(source, settings[i].bits, settings[i].method, &trials[i]);
-    for (int i = 2; i < argc; i++) measure_text(argv[i], tokenizer, reference, trials, &texts[i - 2]);
-    print_document(basename(argv[1]), trials, texts, argc - 2);
-    for (int i = 0; i < argc - 2; i++) free(texts[i].name);
+    for (int i = 0; i < text_count; i++) measure_text(argv[i + 3], tokenizer, reference, trials, &texts[i]);
+    print_document(basename(argv[1]), trials, texts, text_count);
+    for (int i = 0; i < text_count; i++) free(texts[i].name);
     for (int i = 0; i < SETTINGS; i++) close_trial(&trials[i]);
     sinq_model_free(reference);
     sinq_tokenizer_free(tokenizer);

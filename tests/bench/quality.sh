@@ -1,10 +1,10 @@
 #!/bin/sh
-# quality.sh PROGRAM MODEL TEXT...: writes docs/quality.md.
+# quality.sh PROGRAM MODEL WINDOWS TEXT...: writes docs/quality.md.
 set -eu
 program=$1
 shift
-if [ $# -lt 2 ] || [ -z "$1" ]; then
-    echo "make quality MODEL=path/to/classics-45m [TEXTS='books.txt wiki.txt c4.txt'] [OMP_NUM_THREADS=2]" >&2
+if [ $# -lt 3 ] || [ -z "$1" ]; then
+    echo "make quality MODEL=path/to/classics-45m [TEXTS='books.txt wiki.txt c4.txt'] [WINDOWS=16]" >&2
     exit 2
 fi
 new=docs/quality.md.new
