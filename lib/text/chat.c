@@ -221,18 +221,25 @@ static void add_user(struct render *r, const struct sinq_chat_message *message, 
     add_template(r, form->user.after);
 }
 
+/* Without what the model thought before it. */
+static const char *skip_thinking(const struct sinq_chat_form *form, const char *text) {
+    const char *answer = text;
+    for (unsigned i = 0; i < sizeof form->thinking_ends / sizeof form->thinking_ends[0]; i++) {
+        const char *const mark = form->thinking_ends[i];
+        if (mark == NULL) break;
+        for (const char *end = strstr(answer, mark); end != NULL; end = strstr(answer, mark)) {
+            answer = end + strlen(mark);
+        }
+    }
+    const bool skips_lines = answer != text && (form->trims & SINQ_TRIM_THINKING_LINES) != 0;
+    return skips_lines ? answer + strspn(answer, "\n") : answer;
+}
+
 static void add_answer(struct render *r, const struct sinq_chat_message *message) {
     const struct sinq_chat_form *const form = r->chat->form;
     const bool trims = (form->trims & SINQ_TRIM_ANSWER) != 0;
-    const char *text = message->content;
-    if (form->thinking_end != NULL) {
-        for (const char *end = strstr(text, form->thinking_end); end != NULL; end = strstr(text, form->thinking_end)) {
-            text = end + strlen(form->thinking_end);
-        }
-        if (text != message->content && (form->trims & SINQ_TRIM_THINKING_LINES) != 0) text += strspn(text, "\n");
-    }
     add_template(r, form->answer.before);
-    add_content(r, text, trims, trims);
+    add_content(r, skip_thinking(form, message->content), trims, trims);
     add_template(r, form->answer.after);
 }
 

@@ -48,8 +48,9 @@ struct sinq_chat_form {
     const char *default_system; /* where there is no system message; NULL: none */
     enum sinq_system_place system_place;
     unsigned trims;
-    const char *thinking_end; /* earlier answers are written from behind its last occurrence on; NULL: whole */
-    bool alternates;          /* after the system message turns are user, assistant, user, ... */
+    /* Earlier answers are written from behind the last of either on; NULL: whole. The second is for text that lost its special tokens. */
+    const char *thinking_ends[2];
+    bool alternates; /* after the system message turns are user, assistant, user, ... */
     bool skips_empty_system;
     const char *ends[3]; /* tokens that end an answer, besides EOS */
 };

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "text/chat.h"
 #include "text/jinja.h"
 
@@ -196,8 +197,9 @@ static int read_file(const struct sinq_source *source, const char *name, bool ta
     sinq_text_print(&what, "%s: %s", sinq_source_path(source), name);
     int status = sinq_source_read_sidecar(source, (size_t)index, &data, &size, error);
     if (status == SINQ_OK && strstr(name, ".jinja") != NULL) {
-        if (size > MAX_TEMPLATE || memchr(data, '\0', size) != NULL) {
-            status = sinq_fail(error, SINQ_FAILED, "%s: expected at most %zu bytes of text", what.data, MAX_TEMPLATE);
+        if (size > MAX_TEMPLATE || memchr(data, '\0', size) != NULL || !sinq_is_utf8(data, size)) {
+            status =
+                sinq_fail(error, SINQ_FAILED, "%s: expected at most %zu bytes of UTF-8 text", what.data, MAX_TEMPLATE);
         } else {
             sinq_text_add_bytes(&findings->chat, data, size);
         }

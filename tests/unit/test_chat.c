@@ -136,6 +136,14 @@ static const struct form_case {
      "<｜begin▁of▁sentence｜>Be brief.\n\nUser:  Hello\n\n\nAssistant:  Hi there <｜end▁of▁sentence｜>User: Who?\n\n"
      "Assistant:"},
     {"harmony",
+     {U2, {"assistant", "analysisHm.assistantfinalI."}, U2},
+     3,
+     "<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\nKnowledge cutoff: 2024-06\n"
+     "Current date: 2024-07-26\n\nReasoning: medium\n\n# Valid channels: analysis, commentary, final. Channel must be "
+     "included for every "
+     "message.<|end|><|start|>user<|message|>Who?<|end|><|start|>assistant<|channel|>final<|message|>I."
+     "<|end|><|start|>user<|message|>Who?<|end|><|start|>assistant"},
+    {"harmony",
      {S,
       U,
       {"assistant", "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>I."},
