@@ -32,11 +32,20 @@ void sinq_chat_template_free(const struct sinq_chat_template *chat) {
 
 const char *sinq_chat_template_name(const struct sinq_chat_template *chat) { return chat->form->name; }
 
+static void list_ids(struct sinq_text *text, bool are_kinds) {
+    const char *separator = "";
+    for (const struct sinq_chat_form *form = sinq_chat_forms; form->name != NULL; form++) {
+        if ((strcmp(form->id, form->name) == 0) != are_kinds) continue;
+        sinq_text_print(text, "%s%s", separator, form->id);
+        separator = ", ";
+    }
+}
+
 void sinq_list_chat_forms(struct sinq_text *text) {
     sinq_text_add(text, "--template NAME (");
-    for (const struct sinq_chat_form *form = sinq_chat_forms; form->name != NULL; form++) {
-        sinq_text_print(text, "%s%s", form == sinq_chat_forms ? "" : ", ", form->id);
-    }
+    list_ids(text, true);
+    sinq_text_add(text, "; variants ");
+    list_ids(text, false);
     sinq_text_add(text, ") or --raw");
 }
 

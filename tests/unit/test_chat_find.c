@@ -145,7 +145,7 @@ START_TEST(templates_are_recognised_by_content) {
         if (c->id == NULL) {
             ck_assert_msg(status == SINQ_FAILED && chat == NULL, "%s: taken for %s", c->name,
                           chat != NULL ? chat->form->id : "?");
-            ck_assert_ptr_nonnull(strstr(error.message, "--template NAME (phi4, "));
+            ck_assert_ptr_nonnull(strstr(error.message, "--template NAME (chatml, llama2, "));
             ck_assert_ptr_nonnull(strstr(error.message, "--raw"));
             continue;
         }
