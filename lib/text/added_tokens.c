@@ -111,6 +111,15 @@ static bool is_single_word(const char *text, size_t size, struct sinq_match matc
     return match.end == size || !sinq_is_word(sinq_decode_utf8(text + match.end, &length));
 }
 
+/* Where the white space before `start` begins, but nothing that is done already. */
+static size_t strip_left(const char *text, size_t start, size_t done) {
+    return start > done ? done + sinq_find_trailing_space(text + done, start - done) : done;
+}
+
+/*
+ * White space that a token takes along may itself be tokens: they are found there again, unless they are to take along what is before
+ * them and nothing is left of it. That is how Hugging Face's library has it.
+ */
 int sinq_split_added_tokens(const struct sinq_added_tokens *added, const struct sinq_trie *trie, bool literal,
                             const char *text, size_t size, sinq_added_part_fn *part, void *user,
                             struct sinq_error *error) {
@@ -125,15 +134,13 @@ int sinq_split_added_tokens(const struct sinq_added_tokens *added, const struct 
         from = match.end;
         if (literal && sinq_is_control_token(token)) continue;
         if (token->single_word && !is_single_word(text, size, match)) continue;
-        if (token->lstrip && match.start > done) {
-            match.start = done + sinq_find_trailing_space(text + done, match.start - done);
-        }
+        if (token->lstrip) match.start = strip_left(text, match.start, done);
         if (token->rstrip) {
             if (match.end >= space_end) space_end = match.end + sinq_skip_space(text + match.end, size - match.end);
             match.end = space_end;
         }
         if (match.start > done) status = part(user, NULL, done, match.start, error);
-        if (status == SINQ_OK) status = part(user, token, match.start, match.end, error);
+        if (status == SINQ_OK && match.start < match.end) status = part(user, token, match.start, match.end, error);
         done = match.end;
     }
     if (status == SINQ_OK && done < size) status = part(user, NULL, done, size, error);

@@ -2,32 +2,50 @@
 
 #include <stdlib.h>
 
-static struct sinq_merge *find_slot(const struct sinq_merges *merges, uint64_t pair) {
-    return &merges->slots[sinq_merges_find(merges, (uint32_t)(pair >> 32), (uint32_t)pair) - merges->slots];
+static const struct sinq_merge no_merge = {SINQ_NO_MERGE, 0};
+
+/* The slot of the pair, or the free one where it belongs. */
+static struct sinq_merge_slot *find_slot(const struct sinq_merges *merges, uint64_t pair) {
+    uint64_t i = sinq_mix_pair(pair) & merges->mask;
+    while (merges->slots[i].pair != pair && merges->slots[i].merge.rank != SINQ_NO_MERGE) i = (i + 1) & merges->mask;
+    return &merges->slots[i];
 }
 
 static bool grow_slots(struct sinq_merges *merges) {
     if (merges->slots != NULL && 3 * ((uint64_t)merges->count + 1) <= 2 * merges->mask) return true;
     const struct sinq_merges old = *merges;
     const uint64_t count = old.slots == NULL ? 1024 : 2 * (old.mask + 1);
-    struct sinq_merge *const slots = malloc((size_t)count * sizeof *slots);
+    struct sinq_merge_slot *const slots = malloc((size_t)count * sizeof *slots);
     if (slots == NULL) return false;
-    for (uint64_t i = 0; i < count; i++) slots[i] = (struct sinq_merge){UINT64_MAX, SINQ_NO_MERGE, 0};
+    for (uint64_t i = 0; i < count; i++) slots[i] = (struct sinq_merge_slot){UINT64_MAX, no_merge};
     merges->slots = slots;
     merges->mask = count - 1;
     for (uint64_t i = 0; old.slots != NULL && i <= old.mask; i++) {
-        if (old.slots[i].rank != SINQ_NO_MERGE) *find_slot(merges, old.slots[i].pair) = old.slots[i];
+        if (old.slots[i].merge.rank != SINQ_NO_MERGE) *find_slot(merges, old.slots[i].pair) = old.slots[i];
     }
     free(old.slots);
     return true;
 }
 
+static bool make_low(struct sinq_merges *merges) {
+    const size_t count = SINQ_LOW_IDS * SINQ_LOW_IDS;
+    if (merges->low != NULL) return true;
+    merges->low = malloc(count * sizeof *merges->low);
+    for (size_t i = 0; merges->low != NULL && i < count; i++) merges->low[i] = no_merge;
+    return merges->low != NULL;
+}
+
 bool sinq_merges_add(struct sinq_merges *merges, uint32_t left, uint32_t right, uint32_t rank, uint32_t result) {
-    if (!grow_slots(merges)) return false;
+    if (!make_low(merges) || !grow_slots(merges)) return false;
+    const struct sinq_merge merge = {rank, result};
+    if (left < SINQ_LOW_IDS && right < SINQ_LOW_IDS) {
+        merges->low[left * SINQ_LOW_IDS + right] = merge;
+        return true;
+    }
     const uint64_t pair = (uint64_t)left << 32 | right;
-    struct sinq_merge *const slot = find_slot(merges, pair);
-    merges->count += slot->rank == SINQ_NO_MERGE;
-    *slot = (struct sinq_merge){pair, rank, result};
+    struct sinq_merge_slot *const slot = find_slot(merges, pair);
+    merges->count += slot->merge.rank == SINQ_NO_MERGE;
+    *slot = (struct sinq_merge_slot){pair, merge};
     return true;
 }
 
@@ -82,6 +100,7 @@ bool sinq_merges_enter(const struct sinq_merges *merges, uint32_t character) {
 
 void sinq_merges_free(struct sinq_merges *merges) {
     free(merges->slots);
+    free(merges->low);
     free(merges->joined);
     *merges = (struct sinq_merges){0};
 }

@@ -14,16 +14,24 @@
 
 #define SINQ_NO_MERGE UINT32_MAX
 
+/* Ids below it, which single bytes have in byte-level vocabularies, have a table of their own: most look-ups are for them. */
+#define SINQ_LOW_IDS 320u
+
 struct sinq_merge {
+    uint32_t rank;   /* lower goes first; SINQ_NO_MERGE where there is no such merge */
+    uint32_t result; /* the id of what the two become */
+};
+
+struct sinq_merge_slot {
     uint64_t pair; /* left id << 32 | right id */
-    uint32_t rank; /* SINQ_NO_MERGE in a free slot */
-    uint32_t result;
+    struct sinq_merge merge;
 };
 
 struct sinq_merges {
-    struct sinq_merge *slots;
+    struct sinq_merge_slot *slots;
     uint64_t mask;
     uint32_t count;
+    struct sinq_merge *low; /* [SINQ_LOW_IDS][SINQ_LOW_IDS] */
     /* Pairs of characters (in a byte-level vocabulary of bytes) that some merge crosses. */
     uint8_t joined_low[256][32]; /* both below 256: a bit each */
     uint64_t *joined;            /* left << 32 | right, plus 1; 0 is free */
@@ -44,13 +52,15 @@ static inline uint64_t sinq_mix_pair(uint64_t pair) {
     return pair ^ pair >> 32;
 }
 
-/* A free slot, whose rank is SINQ_NO_MERGE, where there is no such merge. At least one merge must have been added. */
-static inline const struct sinq_merge *sinq_merges_find(const struct sinq_merges *merges, uint32_t left,
-                                                        uint32_t right) {
+/* At least one merge must have been added. */
+static inline struct sinq_merge sinq_merges_find(const struct sinq_merges *merges, uint32_t left, uint32_t right) {
+    if (left < SINQ_LOW_IDS && right < SINQ_LOW_IDS) return merges->low[left * SINQ_LOW_IDS + right];
     const uint64_t pair = (uint64_t)left << 32 | right;
-    uint64_t i = sinq_mix_pair(pair) & merges->mask;
-    while (merges->slots[i].pair != pair && merges->slots[i].rank != SINQ_NO_MERGE) i = (i + 1) & merges->mask;
-    return &merges->slots[i];
+    const struct sinq_merge_slot *slot = &merges->slots[sinq_mix_pair(pair) & merges->mask];
+    while (slot->pair != pair && slot->merge.rank != SINQ_NO_MERGE) {
+        slot = slot == merges->slots + merges->mask ? merges->slots : slot + 1;
+    }
+    return slot->merge;
 }
 
 bool sinq_merges_find_joined(const struct sinq_merges *merges, uint32_t left, uint32_t right);

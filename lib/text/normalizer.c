@@ -104,7 +104,8 @@ static void lower_case(const char *text, size_t size, struct sinq_text *out) {
 static void strip_accents(const char *text, size_t size, struct sinq_text *out) {
     for (size_t i = 0, length; i < size; i += length) {
         const uint32_t point = sinq_decode_utf8(text + i, &length);
-        if (utf8proc_category((utf8proc_int32_t)point) == UTF8PROC_CATEGORY_MN) continue;
+        const utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)point);
+        if (category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME) continue;
         sinq_text_add_bytes(out, text + i, length);
     }
 }

@@ -5,16 +5,6 @@
 #include "base/error.h"
 #include "text/bpe.h"
 
-/* Ids that go before the text come in front of those of earlier processors. */
-static int add_before(struct sinq_postprocessor *p, const struct sinq_tokens *ids, struct sinq_error *error) {
-    int status = SINQ_OK;
-    for (size_t i = 0; i < ids->count && status == SINQ_OK; i++) status = sinq_tokens_add(&p->before, 0, error);
-    if (status != SINQ_OK || ids->count == 0) return status;
-    memmove(p->before.ids + ids->count, p->before.ids, (p->before.count - ids->count) * sizeof *ids->ids);
-    memcpy(p->before.ids, ids->ids, ids->count * sizeof *ids->ids);
-    return SINQ_OK;
-}
-
 static int add_id(const struct sinq_place *place, const char *type, const cJSON *id, struct sinq_tokens *ids,
                   struct sinq_error *error) {
     const bool is_id = cJSON_IsNumber(id) && id->valuedouble >= 0 && id->valuedouble < (double)SINQ_TOKEN_LIMIT;
@@ -44,7 +34,6 @@ static int add_special(const struct sinq_place *place, const cJSON *json, const 
 static int read_template(struct sinq_postprocessor *p, const struct sinq_place *place, const cJSON *json,
                          struct sinq_error *error) {
     const cJSON *const single = cJSON_GetObjectItemCaseSensitive(json, "single");
-    struct sinq_tokens before = {0};
     int status = SINQ_OK, texts = 0;
     const cJSON *part;
     cJSON_ArrayForEach(part, single) {
@@ -54,15 +43,11 @@ static int read_template(struct sinq_postprocessor *p, const struct sinq_place *
             const char *const id = sinq_component_string(sequence, "id");
             texts += id != NULL && strcmp(id, "A") == 0 ? 1 : 2;
         } else if (status == SINQ_OK) {
-            status = add_special(place, json, special, texts == 0 ? &before : &p->after, error);
+            status = add_special(place, json, special, texts == 0 ? &p->before : &p->after, error);
         }
     }
-    if (status == SINQ_OK && texts != 1) {
-        status = sinq_fail_component(place, "TemplateProcessing", "a template \"single\" with one Sequence, A,", error);
-    }
-    if (status == SINQ_OK) status = add_before(p, &before, error);
-    sinq_tokens_free(&before);
-    return status;
+    if (status != SINQ_OK || texts == 1) return status;
+    return sinq_fail_component(place, "TemplateProcessing", "a template \"single\" with one Sequence, A,", error);
 }
 
 /* ---- all ---- */
@@ -76,20 +61,16 @@ static int read_pair(const struct sinq_place *place, const char *type, const cJS
 static int read_processor(void *user, const struct sinq_place *place, const char *type, const cJSON *json,
                           struct sinq_error *error) {
     struct sinq_postprocessor *const p = user;
-    if (p->before.count + p->after.count >= SINQ_MAX_STAGES) {
-        return sinq_fail_component(place, type, "a shorter sequence", error);
-    }
     if (strcmp(type, "ByteLevel") == 0) return SINQ_OK; /* only moves offsets */
+    if (p->before.count + p->after.count > 0) {
+        return sinq_fail_component(place, type, "only one processor that adds tokens", error);
+    }
     if (strcmp(type, "TemplateProcessing") == 0) return read_template(p, place, json, error);
     if (strcmp(type, "BertProcessing") != 0 && strcmp(type, "RobertaProcessing") != 0) {
         return sinq_fail_type(place, type, error);
     }
-    struct sinq_tokens before = {0};
-    int status = read_pair(place, type, json, "cls", &before, error);
-    if (status == SINQ_OK) status = add_before(p, &before, error);
-    if (status == SINQ_OK) status = read_pair(place, type, json, "sep", &p->after, error);
-    sinq_tokens_free(&before);
-    return status;
+    const int status = read_pair(place, type, json, "cls", &p->before, error);
+    return status == SINQ_OK ? read_pair(place, type, json, "sep", &p->after, error) : status;
 }
 
 int sinq_read_postprocessor(const char *path, const cJSON *json, struct sinq_postprocessor *postprocessor,

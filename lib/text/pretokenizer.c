@@ -7,7 +7,11 @@
 
 /* GPT-2's, which ByteLevel has inside (openai/gpt-2, encoder.py). */
 static const char gpt2_words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-static const char whitespace_words[] = "[\\w\\x{200c}\\x{200d}]+|[^\\w\\x{200c}\\x{200d}\\s]+";
+/* Whitespace's \w+|[^\w\s]+, whose \w is that of UTS 18. */
+#define WORD                                                                                                           \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200c}\\x{200d}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}" \
+    "\\x{1f170}-\\x{1f189}"
+static const char whitespace_words[] = "[" WORD "]+|[^" WORD "\\s]+";
 
 /* ---- reading ---- */
 

@@ -2,11 +2,10 @@
 
 #include <string.h>
 
-/* As the body of a class. White_Space; PCRE2's own \s has U+180E too. Words as Unicode says: PCRE2's own \w lacks marks. */
+/* As the body of a class. White_Space; PCRE2's own \s has U+180E too, and its \w lacks marks. */
 #define SPACE "\\t-\\r\\x{85}\\p{Z}"
 #define WORD                                                                                                           \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{"    \
-    "1f189}"
+    "\\p{L}\\p{M}\\p{N}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
 #define HEX "0-9a-fA-F"
 
 struct translation {
@@ -90,15 +89,29 @@ static const char *translate_escape(struct translation *t) {
     }
 }
 
-/* At "[:" in a class, as in [[:alpha:]]: taken over whole. */
-static bool copy_posix_class(struct translation *t) {
-    if (t->end - t->at < 4 || t->at[1] != ':') return false;
-    const char *c = t->at + 2;
-    while (c < t->end && (is_letter(*c) || *c == '^')) c++;
-    if (t->end - c < 2 || c[0] != ':' || c[1] != ']') return false;
-    sinq_text_add_bytes(t->out, t->at, (size_t)(c + 2 - t->at));
-    t->at = c + 2;
-    return true;
+/* At "[:" in a class, as in [[:alpha:]]. */
+static bool translate_posix_class(struct translation *t) {
+    static const struct {
+        const char *name, *body;
+    } classes[] = {
+        {"[:space:]", SPACE},
+        {"[:word:]", WORD},
+        {"[:punct:]", "\\p{P}\\p{S}"},
+        {"[:alpha:]", "\\p{Alphabetic}"},
+        {"[:digit:]", "\\p{Nd}"},
+        {"[:alnum:]", "\\p{Alphabetic}\\p{Nd}"},
+        {"[:xdigit:]", HEX},
+        {"[:upper:]", "\\p{Uppercase}"},
+        {"[:lower:]", "\\p{Lowercase}"},
+    };
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
+        const size_t size = strlen(classes[i].name);
+        if ((size_t)(t->end - t->at) < size || memcmp(t->at, classes[i].name, size) != 0) continue;
+        sinq_text_add(t->out, classes[i].body);
+        t->at += size;
+        return true;
+    }
+    return false;
 }
 
 /* Behind "[". */
@@ -114,7 +127,7 @@ static const char *translate_class(struct translation *t) {
     while (wrong == NULL && t->at < t->end && *t->at != ']') {
         const char *const c = t->at;
         if (*c == '[') {
-            if (!copy_posix_class(t)) wrong = "a class in a class";
+            if (!translate_posix_class(t)) wrong = "a class in a class";
         } else if (*c == '&' && c + 1 < t->end && c[1] == '&') {
             wrong = "&& in a class";
         } else if (t->at++, *c == '\\') {

@@ -46,17 +46,11 @@ void sinq_free_stretch(struct sinq_bpe_work *work) {
 
 /* ---- short stretches ---- */
 
-/* What merging symbols `left` and `right` would give. */
-struct candidate {
-    uint32_t rank, result;
-};
-
-static struct candidate find_candidate(const struct sinq_bpe_work *work, uint32_t left, uint32_t right) {
-    const struct sinq_merge *const merge = sinq_merges_find(&work->bpe->merges, left, right);
-    return (struct candidate){merge->rank, merge->result};
+static struct sinq_merge find_merge(const struct sinq_bpe_work *work, uint32_t left, uint32_t right) {
+    return sinq_merges_find(&work->bpe->merges, left, right);
 }
 
-static size_t find_lowest(const struct candidate *candidates, size_t count) {
+static size_t find_lowest(const struct sinq_merge *candidates, size_t count) {
     size_t lowest = 0;
     for (size_t i = 1; i < count; i++) {
         if (candidates[i].rank < candidates[lowest].rank) lowest = i;
@@ -66,10 +60,10 @@ static size_t find_lowest(const struct candidate *candidates, size_t count) {
 
 /* Returns how many symbols are left. */
 static size_t merge_short(const struct sinq_bpe_work *work) {
-    struct candidate candidates[SHORT_STRETCH]; /* of symbol i and its right neighbour */
+    struct sinq_merge candidates[SHORT_STRETCH]; /* of symbol i and its right neighbour */
     uint32_t *const symbols = work->symbols;
     size_t count = work->count;
-    for (size_t i = 0; i + 1 < count; i++) candidates[i] = find_candidate(work, symbols[i], symbols[i + 1]);
+    for (size_t i = 0; i + 1 < count; i++) candidates[i] = find_merge(work, symbols[i], symbols[i + 1]);
     while (count > 1) {
         const size_t at = find_lowest(candidates, count - 1);
         if (candidates[at].rank == SINQ_NO_MERGE) break;
@@ -77,8 +71,8 @@ static size_t merge_short(const struct sinq_bpe_work *work) {
         count--;
         memmove(symbols + at + 1, symbols + at + 2, (count - at - 1) * sizeof *symbols);
         memmove(candidates + at, candidates + at + 1, (count - at - 1) * sizeof *candidates);
-        if (at > 0) candidates[at - 1] = find_candidate(work, symbols[at - 1], symbols[at]);
-        if (at + 1 < count) candidates[at] = find_candidate(work, symbols[at], symbols[at + 1]);
+        if (at > 0) candidates[at - 1] = find_merge(work, symbols[at - 1], symbols[at]);
+        if (at + 1 < count) candidates[at] = find_merge(work, symbols[at], symbols[at + 1]);
     }
     return count;
 }
@@ -99,7 +93,7 @@ static void sift_down(uint64_t *heap, size_t count, size_t at) {
 static int push_candidate(struct sinq_bpe_work *work, uint32_t position, struct sinq_error *error) {
     const uint32_t right = work->next[position];
     if (right == NONE) return SINQ_OK;
-    const struct candidate candidate = find_candidate(work, work->symbols[position], work->symbols[right]);
+    const struct sinq_merge candidate = find_merge(work, work->symbols[position], work->symbols[right]);
     if (candidate.rank == SINQ_NO_MERGE) return SINQ_OK;
     if (work->heap_count == work->heap_capacity) {
         const size_t capacity = work->heap_capacity == 0 ? 1024 : 2 * work->heap_capacity;
@@ -134,7 +128,7 @@ static int merge_top(struct sinq_bpe_work *work, struct sinq_error *error) {
     const uint64_t top = pop_candidate(work);
     const uint32_t position = (uint32_t)top, right = work->next[position];
     if (work->symbols[position] == NONE || right == NONE) return SINQ_OK;
-    const struct candidate candidate = find_candidate(work, work->symbols[position], work->symbols[right]);
+    const struct sinq_merge candidate = find_merge(work, work->symbols[position], work->symbols[right]);
     if (candidate.rank != top >> 32) return SINQ_OK; /* the neighbours have changed since */
     work->symbols[position] = candidate.result;
     unlink_right(work, position);
