@@ -152,10 +152,15 @@ int sinq_run_normalizer(const struct sinq_normalizer *normalizer, struct sinq_no
     const size_t limit = size < SIZE_MAX / 64 ? LONGER_BYTES + LONGER_TIMES * size : SIZE_MAX;
     int status = SINQ_OK;
     unsigned side = 0;
+    work->has_lost_start = false;
     for (size_t i = 0; i < normalizer->count && status == SINQ_OK; i++) {
         const struct sinq_normalizer_stage *const stage = &normalizer->stages[i];
         struct sinq_text *const out = &work->texts[side];
-        if (stage->kind == SINQ_STRIP) text = strip(stage, text, &size);
+        if (stage->kind == SINQ_STRIP) {
+            const char *const begin = text;
+            text = strip(stage, text, &size);
+            work->has_lost_start |= text != begin;
+        }
         out->size = 0;
         if (!run_stage(stage, &work->scratches[i], text, size, limit, out, &status, error)) continue;
         if (out->failed) return sinq_fail_memory(error, "a text", size);

@@ -37,6 +37,7 @@ void sinq_normalizer_free(struct sinq_normalizer *normalizer);
 struct sinq_normalizer_work {
     struct sinq_text texts[2];
     struct sinq_regex_scratch *scratches; /* one a stage */
+    bool has_lost_start;                  /* white space was stripped from the beginning, in the last call */
 };
 
 /* text[0..size) is valid UTF-8; *result lies in it or in the work, until the next call. */

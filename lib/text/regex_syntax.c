@@ -2,11 +2,17 @@
 
 #include <string.h>
 
-/* As the body of a class. White_Space; PCRE2's own \s has U+180E too, and its \w lacks marks. */
+/*
+ * As the body of a class. White_Space: PCRE2's own \s has U+180E too. Words are letters, marks, decimal and letter numbers, connectors and
+ * enclosed letters; and of Latin-1, by a table of its own, superscripts and fractions. PCRE2's own \w is another set.
+ */
 #define SPACE "\\t-\\r\\x{85}\\p{Z}"
 #define WORD                                                                                                           \
-    "\\p{L}\\p{M}\\p{N}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"    \
+    "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
 #define HEX "0-9a-fA-F"
+
+#define MAX_CLASSES 8u /* one in the other */
 
 struct translation {
     const char *at, *end;
@@ -68,7 +74,7 @@ static const char *translate_escape(struct translation *t) {
     case 'h':
         return add_class(t, HEX, false), NULL;
     case 'S':
-        if (t->in_class) return sinq_text_add(t->out, "\\S"), NULL;
+        if (t->in_class) return sinq_text_add(t->out, "\\S\\x{180e}"), NULL;
         return add_class(t, SPACE, true), NULL;
     case 'W':
     case 'H':
@@ -114,22 +120,28 @@ static bool translate_posix_class(struct translation *t) {
     return false;
 }
 
-/* Behind "[". */
-static const char *translate_class(struct translation *t) {
+/*
+ * Behind "[" and "^", up to and with "]". A class in the class adds its characters: it is written out without its brackets, and a hyphen
+ * beside one of them, which means itself, must not become a range then.
+ */
+static const char *translate_class_body(struct translation *t, unsigned depth) {
     const char *wrong = NULL;
-    t->in_class = true;
-    sinq_text_add(t->out, "[");
-    if (t->at < t->end && *t->at == '^') {
-        sinq_text_add(t->out, "^");
-        t->at++;
-    }
     if (t->at < t->end && *t->at == ']') return "an empty class";
-    while (wrong == NULL && t->at < t->end && *t->at != ']') {
+    for (const char *begin = t->at; wrong == NULL && t->at < t->end && *t->at != ']';) {
         const char *const c = t->at;
+        const char next = c + 1 < t->end ? c[1] : '\0';
         if (*c == '[') {
-            if (!translate_posix_class(t)) wrong = "a class in a class";
-        } else if (*c == '&' && c + 1 < t->end && c[1] == '&') {
+            if (translate_posix_class(t)) continue;
+            if (next == '^' || next == ':' || depth >= MAX_CLASSES) return "this class in a class";
+            t->at++;
+            wrong = translate_class_body(t, depth + 1);
+        } else if (*c == '&' && next == '&') {
             wrong = "&& in a class";
+        } else if (*c == '-' && next == '[' && c > begin) {
+            wrong = "a hyphen before a class";
+        } else if (*c == '-' && (c == begin || next == ']')) {
+            sinq_text_add(t->out, "\\-");
+            t->at++;
         } else if (t->at++, *c == '\\') {
             wrong = translate_escape(t);
         } else {
@@ -139,9 +151,21 @@ static const char *translate_class(struct translation *t) {
     if (wrong != NULL) return wrong;
     if (t->at == t->end) return "a class without an end";
     t->at++;
+    return NULL;
+}
+
+/* Behind "[". */
+static const char *translate_class(struct translation *t) {
+    t->in_class = true;
+    sinq_text_add(t->out, "[");
+    if (t->at < t->end && *t->at == '^') {
+        sinq_text_add(t->out, "^");
+        t->at++;
+    }
+    const char *const wrong = translate_class_body(t, 0);
     t->in_class = false;
     sinq_text_add(t->out, "]");
-    return NULL;
+    return wrong;
 }
 
 /* Behind "(": options, of which Ruby's m is what others call s. */

@@ -119,6 +119,22 @@ static const struct {
      "d\xc2\xa7"
      "e",
      "a|.|b|+|c|\xe2\x82\xac|d|\xc2\xa7|e"},
+    {"a class in a class (Bloom)",
+     "{\"type\":\"Split\",\"pattern\":{\"Regex\":\" "
+     "?[^(\\\\s|[.,!?\\u2026\\u3002\\uff0c\\u3001\\u0964\\u06d4\\u060c])]+\"},\"behavior\":\"Isolated\",\"invert\":"
+     "false}",
+     "Hello, you (and me)! a|b", "Hello|,| you| (|and| me|)!| a|||b"},
+    {"hyphens beside brackets",
+     "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a[-c]]+|[d[f-]]+\"},\"behavior\":\"Isolated\",\"invert\":false}",
+     "ab-c d-ef", "a|b|-c| |d-|e|f"},
+    {"not space in a class",
+     "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[^\\\\S\\\\n]+\"},\"behavior\":\"Isolated\",\"invert\":false}",
+     "a \t\xe1\xa0\x8e\nb", "a| \t|\xe1\xa0\x8e\nb"},
+    {"what is not a word",
+     "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\W+\"},\"behavior\":\"Isolated\",\"invert\":false}",
+     "a\xc2\xb2\xc2\xbd\xe2\x91\xa0\xe2\x80\x8d\xe2\x82\xac"
+     "b",
+     "a\xc2\xb2\xc2\xbd|\xe2\x91\xa0\xe2\x80\x8d\xe2\x82\xac|b"},
     {"caseless contractions",
      "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?i:'s|'t|'re|'ve|'m|'ll|'d)\"},\"behavior\":\"Isolated\","
      "\"invert\":false}",
@@ -252,7 +268,8 @@ END_TEST
 static const struct {
     const char *name, *json, *message;
 } refused[] = {
-    {"a class in a class", SPLIT("[a[b]]"), "a class in a class is not supported"},
+    {"a negated class in a class", SPLIT("[a[^b]]"), "this class in a class is not supported"},
+    {"a hyphen before a class", SPLIT("[d-[f]]"), "a hyphen before a class is not supported"},
     {"an intersection", SPLIT("[a-z&&[^aeiou]]"), "&& in a class is not supported"},
     {"a verb of PCRE2", SPLIT("(*LIMIT_MATCH=1)a"), "(* is not supported"},
     {"PCRE2's quoting", SPLIT("\\\\Qa.b\\\\E"), "this escape sequence is not supported"},
