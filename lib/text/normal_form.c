@@ -6,7 +6,7 @@
 
 #include "base/utf8.h"
 
-/* ---- the table ---- */
+/* ---- characters ---- */
 
 static utf8proc_option_t options_of(const struct sinq_normal_form *form) {
     const utf8proc_option_t compatible = form->is_compatible ? UTF8PROC_COMPAT : 0;
@@ -35,19 +35,8 @@ static bool is_inert(const struct sinq_normal_form *form, utf8proc_int32_t point
     return count > 0 && count <= 32 && utf8proc_normalize_utf32(buffer, count, options) == 1 && buffer[0] == point;
 }
 
-bool sinq_make_normal_form(const char *name, struct sinq_normal_form *form) {
-    *form = (struct sinq_normal_form){.composes = name[strlen(name) - 1] == 'C', .is_compatible = name[2] == 'K'};
-    form->inert = calloc(SINQ_INERT_LIMIT / 8, 1);
-    if (form->inert == NULL) return false;
-    for (uint32_t point = 0; point < SINQ_INERT_LIMIT; point++) {
-        if (is_inert(form, (utf8proc_int32_t)point)) form->inert[point / 8] |= (uint8_t)(1u << point % 8);
-    }
-    return true;
-}
-
-void sinq_normal_form_free(struct sinq_normal_form *form) {
-    free(form->inert);
-    *form = (struct sinq_normal_form){0};
+struct sinq_normal_form sinq_name_normal_form(const char *name) {
+    return (struct sinq_normal_form){.composes = name[strlen(name) - 1] == 'C', .is_compatible = name[2] == 'K'};
 }
 
 /* ---- rewriting a stretch ---- */
@@ -129,26 +118,58 @@ static void rewrite(const struct sinq_normal_form *form, const char *text, size_
 
 /* ---- the whole text ---- */
 
-static bool is_inert_at(const struct sinq_normal_form *form, const char *text, size_t *length) {
+#define KNOWN_LIMIT 0x20000u /* characters above it are rare: they are asked for each time */
+
+enum { UNKNOWN, INERT, NOT_INERT };
+
+struct scan {
+    const struct sinq_normal_form *form;
+    uint8_t *known; /* NULL when out of memory: then all are asked for each time */
+};
+
+static bool is_inert_at(const struct scan *scan, const char *text, size_t *length) {
+    if ((unsigned char)*text < 0x80) return *length = 1, true;
     const uint32_t point = sinq_decode_utf8(text, length);
-    return point < SINQ_INERT_LIMIT && (form->inert[point / 8] >> point % 8 & 1) != 0;
+    if (point >= KNOWN_LIMIT || scan->known == NULL) return is_inert(scan->form, (utf8proc_int32_t)point);
+    if (scan->known[point] == UNKNOWN) {
+        scan->known[point] = is_inert(scan->form, (utf8proc_int32_t)point) ? INERT : NOT_INERT;
+    }
+    return scan->known[point] == INERT;
 }
 
-bool sinq_normalize(const struct sinq_normal_form *form, const char *text, size_t size, struct sinq_text *out) {
+/* Where the first character that is not ASCII stands. */
+static size_t skip_ascii(const char *text, size_t size) {
+    size_t i = 0;
+    for (uint64_t eight; i + 8 <= size; i += 8) {
+        memcpy(&eight, text + i, sizeof eight);
+        if ((eight & 0x8080808080808080u) != 0) break;
+    }
+    while (i < size && (unsigned char)text[i] < 0x80) i++;
+    return i;
+}
+
+bool sinq_normalize(const struct sinq_normal_form *form, struct sinq_inert_characters *inert, const char *text,
+                    size_t size, struct sinq_text *out) {
     size_t done = 0, last = 0; /* what is in *out; the last inert character */
-    for (size_t i = 0, length; i < size;) {
-        if (is_inert_at(form, text + i, &length)) {
+    bool is_changed = false;
+    const size_t ascii = skip_ascii(text, size);
+    if (ascii == size) return false;
+    if (inert->known == NULL) inert->known = calloc(KNOWN_LIMIT, 1);
+    const struct scan scan = {form, inert->known};
+    if (ascii > 0) last = ascii - 1;
+    for (size_t i = ascii, length; i < size;) {
+        if (is_inert_at(&scan, text + i, &length)) {
             last = i;
             i += length;
             continue;
         }
         size_t end = i + length;
-        while (end < size && !is_inert_at(form, text + end, &length)) end += length;
+        while (end < size && !is_inert_at(&scan, text + end, &length)) end += length;
         sinq_text_add_bytes(out, text + done, last - done);
         rewrite(form, text + last, end - last, out);
         done = last = i = end;
+        is_changed = true;
     }
-    if (done == 0) return false;
-    sinq_text_add_bytes(out, text + done, size - done);
-    return true;
+    if (is_changed) sinq_text_add_bytes(out, text + done, size - done);
+    return is_changed;
 }

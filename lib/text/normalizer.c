@@ -34,8 +34,8 @@ static int read_stage(const struct sinq_place *place, const char *type, const cJ
                       struct sinq_normalizer_stage *stage, struct sinq_error *error) {
     if (is_normal_form(type)) {
         stage->kind = SINQ_NORMAL_FORM;
-        const bool has_memory = sinq_make_normal_form(type, &stage->form);
-        return has_memory ? SINQ_OK : sinq_fail_memory(error, "a normalizer", SINQ_INERT_LIMIT / 8);
+        stage->form = sinq_name_normal_form(type);
+        return SINQ_OK;
     }
     if (strcmp(type, "Prepend") == 0) {
         stage->kind = SINQ_PREPEND;
@@ -74,7 +74,6 @@ int sinq_read_normalizer(const char *path, const cJSON *json, struct sinq_normal
 
 void sinq_normalizer_free(struct sinq_normalizer *normalizer) {
     for (size_t i = 0; i < normalizer->count; i++) {
-        sinq_normal_form_free(&normalizer->stages[i].form);
         sinq_pattern_free(&normalizer->stages[i].pattern);
         free(normalizer->stages[i].content);
     }
@@ -119,19 +118,20 @@ static const char *strip(const struct sinq_normalizer_stage *stage, const char *
 }
 
 /* What the stage makes of the text goes to *out; false where the text stays as it is. */
-static bool run_stage(const struct sinq_normalizer_stage *stage, struct sinq_regex_scratch *scratch, const char *text,
-                      size_t size, size_t limit, struct sinq_text *out, int *status, struct sinq_error *error) {
+static bool run_stage(const struct sinq_normalizer *normalizer, struct sinq_normalizer_work *work, size_t index,
+                      const char *text, size_t size, struct sinq_text *out, int *status, struct sinq_error *error) {
+    const struct sinq_normalizer_stage *const stage = &normalizer->stages[index];
     switch (stage->kind) {
     case SINQ_NORMAL_FORM:
-        return sinq_normalize(&stage->form, text, size, out);
+        return sinq_normalize(&stage->form, &work->inert[index], text, size, out);
     case SINQ_PREPEND:
         if (size == 0) return false;
         sinq_text_add_bytes(out, stage->content, stage->content_size);
         sinq_text_add_bytes(out, text, size);
         return true;
     case SINQ_REPLACE:
-        *status =
-            sinq_replace(&stage->pattern, stage->content, stage->content_size, scratch, text, size, limit, out, error);
+        *status = sinq_replace(&stage->pattern, stage->content, stage->content_size, &work->scratches[index], text,
+                               size, work->limit, out, error);
         return true;
     case SINQ_LOWERCASE:
         return lower_case(text, size, out), true;
@@ -143,13 +143,17 @@ static bool run_stage(const struct sinq_normalizer_stage *stage, struct sinq_reg
     return false;
 }
 
+static bool make_scratch(const struct sinq_normalizer *normalizer, struct sinq_normalizer_work *work) {
+    if (work->scratches != NULL || normalizer->count == 0) return true;
+    work->scratches = calloc(normalizer->count, sizeof *work->scratches);
+    work->inert = calloc(normalizer->count, sizeof *work->inert);
+    return work->scratches != NULL && work->inert != NULL;
+}
+
 int sinq_run_normalizer(const struct sinq_normalizer *normalizer, struct sinq_normalizer_work *work, const char *text,
                         size_t size, const char **result, size_t *result_size, struct sinq_error *error) {
-    if (work->scratches == NULL && normalizer->count > 0) {
-        work->scratches = calloc(normalizer->count, sizeof *work->scratches);
-        if (work->scratches == NULL) return sinq_fail_memory(error, "a text", normalizer->count);
-    }
-    const size_t limit = size < SIZE_MAX / 64 ? LONGER_BYTES + LONGER_TIMES * size : SIZE_MAX;
+    if (!make_scratch(normalizer, work)) return sinq_fail_memory(error, "a text", normalizer->count);
+    work->limit = size < SIZE_MAX / 64 ? LONGER_BYTES + LONGER_TIMES * size : SIZE_MAX;
     int status = SINQ_OK;
     unsigned side = 0;
     work->has_lost_start = false;
@@ -162,9 +166,9 @@ int sinq_run_normalizer(const struct sinq_normalizer *normalizer, struct sinq_no
             work->has_lost_start |= text != begin;
         }
         out->size = 0;
-        if (!run_stage(stage, &work->scratches[i], text, size, limit, out, &status, error)) continue;
+        if (!run_stage(normalizer, work, i, text, size, out, &status, error)) continue;
         if (out->failed) return sinq_fail_memory(error, "a text", size);
-        if (out->size > limit)
+        if (out->size > work->limit)
             return sinq_fail(error, SINQ_FAILED, "a tokenizer's normalizer makes the text far longer");
         text = out->data == NULL ? "" : out->data;
         size = out->size;
@@ -178,8 +182,10 @@ int sinq_run_normalizer(const struct sinq_normalizer *normalizer, struct sinq_no
 void sinq_normalizer_work_free(const struct sinq_normalizer *normalizer, struct sinq_normalizer_work *work) {
     for (size_t i = 0; work->scratches != NULL && i < normalizer->count; i++) {
         sinq_regex_scratch_free(&work->scratches[i]);
+        if (work->inert != NULL) free(work->inert[i].known);
     }
     free(work->scratches);
+    free(work->inert);
     sinq_text_free(&work->texts[0]);
     sinq_text_free(&work->texts[1]);
 }

@@ -37,6 +37,8 @@ void sinq_normalizer_free(struct sinq_normalizer *normalizer);
 struct sinq_normalizer_work {
     struct sinq_text texts[2];
     struct sinq_regex_scratch *scratches; /* one a stage */
+    struct sinq_inert_characters *inert;  /* likewise */
+    size_t limit;                         /* bytes that a text may become */
     bool has_lost_start;                  /* white space was stripped from the beginning, in the last call */
 };
 

@@ -3,14 +3,15 @@
 #include <string.h>
 
 /*
- * As the body of a class. White_Space: PCRE2's own \s has U+180E too. Words are letters, marks, decimal and letter numbers, connectors and
- * enclosed letters; and of Latin-1, by a table of its own, superscripts and fractions. PCRE2's own \w is another set.
+ * As the body of a class. White_Space: PCRE2's own \s has U+180E too. Words: letters, marks, decimal and letter numbers, connectors and
+ * enclosed letters; outside of classes Oniguruma asks another table for Latin-1, which has superscripts and fractions as well.
  */
 #define SPACE "\\t-\\r\\x{85}\\p{Z}"
 #define WORD                                                                                                           \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"    \
-    "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}"
-#define HEX "0-9a-fA-F"
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{"    \
+    "1f189}"
+#define LATIN_WORD WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+#define HEX        "0-9a-fA-F"
 
 #define MAX_CLASSES 8u /* one in the other */
 
@@ -70,7 +71,7 @@ static const char *translate_escape(struct translation *t) {
     case 's':
         return add_class(t, SPACE, false), NULL;
     case 'w':
-        return add_class(t, WORD, false), NULL;
+        return add_class(t, t->in_class ? WORD : LATIN_WORD, false), NULL;
     case 'h':
         return add_class(t, HEX, false), NULL;
     case 'S':
@@ -79,7 +80,7 @@ static const char *translate_escape(struct translation *t) {
     case 'W':
     case 'H':
         if (t->in_class) return "\\W or \\H in a class";
-        return add_class(t, c == 'W' ? WORD : HEX, true), NULL;
+        return add_class(t, c == 'W' ? LATIN_WORD : HEX, true), NULL;
     case 'v':
         return sinq_text_add(t->out, "\\x0b"), NULL;
     case 'u':
