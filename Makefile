@@ -33,7 +33,7 @@ PROGRAM := $(BUILD)/sinq
 STATIC  := $(BUILD)/libsinq.a
 SHARED  := $(BUILD)/libsinq.so.0
 
-.PHONY: all check check-all demo packages install uninstall fuzz bench-quantize bench-kernels quality format lint clean help
+.PHONY: all check check-all demo packages install uninstall fuzz bench-quantize bench-kernels bench-tokenizer quality format lint clean help
 all: $(PROGRAM) $(STATIC) $(SHARED) $(BUILD)/sinq.1
 
 # One instruction set a file; what a file needs is in its name.
@@ -114,6 +114,7 @@ help:
 	'make fuzz            fuzz each reader for FUZZ_SECONDS (600) seconds; needs clang' \
 	'make bench-quantize  the speed of quantizing a checkpoint of 4096-wide matrices' \
 	'make bench-kernels   the speed of the kernels that run models' \
+	'make bench-tokenizer the speed of tokenizing, with the tokenizers of the shared data' \
 	'make quality MODEL=  what quantizing MODEL costs, by bits and method: writes docs/quality.md; takes long' \
 	'make install         PREFIX=/usr/local DESTDIR=' \
 	'make SAN=address,undefined check, make SAN=thread check    with sanitizers' \

@@ -7,6 +7,7 @@ BENCH_PROGRAM := $(BUILD)/tests/bench/bench_quantize
 QUALITY_PROGRAM := $(BUILD)/tests/bench/quality
 TEXTS         ?= $(wildcard $(addprefix $(SHARED_DATA)/text/,books.txt wiki.txt c4.txt))
 BENCH_KERNELS := $(BUILD)/tests/bench/bench_kernels
+BENCH_TOKENIZER := $(BUILD)/tests/bench/bench_tokenizer
 FUZZ_SECONDS  ?= 600
 SHARED_DATA   ?= $(abspath ../shared)
 CHECK_LIBS    := -lcheck -lsubunit -lrt -lpthread
@@ -28,10 +29,10 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(STATIC)
 $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o
 	$(Q)$(CC) $(SANFLAGS) -o $@ $<
 
-$(BENCH_PROGRAM) $(BENCH_KERNELS) $(QUALITY_PROGRAM): %: %.o $(STATIC)
+$(BENCH_PROGRAM) $(BENCH_KERNELS) $(BENCH_TOKENIZER) $(QUALITY_PROGRAM): %: %.o $(STATIC)
 	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(STATIC) $(LIBS)
 
-.SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o $(BENCH_KERNELS).o $(QUALITY_PROGRAM).o
+.SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o $(BENCH_KERNELS).o $(BENCH_TOKENIZER).o $(QUALITY_PROGRAM).o
 
 .PHONY: check-build check-unit check-cli check-determinism check-memory check-kill check-sanitizers check-fuzz-replay
 check: packages
@@ -75,5 +76,10 @@ bench-quantize: $(PROGRAM) $(BENCH_PROGRAM) $(TOOL_PROGRAMS)
 quality: $(QUALITY_PROGRAM)
 	@sh tests/bench/quality.sh $(QUALITY_PROGRAM) "$(MODEL)" $(or $(WINDOWS),0) $(TEXTS)
 
+# On the real tokenizers of the shared data.
+bench-tokenizer: $(BENCH_TOKENIZER)
+	@$(BENCH_TOKENIZER) $(sort $(wildcard $(SHARED_DATA)/tokenizers/*/tokenizer.json)) -- \
+	  $(addprefix $(SHARED_DATA)/text/,wiki.test.raw calib-c4.txt calib-wiki.txt books.txt)
+
 -include tests/fuzz/fuzz.mk
--include $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d $(QUALITY_PROGRAM).d $(BENCH_KERNELS).d
+-include $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d $(QUALITY_PROGRAM).d $(BENCH_KERNELS).d $(BENCH_TOKENIZER).d

@@ -94,7 +94,8 @@ static int take_raw_part(void *user, const struct sinq_added_token *token, size_
     const int status =
         sinq_run_normalizer(&t->normalizer, &e->normalizer, e->text + start, end - start, &e->normal, &size, error);
     if (status != SINQ_OK) return status;
-    e->is_first = e->base == 0 && start == 0 && !e->normalizer.has_lost_start; /* the latter as in Hugging Face's library */
+    e->is_first =
+        e->base == 0 && start == 0 && !e->normalizer.has_lost_start; /* the latter as in Hugging Face's library */
     return sinq_split_added_tokens(&t->added, &t->added.normalized, e->literal, e->normal, size, take_normal_part, e,
                                    error);
 }
