@@ -16,7 +16,7 @@ static void narrow_f16(const float *values, size_t count, uint8_t *to) {
 
 static void narrow_i8(const float *values, size_t count, float by, uint8_t *to) {
     for (size_t i = 0; i < count; i += 16) {
-        const size_t some = count - i < 16 ? count - i : 16;
+        const size_t some = count_some(i, count);
         int8_t codes[16];
         v_store_i8(codes, v_mul(load_some(values + i, some), v_set(by)));
         memcpy(to + i, codes, some);
@@ -35,6 +35,27 @@ static void widen_i8(const uint8_t *from, size_t count, float scale, float *out)
     for (; i + 16 <= count; i += 16) v_store(out + i, v_mul(by, v_load_i8(from + i)));
     if (i < count) store_some(out + i, count - i, v_mul(by, load_some_i8(from + i, count - i)));
 }
+
+/*
+ * F8 as halves: exponent and mantissa move into place. For e4m3 the difference of the biases, 2^8, is multiplied in, and NaN gets
+ * its exponent by hand.
+ */
+ALWAYS_INLINE void widen_f8(const bool is_e4m3, const uint8_t *from, size_t count, float *out) {
+    for (size_t i = 0; i < count; i += 16) {
+        const size_t some = count_some(i, count);
+        uint16_t halves[16];
+        uint8_t bytes[16] = {0};
+        memcpy(bytes, from + i, some);
+        for (int l = 0; l < 16; l++) {
+            const unsigned magnitude = bytes[l] & 0x7fu, sign = (bytes[l] & 0x80u) << 8;
+            const unsigned e4m3 = magnitude << 7 | (magnitude == 0x7fu ? 0x7c00u : 0u);
+            halves[l] = (uint16_t)(sign | (is_e4m3 ? e4m3 : magnitude << 8));
+        }
+        store_some(out + i, some, v_mul(v_load_f16(halves), v_set(is_e4m3 ? 256.0f : 1.0f)));
+    }
+}
+static void widen_e4m3(const uint8_t *from, size_t count, float *out) { widen_f8(true, from, count, out); }
+static void widen_e5m2(const uint8_t *from, size_t count, float *out) { widen_f8(false, from, count, out); }
 
 /* Scores as the softmax takes them, and the largest; those that the query does not see become minus infinity. */
 ALWAYS_INLINE float finish_scores(const struct sinq_softmax_step *step, float *scores) {

@@ -77,6 +77,8 @@ struct sinq_compute_kernels {
     sinq_multiply_f32_fn *multiply_shares;
     /* Columns [0, count) of 16 rows to a panel; writes columns up to a multiple of 16. */
     sinq_pack_rows_fn *pack_f32, *pack_f16, *pack_bf16, *pack_i8;
+    /* A tile [column][width] of `tokens` rows of x (at most width; the others are zero), `stride` floats apart. */
+    void (*pack_tile)(const float *x, size_t stride, unsigned tokens, size_t count, unsigned width, float *tile);
     /* sums[r] += row r times x, of up to four rows. */
     sinq_dot_rows_fn *dot_f32, *dot_f16, *dot_bf16;
 
@@ -101,6 +103,8 @@ struct sinq_compute_kernels {
     void (*narrow_i8)(const float *values, size_t count, float by, uint8_t *to);
     void (*widen_f16)(const uint8_t *from, size_t count, float *out);
     void (*widen_i8)(const uint8_t *from, size_t count, float scale, float *out);
+    void (*widen_e4m3)(const uint8_t *from, size_t count, float *out);
+    void (*widen_e5m2)(const uint8_t *from, size_t count, float *out);
     /* One query and one block of positions: scores become shares, exp(score - largest), and what was summed so far shrinks. */
     void (*update_softmax)(const struct sinq_softmax_step *step, float *scores, float *sums);
 

@@ -85,6 +85,23 @@ DEFINE_PACK(f16, 2)
 DEFINE_PACK(bf16, 2)
 DEFINE_PACK(i8, 1)
 
+/* Columns are stored as sixteen lanes, of which the next column overwrites those beyond the width; the last ones as they are. */
+static void pack_tile(const float *x, size_t stride, unsigned tokens, size_t count, unsigned width, float *tile) {
+    const size_t end = count * width;
+    for (size_t k = 0; k < count; k += 16) {
+        const size_t some = count_some(k, count);
+        v16 block[16];
+        for (unsigned t = 0; t < 16; t++) {
+            block[t] = t < tokens ? load_some(x + t * stride + k, some) : v_set(0.0f);
+        }
+        v_transpose(block);
+        for (size_t i = 0; i < some; i++) {
+            const size_t at = (k + i) * width;
+            store_some(tile + at, at + 16 <= end ? 16 : width, block[i]);
+        }
+    }
+}
+
 /* For each type: dot_TYPE, rows times one vector. Four rows at once, two sums each, hide the latency of the additions. */
 #define DEFINE_DOT(TYPE, SIZE)                                                                                         \
     ALWAYS_INLINE void dot_some_##TYPE(const unsigned count, const uint8_t *const *rows, const float *x, size_t cols,  \

@@ -7,24 +7,26 @@
 /* What is not finite must show: such a group's scale is NaN. What is below 2^-100 counts as zero. */
 static void quantize_group(const float *x, const float *columns, size_t count, int8_t *codes, float *scale,
                            float *sum) {
-    float scaled[128];
+    const v16 zero = v_set(0.0f);
+    v16 scaled[8], largest = zero, strange = zero; /* strange: NaN where one is not finite */
     for (size_t i = 0; i < count; i += 16) {
-        const size_t some = count - i < 16 ? count - i : 16;
-        const v16 values = some == 16 ? v_load(x + i) : load_some(x + i, some);
-        v_store(scaled + i, v_mul(values, some == 16 ? v_load(columns + i) : load_some(columns + i, some)));
+        const size_t some = count_some(i, count);
+        const v16 product = v_mul(load_some(x + i, some), load_some(columns + i, some));
+        largest = v_max(largest, v_max(product, v_sub(zero, product)));
+        strange = v_add(strange, v_mul(product, zero));
+        scaled[i / 16] = product;
     }
-    const float largest = find_largest(scaled, count);
-    const bool is_finite = largest < INFINITY;
-    const float inverse = is_finite && largest >= 0x1p-100f ? 127.0f / largest : 0.0f;
-    const v16 by = v_set(inverse);
+    const float magnitude = v_largest(largest);
+    const bool is_finite = v_sum(strange) == 0.0f, is_zero = !is_finite || magnitude < 0x1p-100f;
+    const v16 by = v_set(is_zero ? 0.0f : 127.0f / magnitude);
+    v16 total = zero;
     for (size_t i = 0; i < count; i += 16) {
-        /* 0 * infinity would be NaN, which is no code. */
-        v_store_i8(codes + i, inverse == 0.0f ? v_set(0.0f) : v_mul(v_load(scaled + i), by));
+        const v16 rounded = is_zero ? zero : v_round(v_mul(scaled[i / 16], by));
+        v_store_i8(codes + i, rounded);
+        total = v_add(total, rounded); /* exact: small integers */
     }
-    int32_t total = 0;
-    for (size_t i = 0; i < count; i++) total += codes[i];
-    *scale = !is_finite ? NAN : inverse == 0.0f ? 0.0f : largest / 127.0f;
-    *sum = (float)total;
+    *scale = !is_finite ? NAN : is_zero ? 0.0f : magnitude / 127.0f;
+    *sum = v_sum(total);
 }
 
 /* ---- unpacking ---- */

@@ -8,7 +8,7 @@ static size_t panel_scratch(const struct sinq_product *p) {
 
 size_t sinq_multiply_scratch(const struct sinq_weight *weight, uint32_t tokens, bool exact) {
     const struct sinq_product p = sinq_plan_product(weight, tokens, exact);
-    return panel_scratch(&p) + (size_t)p.tiles * p.width * SINQ_PANEL_ROWS * sizeof(float);
+    return panel_scratch(&p) + SINQ_PANELS_AT_ONCE * sinq_panel_sums(&p) * sizeof(float);
 }
 
 /* Where products go. */
@@ -35,13 +35,18 @@ void sinq_multiply_panels(const struct sinq_weight *weight, const void *prepared
     const struct sinq_product p = sinq_plan_product(weight, tokens, exact);
     const struct output output = {bias, accumulate, y, stride};
     float *const sums = (float *)(void *)((uint8_t *)scratch + panel_scratch(&p));
-    for (uint64_t panel = first_panel; panel < first_panel + panels; panel++) {
-        const uint64_t row = panel * SINQ_PANEL_ROWS;
+    const uint64_t end = first_panel + panels;
+    for (uint64_t panel = first_panel; panel < end; panel += SINQ_PANELS_AT_ONCE) {
+        const uint64_t some = sinq_min_u64(SINQ_PANELS_AT_ONCE, end - panel);
         if (p.kind == SINQ_PRODUCT_INT8) {
-            sinq_multiply_panel_int8(&p, prepared, panel, scratch, sums);
+            sinq_multiply_int8(&p, prepared, panel, some, scratch, sums);
         } else {
-            sinq_multiply_panel_f32(&p, prepared, panel, scratch, sums);
+            sinq_multiply_f32(&p, prepared, panel, some, scratch, sums);
         }
-        write_rows(&output, sums, tokens, row, (unsigned)sinq_min_u64(SINQ_PANEL_ROWS, weight->rows - row));
+        for (uint64_t i = 0; i < some; i++) {
+            const uint64_t row = (panel + i) * SINQ_PANEL_ROWS;
+            write_rows(&output, sums + i * sinq_panel_sums(&p), tokens, row,
+                       (unsigned)sinq_min_u64(SINQ_PANEL_ROWS, weight->rows - row));
+        }
     }
 }

@@ -6,11 +6,11 @@
 #include "kernels/product.h"
 #include "tensor/dtype.h"
 
-/* Columns of a panel that are decoded at once: 16 KiB, which stays in the first cache while all tokens pass. */
-#define DECODED_COLUMNS 256u
+/* Columns of a panel that are decoded at once: 8 KiB, so that some panels stay in the first cache while all tokens pass. */
+#define DECODED_COLUMNS 128u
 
 struct f32_scratch {
-    float panel[DECODED_COLUMNS * SINQ_PANEL_ROWS];
+    float panels[SINQ_PANELS_AT_ONCE][DECODED_COLUMNS * SINQ_PANEL_ROWS];
     float rows[SINQ_PANEL_ROWS * DECODED_COLUMNS];         /* F8 rows */
     float scales[DECODED_COLUMNS], zeros[DECODED_COLUMNS]; /* [group of 16 columns or more][16] */
     float columns[DECODED_COLUMNS];
@@ -25,22 +25,29 @@ size_t sinq_f32_scratch(const struct sinq_product *product) {
 /* ---- dense ---- */
 
 /* Columns [first, first + count) of F8 row `row`. */
-static void widen_f8(const struct sinq_weight *weight, uint64_t row, uint64_t first, uint64_t count, float *out) {
-    sinq_convert_to_float(weight->dtype, weight->bytes + row * weight->cols + first, (size_t)count, out);
+static void widen_f8(const struct sinq_product *p, uint64_t row, uint64_t first, uint64_t count, float *out) {
+    const struct sinq_weight *const weight = p->weight;
+    const uint8_t *const from = weight->bytes + row * weight->cols + first;
+    if (weight->dtype == SINQ_F8_E4M3) {
+        p->kernels->widen_e4m3(from, (size_t)count, out);
+    } else {
+        p->kernels->widen_e5m2(from, (size_t)count, out);
+    }
     if (weight->block_scales == NULL) return;
     const float *const scales = weight->block_scales + row / weight->block_rows * weight->scale_cols;
     for (uint64_t i = 0; i < count; i++) out[i] *= scales[(first + i) / weight->block_cols];
 }
 
 /* Where columns [first, first + count) of `rows` rows from `row` on lie: in the weight, or widened in scratch. */
-static enum sinq_dtype find_rows(const struct sinq_weight *weight, uint64_t row, unsigned rows, uint64_t first,
+static enum sinq_dtype find_rows(const struct sinq_product *p, uint64_t row, unsigned rows, uint64_t first,
                                  uint64_t count, struct f32_scratch *scratch, const uint8_t *places[SINQ_PANEL_ROWS]) {
+    const struct sinq_weight *const weight = p->weight;
     const size_t element = sinq_dtype_size(weight->dtype);
     for (unsigned r = 0; r < SINQ_PANEL_ROWS; r++) {
         const uint64_t at = row + (r < rows ? r : rows - 1); /* rows that are not there repeat the last */
         if (element == 1) {
             float *const out = scratch->rows + r * DECODED_COLUMNS;
-            if (r < rows) widen_f8(weight, at, first, count, out);
+            if (r < rows) widen_f8(p, at, first, count, out);
             places[r] = (const uint8_t *)(r < rows ? out : scratch->rows);
         } else {
             places[r] = weight->bytes + (at * weight->cols + first) * element;
@@ -50,19 +57,19 @@ static enum sinq_dtype find_rows(const struct sinq_weight *weight, uint64_t row,
 }
 
 static void pack_dense(const struct sinq_product *p, uint64_t panel, uint64_t first, uint64_t count,
-                       struct f32_scratch *scratch) {
+                       struct f32_scratch *scratch, float *out) {
     const uint64_t row = panel * SINQ_PANEL_ROWS;
     const uint8_t *rows[SINQ_PANEL_ROWS];
     const unsigned there = (unsigned)sinq_min_u64(SINQ_PANEL_ROWS, p->weight->rows - row);
-    switch (find_rows(p->weight, row, there, first, count, scratch, rows)) {
+    switch (find_rows(p, row, there, first, count, scratch, rows)) {
     case SINQ_F16:
-        p->kernels->pack_f16(rows, (size_t)count, scratch->panel);
+        p->kernels->pack_f16(rows, (size_t)count, out);
         break;
     case SINQ_BF16:
-        p->kernels->pack_bf16(rows, (size_t)count, scratch->panel);
+        p->kernels->pack_bf16(rows, (size_t)count, out);
         break;
     default:
-        p->kernels->pack_f32(rows, (size_t)count, scratch->panel);
+        p->kernels->pack_f32(rows, (size_t)count, out);
         break;
     }
 }
@@ -75,7 +82,7 @@ static void dot_panel(const struct sinq_product *p, const void *prepared, uint64
     const uint8_t *rows[SINQ_PANEL_ROWS];
     for (uint64_t first = 0; first < cols; first += step) {
         const uint64_t count = sinq_min_u64(step, cols - first);
-        const enum sinq_dtype dtype = find_rows(p->weight, row, there, first, count, scratch, rows);
+        const enum sinq_dtype dtype = find_rows(p, row, there, first, count, scratch, rows);
         sinq_dot_rows_fn *const dot = dtype == SINQ_F16    ? p->kernels->dot_f16
                                       : dtype == SINQ_BF16 ? p->kernels->dot_bf16
                                                            : p->kernels->dot_f32;
@@ -114,7 +121,7 @@ static void decode_plainly(const struct sinq_weight *weight, uint64_t panel, uin
 }
 
 static void decode_coded(const struct sinq_product *p, uint64_t panel, uint64_t first, uint64_t count,
-                         struct f32_scratch *s) {
+                         struct f32_scratch *s, float *out) {
     const struct sinq_weight *const w = p->weight;
     const uint64_t blocks = sinq_divide_up(count, SINQ_BLOCK_COLUMNS), block = first / SINQ_BLOCK_COLUMNS;
     const uint64_t size = w->matrix.group_size == 0 ? sinq_round_up(w->cols, DECODED_COLUMNS) : w->matrix.group_size;
@@ -133,41 +140,54 @@ static void decode_coded(const struct sinq_product *p, uint64_t panel, uint64_t 
     const struct sinq_stored_aux scales = sinq_find_scales(w, panel, group), zeros = sinq_find_zeros(w, panel, group);
     p->kernels->expand_aux(&scales, groups, s->scales);
     p->kernels->expand_aux(&zeros, groups, s->zeros);
-    for (uint64_t k = 0; k < DECODED_COLUMNS; k++) s->columns[k] = 1.0f;
     if (w->matrix.has_column_scale) {
-        sinq_convert_to_float(SINQ_F16, w->bytes + w->sizes.column_scale_offset + 2 * first, (size_t)count, s->columns);
+        p->kernels->widen_f16(w->bytes + w->sizes.column_scale_offset + 2 * first, (size_t)count, s->columns);
+    } else {
+        for (uint64_t k = 0; k < count; k++) s->columns[k] = 1.0f;
     }
+    for (uint64_t k = count; k < blocks * SINQ_BLOCK_COLUMNS; k++) s->columns[k] = 0.0f;
     memset(s->levels, 0, sizeof s->levels);
     if (has_levels) {
         memcpy(s->levels, w->bytes + w->sizes.levels_offset, sizeof(float) << w->matrix.bits);
     }
     if (is_tame(p, &part, groups, count)) {
-        p->kernels->decode[w->matrix.bits](&part, s->panel);
+        p->kernels->decode[w->matrix.bits](&part, out);
     } else {
-        decode_plainly(w, panel, block, blocks, s->panel);
+        decode_plainly(w, panel, block, blocks, out);
     }
 }
 
 /* ---- product ---- */
 
-void sinq_multiply_panel_f32(const struct sinq_product *p, const void *prepared, uint64_t panel, void *scratch,
-                             float *sums) {
+static void decode_columns(const struct sinq_product *p, uint64_t panel, uint64_t first, uint64_t count,
+                           struct f32_scratch *scratch, float *out) {
+    if (p->weight->dtype == SINQ_DUAL_SCALE) {
+        decode_coded(p, panel, first, count, scratch, out);
+    } else {
+        pack_dense(p, panel, first, count, scratch, out);
+    }
+}
+
+void sinq_multiply_f32(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
+                       void *scratch, float *sums) {
     struct f32_scratch *const s = scratch;
-    memset(sums, 0, (size_t)p->tiles * p->width * SINQ_PANEL_ROWS * sizeof *sums);
+    memset(sums, 0, panels * sinq_panel_sums(p) * sizeof *sums);
     if (p->kind == SINQ_PRODUCT_DOTS) {
-        dot_panel(p, prepared, panel, s, sums);
+        for (uint64_t i = 0; i < panels; i++) {
+            dot_panel(p, prepared, first_panel + i, s, sums + i * sinq_panel_sums(p));
+        }
         return;
     }
     for (uint64_t first = 0; first < p->weight->cols; first += DECODED_COLUMNS) {
         const uint64_t count = sinq_min_u64(DECODED_COLUMNS, p->weight->cols - first);
-        if (p->weight->dtype == SINQ_DUAL_SCALE) {
-            decode_coded(p, panel, first, count, s);
-        } else {
-            pack_dense(p, panel, first, count, s);
-        }
+        for (uint64_t i = 0; i < panels; i++) decode_columns(p, first_panel + i, first, count, s, s->panels[i]);
         for (uint64_t tile = 0; tile < p->tiles; tile++) {
-            p->kernels->multiply_f32(s->panel, SINQ_PANEL_ROWS, sinq_tile_f32(p, prepared, tile, first), (size_t)count,
-                                     p->width, sums + tile * p->width * SINQ_PANEL_ROWS, SINQ_PANEL_ROWS);
+            const float *const x = sinq_tile_f32(p, prepared, tile, first);
+            float *const tile_sums = sums + tile * p->width * SINQ_PANEL_ROWS;
+            for (uint64_t i = 0; i < panels; i++) {
+                p->kernels->multiply_f32(s->panels[i], SINQ_PANEL_ROWS, x, (size_t)count, p->width,
+                                         tile_sums + i * sinq_panel_sums(p), SINQ_PANEL_ROWS);
+            }
         }
     }
 }

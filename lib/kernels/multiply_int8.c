@@ -57,51 +57,64 @@ static void apply_levels(const struct integer_levels *levels, uint64_t count, fl
     }
 }
 
-void sinq_multiply_panel_int8(const struct sinq_product *p, const void *prepared, uint64_t panel, void *scratch,
-                              float *sums) {
+/* Scales and zeros of `count` groups (one where the group is the row) as sixteen f32 each. */
+static void expand_groups(const struct sinq_product *p, const struct integer_levels *levels, uint64_t panel,
+                          uint64_t first, uint64_t count, struct int8_scratch *s) {
+    const struct sinq_stored_aux scales = sinq_find_scales(p->weight, panel, first);
+    const struct sinq_stored_aux zeros = sinq_find_zeros(p->weight, panel, first);
+    p->kernels->expand_aux(&scales, (size_t)count, s->scales);
+    p->kernels->expand_aux(&zeros, (size_t)count, s->zeros);
+    if (levels != NULL) apply_levels(levels, count * SINQ_PANEL_ROWS, s->scales, s->zeros);
+}
+
+/* Columns [first, first + columns) of one panel times all tiles. One token reads the lines as they are packed. */
+static void multiply_columns(const struct sinq_product *p, const struct integer_levels *levels, const void *prepared,
+                             uint64_t panel, uint64_t first, uint64_t columns, struct int8_scratch *s, float *sums) {
     const struct sinq_weight *const w = p->weight;
-    struct int8_scratch *const s = scratch;
-    struct integer_levels levels;
-    const bool has_levels = w->matrix.levels == SINQ_LEVELS_F32, is_row = w->matrix.group_size == 0;
-    if (has_levels) find_integer_levels(w, &levels);
-    memset(sums, 0, (size_t)p->tiles * p->width * SINQ_PANEL_ROWS * sizeof *sums);
-    for (uint64_t first = 0; first < w->cols; first += UNPACKED_COLUMNS) {
-        const uint64_t columns = sinq_min_u64(UNPACKED_COLUMNS, w->cols - first);
-        const uint64_t group = first / p->group, groups = sinq_divide_up(columns, p->group);
-        const uint64_t stored = is_row ? 1 : groups, stored_first = is_row ? 0 : group;
-        const struct sinq_stored_aux scales = sinq_find_scales(w, panel, stored_first);
-        const struct sinq_stored_aux zeros = sinq_find_zeros(w, panel, stored_first);
-        p->kernels->expand_aux(&scales, stored, s->scales);
-        p->kernels->expand_aux(&zeros, stored, s->zeros);
-        if (has_levels) apply_levels(&levels, stored * SINQ_PANEL_ROWS, s->scales, s->zeros);
-        struct sinq_int8_part part = {
-            .lines = w->bytes + sinq_block_offset(&w->matrix, &w->sizes, panel, first / SINQ_BLOCK_COLUMNS),
-            .scales = s->scales,
-            .zeros = s->zeros,
-            .aux_stride = is_row ? 0 : SINQ_PANEL_ROWS,
-            .blocks = sinq_divide_up(columns, SINQ_BLOCK_COLUMNS),
-            .groups = groups,
-            .group_blocks = p->group / SINQ_BLOCK_COLUMNS,
-            .bits = w->matrix.bits,
-            .low = has_levels ? levels.low_bytes : NULL,
-            .high = has_levels ? levels.high_bytes : NULL,
-        };
-        const bool is_packed = p->tiles * p->width == 1;
-        if (!is_packed) {
-            p->kernels->unpack[w->matrix.bits](&part, s->lines);
-            part.lines = s->lines;
-        }
-        for (uint64_t tile = 0; tile < p->tiles; tile++) {
-            part.x = sinq_tile_int8(p, prepared, tile, first);
-            part.x_scales = sinq_tile_scales(p, prepared, tile, group);
-            part.x_sums = sinq_tile_sums(p, prepared, tile, group);
-            if (is_packed) {
-                p->kernels->multiply_packed[w->matrix.bits](&part, sums);
-            } else {
-                p->kernels->multiply_lines(&part, p->width, sums + tile * p->width * SINQ_PANEL_ROWS);
-            }
+    const bool is_row = w->matrix.group_size == 0, is_packed = p->tiles * p->width == 1;
+    const uint64_t group = first / p->group, groups = sinq_divide_up(columns, p->group);
+    struct sinq_int8_part part = {
+        .lines = w->bytes + sinq_block_offset(&w->matrix, &w->sizes, panel, first / SINQ_BLOCK_COLUMNS),
+        .scales = s->scales,
+        .zeros = s->zeros,
+        .aux_stride = is_row ? 0 : SINQ_PANEL_ROWS,
+        .blocks = (size_t)sinq_divide_up(columns, SINQ_BLOCK_COLUMNS),
+        .groups = (size_t)groups,
+        .group_blocks = (size_t)(p->group / SINQ_BLOCK_COLUMNS),
+        .bits = w->matrix.bits,
+        .low = levels != NULL ? levels->low_bytes : NULL,
+        .high = levels != NULL ? levels->high_bytes : NULL,
+    };
+    expand_groups(p, levels, panel, is_row ? 0 : group, is_row ? 1 : groups, s);
+    if (!is_packed) {
+        p->kernels->unpack[w->matrix.bits](&part, s->lines);
+        part.lines = s->lines;
+    }
+    for (uint64_t tile = 0; tile < p->tiles; tile++) {
+        part.x = sinq_tile_int8(p, prepared, tile, first);
+        part.x_scales = sinq_tile_scales(p, prepared, tile, group);
+        part.x_sums = sinq_tile_sums(p, prepared, tile, group);
+        if (is_packed) {
+            p->kernels->multiply_packed[w->matrix.bits](&part, sums);
+        } else {
+            p->kernels->multiply_lines(&part, p->width, sums + tile * p->width * SINQ_PANEL_ROWS);
         }
     }
-    const float factor = w->matrix.factor;
-    for (uint64_t i = 0; i < (uint64_t)p->tiles * p->width * SINQ_PANEL_ROWS; i++) sums[i] *= factor;
+}
+
+void sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
+                        void *scratch, float *sums) {
+    struct integer_levels levels;
+    const bool has_levels = p->weight->matrix.levels == SINQ_LEVELS_F32;
+    const uint64_t cols = p->weight->cols;
+    if (has_levels) find_integer_levels(p->weight, &levels);
+    memset(sums, 0, panels * sinq_panel_sums(p) * sizeof *sums);
+    for (uint64_t i = 0; i < panels; i++) {
+        for (uint64_t first = 0; first < cols; first += UNPACKED_COLUMNS) {
+            multiply_columns(p, has_levels ? &levels : NULL, prepared, first_panel + i, first,
+                             sinq_min_u64(UNPACKED_COLUMNS, cols - first), scratch, sums + i * sinq_panel_sums(p));
+        }
+    }
+    const float factor = p->weight->matrix.factor;
+    for (uint64_t i = 0; i < panels * sinq_panel_sums(p); i++) sums[i] *= factor;
 }

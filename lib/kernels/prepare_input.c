@@ -1,13 +1,18 @@
-#include "kernels/product.h"
-#include "tensor/dtype.h"
-
 #include <string.h>
+
+#include "kernels/product.h"
 
 /* One token's place in its tile. */
 struct place {
     uint64_t tile;
     uint32_t lane;
 };
+
+static struct place find_place(const struct sinq_product *p, uint32_t token) {
+    return (struct place){token / p->width, token % p->width};
+}
+
+/* ---- f32 ---- */
 
 static void put_f32(const struct sinq_product *p, const float *x, struct place place, void *prepared) {
     float *const to = sinq_tile_f32(p, prepared, place.tile, 0) + place.lane;
@@ -19,19 +24,30 @@ static void put_f32(const struct sinq_product *p, const float *x, struct place p
     for (uint64_t k = 0; k < cols; k++) to[k * p->width] = x[k];
 }
 
-/* All tokens of a whole tile at once: what is written then lies together. */
-static void put_tile_f32(const struct sinq_product *p, const float *x, size_t stride, uint64_t tile, void *prepared) {
-    float *to = sinq_tile_f32(p, prepared, tile, 0);
-    for (uint64_t k = 0; k < p->weight->cols; k++) {
-        for (uint32_t lane = 0; lane < p->width; lane++) *to++ = x[lane * stride + k];
+/* Tokens [first, end): whole tiles at once (the last one with what there is of it), others one by one. */
+static void prepare_f32(const struct sinq_product *p, const float *x, size_t stride, uint32_t first, uint32_t end,
+                        void *prepared) {
+    for (uint32_t t = first; t < end;) {
+        const struct place place = find_place(p, t);
+        const uint32_t there = (uint32_t)sinq_min_u64(p->width, p->tokens - t);
+        if (place.lane == 0 && p->width > 1 && t + there <= end) {
+            p->kernels->pack_tile(x + t * stride, stride, there, (size_t)p->weight->cols, p->width,
+                                  sinq_tile_f32(p, prepared, place.tile, 0));
+            t += there;
+        } else {
+            put_f32(p, x + t * stride, place, prepared);
+            t++;
+        }
     }
 }
 
+/* ---- int8 ---- */
+
 /* Column scales [first, first + count); 1 where there are none. */
-static void load_columns(const struct sinq_weight *weight, uint64_t first, uint64_t count, float *columns) {
-    if (weight->matrix.has_column_scale) {
-        sinq_convert_to_float(SINQ_F16, weight->bytes + weight->sizes.column_scale_offset + 2 * first, (size_t)count,
-                              columns);
+static void load_columns(const struct sinq_product *p, uint64_t first, uint64_t count, float *columns) {
+    const struct sinq_weight *const w = p->weight;
+    if (w->matrix.has_column_scale) {
+        p->kernels->widen_f16(w->bytes + w->sizes.column_scale_offset + 2 * first, (size_t)count, columns);
     } else {
         for (uint64_t i = 0; i < count; i++) columns[i] = 1.0f;
     }
@@ -40,59 +56,58 @@ static void load_columns(const struct sinq_weight *weight, uint64_t first, uint6
 static void put_codes(const struct sinq_product *p, const int8_t *codes, uint64_t first, uint64_t quads,
                       struct place place, void *prepared) {
     int8_t *const to = sinq_tile_int8(p, prepared, place.tile, first) + 4 * place.lane;
+    if (p->width == 1) {
+        memcpy(to, codes, (size_t)(4 * quads));
+        return;
+    }
     for (uint64_t q = 0; q < quads; q++) memcpy(to + 4 * q * p->width, codes + 4 * q, 4);
 }
 
-/* x NULL: no token, all zero. */
-static void put_int8(const struct sinq_product *p, const float *x, struct place place, void *prepared) {
-    float columns[128];
-    int8_t codes[128];
+/* Group by group, so that column scales are widened once for all tokens. Tokens beyond the last are zero. */
+static void prepare_int8(const struct sinq_product *p, const float *x, size_t stride, uint32_t first, uint32_t end,
+                         void *prepared) {
     for (uint64_t g = 0; g < p->groups; g++) {
-        const uint64_t first = g * p->group, count = sinq_min_u64(p->group, p->weight->cols - first);
-        const uint64_t quads = sinq_min_u64(p->group, p->padded - first) / 4;
-        float scale = 0.0f, sum = 0.0f;
-        memset(codes, 0, sizeof codes);
-        if (x != NULL) {
-            load_columns(p->weight, first, count, columns);
-            p->kernels->quantize_group(x + first, columns, (size_t)count, codes, &scale, &sum);
+        const uint64_t column = g * p->group, count = sinq_min_u64(p->group, p->weight->cols - column);
+        const uint64_t quads = sinq_min_u64(p->group, p->padded - column) / 4;
+        float columns[128];
+        load_columns(p, column, count, columns);
+        for (uint32_t t = first; t < end; t++) {
+            const struct place place = find_place(p, t);
+            int8_t codes[128];
+            float scale = 0.0f, sum = 0.0f;
+            if (t < p->tokens) {
+                p->kernels->quantize_group(x + t * stride + column, columns, (size_t)count, codes, &scale, &sum);
+                memset(codes + count, 0, (size_t)(4 * quads - count));
+            } else {
+                memset(codes, 0, sizeof codes);
+            }
+            put_codes(p, codes, column, quads, place, prepared);
+            sinq_tile_scales(p, prepared, place.tile, g)[place.lane] = scale;
+            sinq_tile_sums(p, prepared, place.tile, g)[place.lane] = sum;
         }
-        put_codes(p, codes, first, quads, place, prepared);
-        sinq_tile_scales(p, prepared, place.tile, g)[place.lane] = scale;
-        sinq_tile_sums(p, prepared, place.tile, g)[place.lane] = sum;
     }
     /* A block may end in a group without columns. */
-    const uint64_t end = p->groups * p->group;
-    memset(codes, 0, sizeof codes);
-    if (end < p->padded) put_codes(p, codes, end, (p->padded - end) / 4, place, prepared);
-}
-
-static void clear_place(const struct sinq_product *p, struct place place, void *prepared) {
-    if (p->kind == SINQ_PRODUCT_INT8) {
-        put_int8(p, NULL, place, prepared);
-        return;
+    const int8_t none[SINQ_BLOCK_COLUMNS] = {0};
+    const uint64_t filled = p->groups * p->group;
+    for (uint32_t t = first; t < end && filled < p->padded; t++) {
+        put_codes(p, none, filled, (p->padded - filled) / 4, find_place(p, t), prepared);
     }
-    float *const to = sinq_tile_f32(p, prepared, place.tile, 0) + place.lane;
-    for (uint64_t k = 0; k < p->weight->cols; k++) to[k * p->width] = 0.0f;
 }
 
 void sinq_prepare_input(const struct sinq_weight *weight, const float *x, size_t stride, uint32_t tokens,
                         uint32_t first, uint32_t count, bool exact, void *prepared) {
     const struct sinq_product p = sinq_plan_product(weight, tokens, exact);
-    for (uint32_t t = first; t < first + count;) {
-        const struct place place = {t / p.width, t % p.width};
-        if (p.kind == SINQ_PRODUCT_INT8) {
-            put_int8(&p, x + t * stride, place, prepared);
-        } else if (place.lane == 0 && p.width > 1 && t + p.width <= first + count) {
-            put_tile_f32(&p, x + t * stride, stride, place.tile, prepared);
-            t += p.width;
-            continue;
-        } else {
-            put_f32(&p, x + t * stride, place, prepared);
-        }
-        t++;
+    const uint32_t end = first + count, places = p.tiles * p.width;
+    if (p.kind == SINQ_PRODUCT_INT8) {
+        /* Whoever has the last token also fills the places behind it. */
+        prepare_int8(&p, x, stride, first, end == tokens ? places : end, prepared);
+        return;
     }
-    if (first + count != tokens) return;
-    /* Whoever has the last token also fills the places behind it. */
-    for (uint32_t t = tokens; t < p.tiles * p.width; t++)
-        clear_place(&p, (struct place){t / p.width, t % p.width}, prepared);
+    prepare_f32(&p, x, stride, first, end, prepared);
+    if (end != tokens) return;
+    for (uint32_t t = tokens; t < places; t++) {
+        const struct place place = find_place(&p, t);
+        float *const to = sinq_tile_f32(&p, prepared, place.tile, 0) + place.lane;
+        for (uint64_t k = 0; k < weight->cols; k++) to[k * p.width] = 0.0f;
+    }
 }

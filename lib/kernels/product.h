@@ -49,11 +49,18 @@ static inline float *sinq_tile_sums(const struct sinq_product *p, const void *pr
 size_t sinq_f32_scratch(const struct sinq_product *product);
 size_t sinq_int8_scratch(const struct sinq_product *product);
 
-/* sums[token][16] = one panel times the input, tokens up to tiles * width. */
-void sinq_multiply_panel_f32(const struct sinq_product *product, const void *prepared, uint64_t panel, void *scratch,
-                             float *sums);
-void sinq_multiply_panel_int8(const struct sinq_product *product, const void *prepared, uint64_t panel, void *scratch,
-                              float *sums);
+/* Panels that are multiplied at once: a tile of the input is read once for all of them. */
+#define SINQ_PANELS_AT_ONCE 4u
+
+/* sums[panel][token][16] = some panels times the input, tokens up to tiles * width. */
+void sinq_multiply_f32(const struct sinq_product *product, const void *prepared, uint64_t first_panel, uint64_t panels,
+                       void *scratch, float *sums);
+void sinq_multiply_int8(const struct sinq_product *product, const void *prepared, uint64_t first_panel, uint64_t panels,
+                        void *scratch, float *sums);
+
+static inline size_t sinq_panel_sums(const struct sinq_product *p) {
+    return (size_t)p->tiles * p->width * SINQ_PANEL_ROWS;
+}
 
 /* How the scales (or zero points) of groups [first, ...) of a panel are stored. */
 struct sinq_stored_aux sinq_find_scales(const struct sinq_weight *weight, uint64_t panel, uint64_t first);

@@ -4,27 +4,27 @@
 
 #include "kernels/math_template.h"
 
-static void norm_row(const float *in, const float *weight, uint32_t width, float eps, float *out) {
-    v16d lanes = v_zero_sums(); /* in f64: squares of large values do not overflow */
-    uint32_t i = 0;
-    for (; i + 16 <= width; i += 16) lanes = v_add_square(lanes, v_load(in + i));
-    if (i < width) lanes = v_add_square(lanes, load_some(in + i, width - i));
+ALWAYS_INLINE double sum_lanes(v16d lanes) {
     double sums[16] = {0}, sum = 0.0;
     v_add_sums_to(sums, lanes);
     for (int l = 0; l < 16; l++) sum += sums[l];
-    const v16 inverse = v_set((float)(1.0 / sqrt(sum / (double)width + (double)eps)));
-    for (i = 0; i + 16 <= width; i += 16) {
-        v_store(out + i, v_mul(v_mul(v_load(in + i), inverse), v_load(weight + i)));
+    return sum;
+}
+
+static void norm_row(const float *in, const float *weight, uint32_t width, float eps, float *out) {
+    v16d lanes = v_zero_sums(); /* in f64: squares of large values do not overflow */
+    for (size_t i = 0; i < width; i += 16) lanes = v_add_square(lanes, load_some(in + i, count_some(i, width)));
+    const v16 inverse = v_set((float)(1.0 / sqrt(sum_lanes(lanes) / (double)width + (double)eps)));
+    for (size_t i = 0; i < width; i += 16) {
+        const size_t some = count_some(i, width);
+        store_some(out + i, some, v_mul(v_mul(load_some(in + i, some), inverse), load_some(weight + i, some)));
     }
-    if (i == width) return;
-    store_some(out + i, width - i,
-               v_mul(v_mul(load_some(in + i, width - i), inverse), load_some(weight + i, width - i)));
 }
 
 /* Pairs (i, i + pairs). */
 static void rotate_halves(const float *in, const float *cosines, const float *sines, uint32_t pairs, float *out) {
-    for (uint32_t i = 0; i < pairs; i += 16) {
-        const uint32_t some = pairs - i < 16 ? pairs - i : 16;
+    for (size_t i = 0; i < pairs; i += 16) {
+        const size_t some = count_some(i, pairs);
         const v16 a = load_some(in + i, some), b = load_some(in + pairs + i, some);
         const v16 c = load_some(cosines + i, some), s = load_some(sines + i, some);
         store_some(out + i, some, v_fnma(b, s, v_mul(a, c)));
@@ -57,7 +57,7 @@ ALWAYS_INLINE v16 gpt_oss(v16 gate, v16 up) {
 }
 
 ALWAYS_INLINE v16 load_step(const float *from, size_t step, size_t count) {
-    if (step == 1) return count == 16 ? v_load(from) : load_some(from, count);
+    if (step == 1) return load_some(from, count);
     float values[16] = {0};
     for (size_t i = 0; i < count; i++) values[i] = from[i * step];
     return v_load(values);
@@ -66,13 +66,9 @@ ALWAYS_INLINE v16 load_step(const float *from, size_t step, size_t count) {
 #define DEFINE_ACTIVATION(NAME)                                                                                        \
     static void NAME##_row(const float *gate, const float *up, uint32_t width, uint32_t step, float *out) {            \
         for (size_t i = 0; i < width; i += 16) {                                                                       \
-            const size_t some = width - i < 16 ? width - i : 16;                                                       \
-            const v16 result = NAME(load_step(gate + i * step, step, some), load_step(up + i * step, step, some));     \
-            if (some == 16) {                                                                                          \
-                v_store(out + i, result);                                                                              \
-            } else {                                                                                                   \
-                store_some(out + i, some, result);                                                                     \
-            }                                                                                                          \
+            const size_t some = count_some(i, width);                                                                  \
+            const v16 g = load_step(gate + i * step, step, some), u = load_step(up + i * step, step, some);            \
+            store_some(out + i, some, NAME(g, u));                                                                     \
         }                                                                                                              \
     }
 DEFINE_ACTIVATION(silu)
@@ -82,38 +78,45 @@ DEFINE_ACTIVATION(gpt_oss)
 
 static void add_row(const float *in, float factor, uint32_t width, float *out) {
     const v16 by = v_set(factor);
-    uint32_t i = 0;
-    for (; i + 16 <= width; i += 16) v_store(out + i, v_fma(by, v_load(in + i), v_load(out + i)));
-    if (i == width) return;
-    store_some(out + i, width - i, v_fma(by, load_some(in + i, width - i), load_some(out + i, width - i)));
+    for (size_t i = 0; i < width; i += 16) {
+        const size_t some = count_some(i, width);
+        store_some(out + i, some, v_fma(by, load_some(in + i, some), load_some(out + i, some)));
+    }
 }
 
 static void softcap_row(float *in_out, uint32_t width, float cap) {
     const v16 by = v_set(cap);
     for (size_t i = 0; i < width; i += 16) {
-        const size_t some = width - i < 16 ? width - i : 16;
-        const v16 capped = v_mul(by, v_tanh(v_div(load_some(in_out + i, some), by)));
-        store_some(in_out + i, some, capped);
+        const size_t some = count_some(i, width);
+        store_some(in_out + i, some, v_mul(by, v_tanh(v_div(load_some(in_out + i, some), by))));
     }
 }
 
-static void softmax_row(float *in_out, uint32_t width) {
+/* The largest value; -infinity where there is none. */
+ALWAYS_INLINE float find_maximum(const float *values, uint32_t width) {
+    v16 lanes = v_set(-INFINITY);
     float largest = -INFINITY;
-    for (uint32_t i = 0; i < width; i++) largest = in_out[i] > largest ? in_out[i] : largest;
-    const v16 subtract = v_set(largest);
+    size_t i = 0;
+    for (; i + 16 <= width; i += 16) lanes = v_max(lanes, v_load(values + i));
+    for (; i < width; i++) largest = values[i] > largest ? values[i] : largest;
+    const float rest = v_largest(lanes);
+    return rest > largest ? rest : largest;
+}
+
+static void softmax_row(float *in_out, uint32_t width) {
+    const v16 largest = v_set(find_maximum(in_out, width));
     v16d lanes = v_zero_sums();
     for (size_t i = 0; i < width; i += 16) {
-        const size_t some = width - i < 16 ? width - i : 16;
-        v16 share = v_exp(v_sub(load_some(in_out + i, some), subtract));
+        const size_t some = count_some(i, width);
+        const v16 share = v_exp(v_sub(load_some(in_out + i, some), largest));
         store_some(in_out + i, some, share);
-        if (some < 16) share = load_some(in_out + i, some);
-        lanes = v_add_value(lanes, share);
+        lanes = v_add_value(lanes, load_some(in_out + i, some)); /* without what lies beyond the width */
     }
-    double sums[16] = {0}, sum = 0.0;
-    v_add_sums_to(sums, lanes);
-    for (int l = 0; l < 16; l++) sum += sums[l];
-    const float inverse = (float)(1.0 / sum);
-    for (uint32_t i = 0; i < width; i++) in_out[i] *= inverse;
+    const v16 inverse = v_set((float)(1.0 / sum_lanes(lanes)));
+    for (size_t i = 0; i < width; i += 16) {
+        const size_t some = count_some(i, width);
+        store_some(in_out + i, some, v_mul(load_some(in_out + i, some), inverse));
+    }
 }
 
 #endif

@@ -35,15 +35,23 @@
 
 /* The first `count` of 16 values; the others are 0. */
 ALWAYS_INLINE v16 load_some(const float *from, size_t count) {
+    if (count == 16) return v_load(from);
     float values[16] = {0};
     memcpy(values, from, count * sizeof *values);
     return v_load(values);
 }
 
 ALWAYS_INLINE void store_some(float *to, size_t count, v16 v) {
+    if (count == 16) {
+        v_store(to, v);
+        return;
+    }
     float values[16];
     v_store(values, v);
     memcpy(to, values, count * sizeof *values);
 }
+
+/* How many of 16 values from `at` on there are. */
+ALWAYS_INLINE size_t count_some(size_t at, size_t count) { return count - at < 16 ? count - at : 16; }
 
 #endif

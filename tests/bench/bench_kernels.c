@@ -26,17 +26,18 @@ static int compare_doubles(const void *a, const void *b) {
 
 typedef void work_fn(void *context);
 
-/* Median seconds of one call; each run repeats it for at least 10 ms. */
+/* Median seconds of one call; each run repeats it for 10 ms or more, so that the clock's own time does not count. */
 static double measure(work_fn *work, void *context) {
     double seconds[RUNS];
-    work(context);
+    int calls = 1;
+    for (;; calls *= 2) {
+        const double start = now();
+        for (int i = 0; i < calls; i++) work(context);
+        if (now() - start >= 0.01) break;
+    }
     for (int run = 0; run < RUNS; run++) {
         const double start = now();
-        int calls = 0;
-        do {
-            work(context);
-            calls++;
-        } while (now() - start < 0.01);
+        for (int i = 0; i < calls; i++) work(context);
         seconds[run] = (now() - start) / calls;
     }
     qsort(seconds, RUNS, sizeof seconds[0], compare_doubles);
