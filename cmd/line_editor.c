@@ -33,10 +33,21 @@ static char *choose_prompt(EditLine *edit) {
     return editor == NULL || editor->size == 0 ? first : next;
 }
 
+/* The terminal as it is now: its size, and how it hands on what is typed, which a shell may have changed. Draws the line anew. */
+static void adopt_terminal(EditLine *edit) {
+    putchar('\r'); /* where el_resize believes the cursor to be */
+    fflush(stdout);
+    el_set(edit, EL_PREP_TERM, 0);
+    el_set(edit, EL_PREP_TERM, 1);
+    el_resize(edit);
+    el_set(edit, EL_REFRESH);
+}
+
 /* One byte of standard input: 1, 0 at its end, -1 after a signal. poll, unlike read, is never restarted after one. */
-static int read_byte(char *byte) {
+static int read_byte(EditLine *edit, char *byte) {
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     for (;;) {
+        if (sinq_take_terminal_change()) adopt_terminal(edit);
         if (sinq_is_interrupted() || sinq_caught_signal() != 0) return -1;
         if (poll(&input, 1, -1) < 0) {
             if (errno == EINTR) continue;
@@ -52,11 +63,11 @@ static int read_byte(char *byte) {
 static int read_character(EditLine *edit, wchar_t *character) {
     char bytes[5] = "";
     uint32_t point = 0;
-    int got = read_byte(bytes);
+    int got = read_byte(edit, bytes);
     if (got == 1) {
         const unsigned char lead = (unsigned char)bytes[0];
         const int length = lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-        for (int i = 1; i < length && got == 1; i++) got = read_byte(bytes + i);
+        for (int i = 1; i < length && got == 1; i++) got = read_byte(edit, bytes + i);
     }
     if (got == 1) {
         if (sinq_decode_utf8(bytes, &point) == 0 && bytes[0] != '\0') point = REPLACEMENT;

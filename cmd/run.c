@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -83,11 +84,22 @@ static int use_model(struct run *run, struct sinq_error *error) {
     return status;
 }
 
+/* A terminal that is waited for without a word looks like a program that hangs. */
+static void announce_reading(const struct sinq_run_arguments *arguments) {
+    const bool reads_input =
+        arguments->prompt == NULL && (arguments->file == NULL || strcmp(arguments->file, "-") == 0);
+    if (reads_input && isatty(STDIN_FILENO) != 0 && !arguments->common.quiet)
+        fputs("The prompt is read from the terminal; Ctrl-D ends it.\n", stderr);
+}
+
 /* SINQ_USAGE with an empty message: nothing came from standard input. */
 static int process_model(struct run *run, const char *model, struct sinq_error *error) {
     int status = sinq_open_checkpoint(model, &run->source, error);
     if (status == SINQ_OK && run->arguments->plan) return report_plan(run, error);
-    if (status == SINQ_OK && !run->is_dialogue) status = sinq_read_prompt(run->arguments, &run->prompt, error);
+    if (status == SINQ_OK && !run->is_dialogue) {
+        announce_reading(run->arguments);
+        status = sinq_read_prompt(run->arguments, &run->prompt, error);
+    }
     if (status == SINQ_OK && run->prompt.is_implied && run->prompt.size == 0) {
         error->message[0] = '\0';
         return SINQ_USAGE;

@@ -15,7 +15,7 @@
 #include "sinq.h"
 
 static bool color_stdout, color_stderr;
-static volatile sig_atomic_t caught_signal, is_interrupted;
+static volatile sig_atomic_t caught_signal, is_interrupted, is_terminal_changed;
 
 static bool is_dumb(void) {
     const char *const term = getenv("TERM");
@@ -86,6 +86,11 @@ static void note_interrupt(int number) {
     is_interrupted = 1;
 }
 
+static void note_terminal_change(int number) {
+    (void)number;
+    is_terminal_changed = 1;
+}
+
 void sinq_begin_dialogue(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
@@ -94,6 +99,15 @@ void sinq_begin_dialogue(void) {
     sigaction(SIGINT, &action, NULL);
     action.sa_handler = note_signal;
     sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = note_terminal_change;
+    sigaction(SIGCONT, &action, NULL);
+    sigaction(SIGWINCH, &action, NULL);
+}
+
+bool sinq_take_terminal_change(void) {
+    const bool was_changed = is_terminal_changed != 0;
+    is_terminal_changed = 0;
+    return was_changed;
 }
 
 bool sinq_is_interrupted(void) { return is_interrupted != 0; }

@@ -36,6 +36,8 @@ int sinq_caught_signal(void);
 void sinq_begin_dialogue(void);
 bool sinq_is_interrupted(void);
 bool sinq_take_interrupt(void);
+/* Whether the terminal got another size, or another program had it meanwhile (Ctrl-Z and fg); forgets it. */
+bool sinq_take_terminal_change(void);
 
 /*
  * Closes stdout at the program's end. A full disk or a closed pipe shows only here: returns 1 where `code` is 0 and not
