@@ -143,13 +143,18 @@ static int end_text(struct sinq_generator *generator, struct sinq_text_stream *s
     return status;
 }
 
+/* Where only special tokens tell thoughts from the answer, they are shown. */
+static bool shows_special_tokens(const struct sinq_generator *generator) {
+    return generator->chat != NULL && strcmp(sinq_chat_template_name(generator->chat), "harmony") == 0;
+}
+
 /* Text of an answer in a chat begins anew; a continued text goes on, which matters for blanks. */
 static int open_stream(const struct sinq_generator *generator, struct sinq_text_stream **stream,
                        struct sinq_error *error) {
     const char *bytes;
     size_t size;
     if (generator->tokenizer == NULL) return SINQ_OK;
-    int status = sinq_open_text_stream(generator->tokenizer, true, stream, error);
+    int status = sinq_open_text_stream(generator->tokenizer, !shows_special_tokens(generator), stream, error);
     if (generator->chat != NULL) return status;
     for (size_t i = 0; i < generator->tokens.count && status == SINQ_OK; i++)
         status = sinq_text_stream_add(*stream, generator->tokens.ids[i], &bytes, &size, error);
