@@ -62,6 +62,25 @@ send \4
 expect in all
 END
 
+echo "an answer that fills the context, and what helps"
+talk --template chatml -c 30 <<'END'
+expect > 
+send Hello\n
+expect The context is full
+expect > 
+send Go on\n
+expect and the context has 30
+expect > 
+send /reset\n
+expect reset
+expect > 
+send Hello\n
+expect The context is full
+expect > 
+send /quit\n
+expect in all
+END
+
 echo "what was fed is not fed again"
 talk --template chatml -n 4 -v <<'END'
 expect > 
