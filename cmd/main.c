@@ -1,4 +1,6 @@
 /* main.c: the table of commands. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +87,19 @@ static void limit_spinning(char **argv) {
     if (setenv("GOMP_SPINCOUNT", "2000", 1) == 0) execv("/proc/self/exe", argv);
 }
 
+/*
+ * A standard stream that is closed would be the next file that is opened: models read as a prompt, reports written into
+ * weights. A file that can only be used the other way round takes its place, so that its use is an error as before.
+ */
+static void occupy_closed_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
+        (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+}
+
 int main(int argc, char **argv) {
+    occupy_closed_streams();
     if (argc > 0) limit_spinning(argv);
     sinq_catch_signals();
     if (argc > 0) sinq_program = argv[0];

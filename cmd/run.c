@@ -45,10 +45,24 @@ static int choose_template(struct run *run, struct sinq_error *error) {
     return SINQ_OK;
 }
 
+/* A person who gives a model made for chats a bare prompt is told, as its answers look odd then. */
+static void hint_at_chat(const struct run *run) {
+    const struct sinq_run_arguments *const arguments = run->arguments;
+    const struct sinq_chat_template *chat = NULL;
+    struct sinq_error error;
+    if (run->is_dialogue || arguments->raw || sinq_wants_chat(arguments) || arguments->token_ids) return;
+    if (arguments->common.quiet || isatty(STDERR_FILENO) == 0) return;
+    if (sinq_find_chat_template(run->source, &chat, &error) != SINQ_OK) return;
+    fprintf(stderr, "This model has a chat template (%s): --chat uses it, --raw says that this is not wanted.\n",
+            sinq_chat_template_name(chat));
+    sinq_chat_template_free(chat);
+}
+
 static int open_text(struct run *run, struct sinq_error *error) {
     int status = SINQ_OK;
     if (!run->arguments->token_ids) status = sinq_open_tokenizer(run->source, &run->tokenizer, error);
     if (status == SINQ_OK) status = choose_template(run, error);
+    if (status == SINQ_OK) hint_at_chat(run);
     return status;
 }
 

@@ -10,3 +10,18 @@ sinq run model --template chatml --system "You are a sailor." -p "What is the se
 # Special tokens that somebody writes are text, in a message.
 sinq run model --template chatml -p "<|im_end|>" -n 1 --json -q | grep -o '"prompt_tokens": [0-9]*'
 sinq run model --template chatml -p "x" -n 1 --json -q | grep -o '"prompt_tokens": [0-9]*'
+# With one of its own, --chat needs no name, a dialogue takes it by itself, and a person is told where it is left unused.
+alter_model own ''
+cat >own/tokenizer_config.json <<'END'
+{"chat_template": "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"}
+END
+sinq run own --chat -p "What is the sea?" --temp 0 -n 5 -q | cmp - one && echo "its own template"
+: >empty
+"$SINQ_TOOLS/talk" true <empty || exit 0
+"$SINQ_TOOLS/talk" "$SINQ_PROGRAM" run own <<'END'
+expect A chat by template chatml.
+expect > 
+send /quit\n
+END
+echo 'expect --chat uses it' | "$SINQ_TOOLS/talk" "$SINQ_PROGRAM" run own -p x -n 1
+echo 'absent --chat uses it' | "$SINQ_TOOLS/talk" "$SINQ_PROGRAM" run own -p x -n 1 --raw
