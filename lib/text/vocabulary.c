@@ -14,28 +14,25 @@ static uint64_t hash_token(const char *bytes, size_t size, bool is_literal) {
 }
 
 /* The slot that holds the token, or the free one where it belongs. */
-static uint64_t find_slot(const struct sinq_vocabulary *v, const char *bytes, size_t size, bool is_literal) {
-    const uint64_t hash = hash_token(bytes, size, is_literal);
+static struct sinq_vocabulary_slot *find_slot(const struct sinq_vocabulary *v, uint64_t hash, const char *bytes,
+                                              size_t size, bool is_literal) {
     uint64_t i = hash & v->mask;
-    for (; v->slots[i] != 0; i = (i + 1) & v->mask) {
-        if (v->slots[i] >> 32 != hash >> 32) continue;
-        const struct sinq_token *const token = &v->tokens[(uint32_t)v->slots[i] - 1];
-        if (token->size != size || token->is_literal != is_literal) continue;
-        if (size == 0 || memcmp(v->bytes.data + token->offset, bytes, size) == 0) break;
+    for (; v->slots[i].id != 0; i = (i + 1) & v->mask) {
+        const struct sinq_vocabulary_slot *const slot = &v->slots[i];
+        if (slot->hash != hash >> 32 || slot->size != size || slot->is_literal != is_literal) continue;
+        if (size == 0 || memcmp(v->bytes.data + slot->offset, bytes, size) == 0) break;
     }
-    return i;
+    return &v->slots[i];
 }
 
-static uint64_t make_slot(const struct sinq_vocabulary *v, uint32_t id) {
-    const struct sinq_token *const token = &v->tokens[id];
-    const uint64_t hash = hash_token(v->bytes.data + token->offset, token->size, token->is_literal);
-    return (hash >> 32) << 32 | (id + 1);
+static struct sinq_vocabulary_slot make_slot(const struct sinq_token *token, uint32_t id, uint64_t hash) {
+    return (struct sinq_vocabulary_slot){(uint32_t)(hash >> 32), id + 1, token->offset, token->size, token->is_literal};
 }
 
 static bool grow_index(struct sinq_vocabulary *v) {
-    if (v->slots != NULL && 2 * ((uint64_t)v->used + 1) <= v->mask) return true;
+    if (v->slots != NULL && 3 * ((uint64_t)v->used + 1) <= 2 * v->mask) return true;
     const uint64_t count = v->slots == NULL ? 1024 : 2 * (v->mask + 1);
-    uint64_t *const slots = calloc((size_t)count, sizeof *slots);
+    struct sinq_vocabulary_slot *const slots = calloc((size_t)count, sizeof *slots);
     if (slots == NULL) return false;
     free(v->slots);
     v->slots = slots;
@@ -43,9 +40,10 @@ static bool grow_index(struct sinq_vocabulary *v) {
     for (uint32_t id = 0; id < v->limit; id++) {
         const struct sinq_token *const token = &v->tokens[id];
         if (!token->is_used) continue;
-        uint64_t i = hash_token(v->bytes.data + token->offset, token->size, token->is_literal) & v->mask;
-        while (slots[i] != 0) i = (i + 1) & v->mask;
-        slots[i] = make_slot(v, id);
+        const uint64_t hash = hash_token(v->bytes.data + token->offset, token->size, token->is_literal);
+        uint64_t i = hash & v->mask;
+        while (slots[i].id != 0) i = (i + 1) & v->mask;
+        slots[i] = make_slot(token, id, hash);
     }
     return true;
 }
@@ -87,12 +85,13 @@ int sinq_vocabulary_add(struct sinq_vocabulary *v, const char *path, const char 
     const bool is_literal = v->is_byte_level && !sinq_text_to_bytes(token, size, v->bytes.data + offset, &count);
     if (is_literal) memcpy(v->bytes.data + offset, token, count = size);
     v->bytes.size = offset + count;
-    const uint64_t slot = find_slot(v, v->bytes.data + offset, count, is_literal);
-    if (v->slots[slot] != 0) {
+    const uint64_t hash = hash_token(v->bytes.data + offset, count, is_literal);
+    struct sinq_vocabulary_slot *const slot = find_slot(v, hash, v->bytes.data + offset, count, is_literal);
+    if (slot->id != 0) {
         return sinq_fail(error, SINQ_FAILED, "%.300s: token \"%.100s\" is in the vocabulary twice", path, token);
     }
     v->tokens[id] = (struct sinq_token){(uint32_t)offset, (uint16_t)count, true, is_literal};
-    v->slots[slot] = make_slot(v, (uint32_t)id);
+    *slot = make_slot(&v->tokens[id], (uint32_t)id, hash);
     v->used++;
     if (id >= v->limit) v->limit = (uint32_t)id + 1;
     return SINQ_OK;
@@ -102,8 +101,7 @@ int sinq_vocabulary_add(struct sinq_vocabulary *v, const char *path, const char 
 
 static int32_t find(const struct sinq_vocabulary *v, const char *bytes, size_t size, bool is_literal) {
     if (v->slots == NULL) return -1;
-    const uint64_t slot = find_slot(v, bytes, size, is_literal);
-    return (int32_t)(uint32_t)v->slots[slot] - 1;
+    return (int32_t)find_slot(v, hash_token(bytes, size, is_literal), bytes, size, is_literal)->id - 1;
 }
 
 int32_t sinq_vocabulary_find(const struct sinq_vocabulary *v, const char *bytes, size_t size) {

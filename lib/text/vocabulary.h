@@ -22,13 +22,22 @@ struct sinq_token {
     bool is_literal; /* kept as written although the vocabulary is byte-level */
 };
 
+/* A place of the index: what a look-up compares, so that it touches only this and the bytes. */
+struct sinq_vocabulary_slot {
+    uint32_t hash;   /* its upper half */
+    uint32_t id;     /* + 1; 0 is free */
+    uint32_t offset; /* of the bytes */
+    uint16_t size;
+    bool is_literal;
+};
+
 struct sinq_vocabulary {
     bool is_byte_level;
     struct sinq_text bytes;
     struct sinq_token *tokens; /* by id */
     uint32_t limit, capacity;  /* largest id + 1 */
     uint32_t used;             /* tokens in the index */
-    uint64_t *slots;           /* hash << 32 | id + 1; 0 is free */
+    struct sinq_vocabulary_slot *slots;
     uint64_t mask;
 };
 

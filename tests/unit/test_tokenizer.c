@@ -2,6 +2,8 @@
  * test_tokenizer.c: added and special tokens, what is put around a text, and the way back. What the table expects is what Hugging Face's
  * tokenizers 0.22.2 gives for the same tokenizer and text.
  */
+#include <pthread.h>
+
 #include "tokenizer_cases.h"
 
 #define LETTERS                                                                                                        \
@@ -290,26 +292,6 @@ static const struct {
     {"between good characters", "\xc3\xa9\xc3\xe4\xbd\xa0", "\xc3\xa9\xef\xbf\xbd\xe4\xbd\xa0"},
 };
 
-/* A model of all 256 bytes. */
-static struct sinq_tokenizer *make_bytes(void) {
-    struct sinq_text json = {0};
-    sinq_text_add(
-        &json,
-        "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"},"
-        "\"model\":{\"merges\":[],\"vocab\":{");
-    for (unsigned b = 0; b < 256; b++) {
-        const bool is_visible = (b >= '!' && b <= '~') || (b >= 0xa1 && b != 0xad);
-        static unsigned hidden;
-        if (b == 0) hidden = 0;
-        const unsigned point = is_visible ? b : 0x100 + hidden++;
-        sinq_text_print(&json, "%s\"\\u%04x\":%u", b == 0 ? "" : ",", point, b);
-    }
-    sinq_text_add(&json, "}}}");
-    struct sinq_tokenizer *const tokenizer = parse_good(json.data);
-    sinq_text_free(&json);
-    return tokenizer;
-}
-
 START_TEST(what_is_not_utf8_is_the_replacement_character) {
     struct sinq_tokenizer *const tokenizer = make_bytes();
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
@@ -324,75 +306,36 @@ START_TEST(what_is_not_utf8_is_the_replacement_character) {
 }
 END_TEST
 
-/* ---- streams ---- */
+/* ---- threads ---- */
 
-/* What each id completes, with | between; ids are bytes. */
-static void check_stream(const struct sinq_tokenizer *tokenizer, const char *ids, const char *expected) {
-    struct sinq_text_stream *stream = NULL;
-    struct sinq_error error = {0};
-    struct sinq_text text = {0};
-    const char *bytes;
-    size_t size;
-    ck_assert_int_eq(sinq_open_text_stream(tokenizer, false, &stream, &error), SINQ_OK);
-    for (const char *c = ids; *c != '\0'; c++) {
-        ck_assert_int_eq(sinq_text_stream_add(stream, (unsigned char)*c, &bytes, &size, &error), SINQ_OK);
-        sinq_text_add_bytes(&text, bytes, size);
-        sinq_text_add(&text, "|");
+#define SHARED_BY 4
+
+static void *tokenize_again(void *argument) {
+    const struct sinq_tokenizer *const tokenizer = argument;
+    bool is_same = true;
+    for (int i = 0; i < 20; i++) {
+        struct sinq_tokens tokens = tokenize(tokenizer, "a\xc3\xa9 ab <s> ab", 13, 0);
+        struct sinq_text text = decode(tokenizer, &tokens, false);
+        is_same = is_same && strcmp(text.data, "a\xc3\xa9 ab <s> ab") == 0;
+        sinq_text_free(&text);
+        sinq_tokens_free(&tokens);
     }
-    ck_assert_int_eq(sinq_text_stream_end(stream, &bytes, &size, &error), SINQ_OK);
-    sinq_text_add_bytes(&text, bytes, size);
-    ck_assert_str_eq(text.data, expected);
-    sinq_text_free(&text);
-    sinq_text_stream_free(stream);
+    return is_same ? argument : NULL;
 }
 
-START_TEST(a_stream_holds_back_unfinished_characters) {
+START_TEST(threads_share_a_tokenizer) {
     struct sinq_tokenizer *const tokenizer = make_bytes();
-    check_stream(tokenizer, "ab", "a|b|");
-    check_stream(tokenizer, "\xc3\xa9z", "|\xc3\xa9|z|");
-    check_stream(tokenizer, "\xf0\x9f\x98\x80", "|||\xf0\x9f\x98\x80|");
-    check_stream(tokenizer, "\xe4\xbdz", "||\xef\xbf\xbdz|");
-    check_stream(tokenizer, "a\xe4\xbd", "a|||\xef\xbf\xbd");
-    check_stream(tokenizer, "\x80\xff", "\xef\xbf\xbd|\xef\xbf\xbd|");
-    sinq_tokenizer_free(tokenizer);
-}
-END_TEST
-
-START_TEST(a_stream_passes_over_unknown_ids) {
-    struct sinq_tokenizer *const tokenizer = parse_good("{\"decoder\":" LLAMA_DECODER ",\"model\":" PIECES "}");
-    static const int32_t ids[] = {-1, 13, 100, INT32_MAX, INT32_MIN, 12};
-    struct sinq_tokens tokens = {(int32_t *)(uintptr_t)ids, sizeof ids / sizeof ids[0], 0};
-    struct sinq_text text = decode(tokenizer, &tokens, false);
-    ck_assert_str_eq(text.data, "ab");
-    sinq_text_free(&text);
-    sinq_tokenizer_free(tokenizer);
-}
-END_TEST
-
-/* The space in front of the first token is the tokenizer's, that of later ones the text's. */
-START_TEST(a_stream_can_be_used_again_after_its_end) {
-    struct sinq_tokenizer *const tokenizer = parse_good("{\"decoder\":" LLAMA_DECODER ",\"model\":" PIECES "}");
-    struct sinq_text_stream *stream = NULL;
-    struct sinq_error error = {0};
-    const char *bytes;
-    size_t size;
-    ck_assert_int_eq(sinq_open_text_stream(tokenizer, false, &stream, &error), SINQ_OK);
-    for (int i = 0; i < 2; i++) {
-        ck_assert_int_eq(sinq_text_stream_add(stream, 13, &bytes, &size, &error), SINQ_OK);
-        ck_assert_uint_eq(size, 1);
-        ck_assert_mem_eq(bytes, "a", 1);
-        ck_assert_int_eq(sinq_text_stream_add(stream, 13, &bytes, &size, &error), SINQ_OK);
-        ck_assert_uint_eq(size, 2);
-        ck_assert_mem_eq(bytes, " a", 2);
-        ck_assert_int_eq(sinq_text_stream_end(stream, &bytes, &size, &error), SINQ_OK);
-        ck_assert_uint_eq(size, 0);
+    pthread_t threads[SHARED_BY];
+    for (size_t i = 0; i < SHARED_BY; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, tokenize_again, tokenizer), 0);
+    for (size_t i = 0; i < SHARED_BY; i++) {
+        void *result = NULL;
+        ck_assert_int_eq(pthread_join(threads[i], &result), 0);
+        ck_assert_ptr_eq(result, tokenizer);
     }
-    sinq_text_stream_free(stream);
     sinq_tokenizer_free(tokenizer);
 }
 END_TEST
 
 UNIT_MAIN("tokenizer", ids_and_text_are_those_of_the_reference, literal_leaves_special_tokens_in_the_text,
-          ids_are_appended, names_and_sizes, what_is_not_utf8_is_the_replacement_character,
-          a_stream_holds_back_unfinished_characters, a_stream_passes_over_unknown_ids,
-          a_stream_can_be_used_again_after_its_end)
+          ids_are_appended, names_and_sizes, what_is_not_utf8_is_the_replacement_character, threads_share_a_tokenizer)

@@ -66,4 +66,23 @@ static inline struct sinq_text write_ids(const struct sinq_tokens *tokens) {
     return text;
 }
 
+/* A byte-level tokenizer without merges: the ids are the bytes. */
+static inline struct sinq_tokenizer *make_bytes(void) {
+    struct sinq_text json = {0};
+    sinq_text_add(&json, "{\"normalizer\":{\"type\":\"NFC\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_"
+                         "space\":false},\"decoder\":{\"type\":\"ByteLevel\"},"
+                         "\"model\":{\"merges\":[],\"vocab\":{");
+    for (unsigned b = 0; b < 256; b++) {
+        const bool is_visible = (b >= '!' && b <= '~') || (b >= 0xa1 && b != 0xad);
+        static unsigned hidden;
+        if (b == 0) hidden = 0;
+        const unsigned point = is_visible ? b : 0x100 + hidden++;
+        sinq_text_print(&json, "%s\"\\u%04x\":%u", b == 0 ? "" : ",", point, b);
+    }
+    sinq_text_add(&json, "}}}");
+    struct sinq_tokenizer *const tokenizer = parse_good(json.data);
+    sinq_text_free(&json);
+    return tokenizer;
+}
+
 #endif
