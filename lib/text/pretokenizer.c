@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "text/byte_level.h"
 
 /* GPT-2's, which ByteLevel has inside (openai/gpt-2, encoder.py). */
 static const char gpt2_words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -96,6 +97,7 @@ static int read_stage(const struct sinq_place *place, const char *type, const cJ
     }
     if (strcmp(type, "ByteLevel") == 0) {
         stage->behavior = SINQ_ISOLATED;
+        stage->names_bytes = true;
         stage->adds_space = sinq_component_flag(json, "add_prefix_space", true);
         stage->splits = sinq_component_flag(json, "use_regex", true);
         return stage->splits ? set_regex(place, gpt2_words, stage, error) : SINQ_OK;
@@ -117,7 +119,6 @@ static int add_stage(void *user, const struct sinq_place *place, const char *typ
                      struct sinq_error *error) {
     struct sinq_pretokenizer *const p = user;
     if (p->count == SINQ_MAX_STAGES) return sinq_fail_component(place, type, "a shorter sequence", error);
-    if (p->is_byte_level) return sinq_fail_component(place, "ByteLevel", "the last place in a sequence", error);
     p->is_byte_level = strcmp(type, "ByteLevel") == 0;
     return read_stage(place, type, json, &p->stages[p->count++], error);
 }
@@ -160,11 +161,19 @@ static int run_next(const struct piece *piece, size_t start, size_t end, struct 
     if (piece->stage + 1 >= run->pretokenizer->count) {
         return run->word(run->user, piece->text + start, end - start, error);
     }
-    const struct piece next = {.run = run,
-                               .stage = piece->stage + 1,
-                               .text = piece->text + start,
-                               .size = end - start,
-                               .is_first = piece->is_first && start == 0};
+    struct piece next = {.run = run,
+                         .stage = piece->stage + 1,
+                         .text = piece->text + start,
+                         .size = end - start,
+                         .is_first = piece->is_first && start == 0};
+    if (run->pretokenizer->stages[piece->stage].names_bytes) {
+        struct sinq_text *const named = &run->work->scratches[piece->stage].named;
+        named->size = 0;
+        sinq_add_bytes_as_text(next.text, next.size, named);
+        if (named->failed) return sinq_fail_memory(error, "a text", next.size);
+        next.text = named->data;
+        next.size = named->size;
+    }
     return run_stage(&next, error);
 }
 
@@ -233,6 +242,7 @@ void sinq_pretokenizer_work_free(const struct sinq_pretokenizer *pretokenizer, s
     for (size_t i = 0; work->scratches != NULL && i < pretokenizer->count; i++) {
         sinq_regex_scratch_free(&work->scratches[i].regex);
         sinq_text_free(&work->scratches[i].text);
+        sinq_text_free(&work->scratches[i].named);
     }
     free(work->scratches);
     work->scratches = NULL;

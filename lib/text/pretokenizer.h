@@ -13,6 +13,7 @@ enum sinq_prepend { SINQ_PREPEND_NEVER, SINQ_PREPEND_FIRST, SINQ_PREPEND_ALWAYS 
 struct sinq_pretokenizer_stage {
     bool is_metaspace; /* spaces become `mark`, which may be put in front; else a split */
     bool adds_space;   /* ByteLevel's add_prefix_space */
+    bool names_bytes;  /* ByteLevel: parts are written in the characters that stand for their bytes */
     bool splits;
     enum sinq_prepend prepend;
     char mark[5];
@@ -25,7 +26,7 @@ struct sinq_pretokenizer_stage {
 struct sinq_pretokenizer {
     struct sinq_pretokenizer_stage *stages;
     size_t count;
-    bool is_byte_level; /* words are bytes: the last stage was ByteLevel */
+    bool is_byte_level; /* the last stage is ByteLevel: words are left as bytes instead */
 };
 
 int sinq_read_pretokenizer(const char *path, const cJSON *json, struct sinq_pretokenizer *pretokenizer,
@@ -38,7 +39,7 @@ typedef int sinq_word_fn(void *user, const char *word, size_t size, struct sinq_
 /* Scratch of one call, one for each stage: all zero at first. */
 struct sinq_pretokenizer_scratch {
     struct sinq_regex_scratch regex;
-    struct sinq_text text;
+    struct sinq_text text, named;
 };
 struct sinq_pretokenizer_work {
     struct sinq_pretokenizer_scratch *scratches;

@@ -213,6 +213,21 @@ static const struct {
      "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\","
      "\"individual_digits\":true}]},{\"type\":\"Punctuation\"},{\"type\":\"Sequence\",\"pretokenizers\":[]}]}",
      "a1.b", "a|1|.|b"},
+    {"ByteLevel before others (Falcon)",
+     "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Punctuation\",\"behavior\":\"Contiguous\"},{\"type\":"
+     "\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true},{\"type\":\"Digits\","
+     "\"individual_digits\":false},{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[0-9][0-9][0-9]\"},\"behavior\":"
+     "\"Isolated\",\"invert\":false}]}",
+     "it's 12345, \xc3\xa9t\xc3\xa9..\n ok",
+     "it|'|s|\xc4\xa0|123|45|,|\xc4\xa0\xc3\x83\xc2\xa9t\xc3\x83\xc2\xa9|..|\xc4\x8a|\xc4\xa0ok"},
+    {"ByteLevel with a space, then a split",
+     "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":"
+     "true,\"use_regex\":false},{\"type\":\"Split\",\"pattern\":{\"String\":\"\\u0120\"},\"behavior\":"
+     "\"MergedWithNext\",\"invert\":false}]}",
+     "a b",
+     "\xc4\xa0"
+     "a|\xc4\xa0"
+     "b"},
     {"DeepSeek",
      "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\p{N}{1,3}\"},"
      "\"behavior\":\"Isolated\",\"invert\":false},{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[\\u4e00-\\u9fa5\\u3040-"
@@ -285,8 +300,6 @@ static const struct {
     {"no type", "{\"behavior\":\"Isolated\"}", "\"type\""},
     {"no object", "[1]", "\"type\""},
     {"a mark of two characters", "{\"type\":\"Metaspace\",\"replacement\":\"ab\"}", "one character"},
-    {"ByteLevel before others",
-     "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"ByteLevel\"},{\"type\":\"Whitespace\"}]}", "last place"},
     {"a sequence of nothing", "{\"type\":\"Sequence\"}", "pretokenizers was expected"},
 };
 
