@@ -25,3 +25,11 @@ limit_kb=$(((3 * 151936 * 2048 * 4 + 256 * 1024 * 1024) / 1024))
 read -r peak_kb seconds <"$folder/peak"
 echo "memory: with embeddings: peak $((peak_kb / 1024)) MB of $((limit_kb / 1024)) MB allowed, $seconds s"
 [ "$peak_kb" -le "$limit_kb" ]
+
+# Running: weights stay in the mapped file. With 250 MB of memory that can be written to, 4.4 GB of weights give two tokens.
+(
+    ulimit -d 256000
+    "$SINQ_PROGRAM" run "$folder/model" --token-ids -p "1 2 3 4 5 6 7 8" -n 2 -c 512 --temp 0 -t 2 --ignore-eos -q
+) >"$folder/ids"
+echo "memory: 4.4 GB run within 250 MB of its own: $(cat "$folder/ids")"
+[ "$(wc -w <"$folder/ids")" -eq 2 ]

@@ -56,8 +56,25 @@ static void add_in_layer(int layer, const char *name, unsigned rank, unsigned lo
     add(full, rank, a, b, c);
 }
 
+/* What config.json says besides the family. */
+static char configuration[700];
+
+static void describe_moe(int layers, unsigned long long vocabulary, unsigned long long hidden,
+                         unsigned long long experts, unsigned long long width, unsigned long long head_dim) {
+    (void)snprintf(configuration, sizeof configuration,
+                   ", \"num_hidden_layers\": %d, \"vocab_size\": %llu, \"hidden_size\": %llu, \"num_experts\": %llu, "
+                   "\"num_experts_per_tok\": 4, \"moe_intermediate_size\": %llu, \"intermediate_size\": %llu, "
+                   "\"head_dim\": %llu, \"num_attention_heads\": %llu, \"num_key_value_heads\": %llu, "
+                   "\"max_position_embeddings\": 4096, \"rms_norm_eps\": 1e-6, \"rope_theta\": 10000.0, "
+                   "\"norm_topk_prob\": true, \"tie_word_embeddings\": true",
+                   layers, vocabulary, hidden, experts, width, width, head_dim, hidden / head_dim,
+                   hidden / 4 / head_dim);
+}
+
 static void add_moe(int layers, unsigned long long vocabulary, unsigned long long hidden, unsigned long long experts,
                     unsigned long long width) {
+    const unsigned long long head_dim = hidden >= 2048 ? 128 : 32;
+    describe_moe(layers, vocabulary, hidden, experts, width, head_dim);
     add("model.embed_tokens.weight", 2, vocabulary, hidden, 0);
     for (int layer = 0; layer < layers; layer++) {
         add_in_layer(layer, "input_layernorm.weight", 1, hidden, 0, 0);
@@ -65,8 +82,10 @@ static void add_moe(int layers, unsigned long long vocabulary, unsigned long lon
         add_in_layer(layer, "mlp.experts.gate_up_proj", 3, experts, 2 * width, hidden);
         add_in_layer(layer, "mlp.gate.weight", 2, experts, hidden, 0);
         add_in_layer(layer, "post_attention_layernorm.weight", 1, hidden, 0, 0);
+        add_in_layer(layer, "self_attn.k_norm.weight", 1, head_dim, 0, 0);
         add_in_layer(layer, "self_attn.k_proj.weight", 2, hidden / 4, hidden, 0);
         add_in_layer(layer, "self_attn.o_proj.weight", 2, hidden, hidden, 0);
+        add_in_layer(layer, "self_attn.q_norm.weight", 1, head_dim, 0, 0);
         add_in_layer(layer, "self_attn.q_proj.weight", 2, hidden, hidden, 0);
         add_in_layer(layer, "self_attn.v_proj.weight", 2, hidden / 4, hidden, 0);
     }
@@ -215,7 +234,7 @@ int main(int count, char **arguments) {
     (void)snprintf(path, sizeof path, "%s/config.json", folder);
     FILE *const file = fopen(path, "w");
     if (file == NULL) fail(path);
-    fprintf(file, "{\"architectures\": [\"MadeUp\"], \"model_type\": \"%s\", \"torch_dtype\": \"bfloat16\"}\n",
-            model_type);
+    fprintf(file, "{\"architectures\": [\"MadeUp\"], \"model_type\": \"%s\", \"torch_dtype\": \"bfloat16\"%s}\n",
+            model_type, configuration);
     return fclose(file) == 0 ? 0 : 1;
 }
