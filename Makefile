@@ -47,6 +47,11 @@ $(BUILD)/%.o: %.c
 	$(if $(Q),@echo "  CC      $<")
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
 
+# Sanitizers' checks in code that is inlined many times take gcc minutes a file.
+ifneq ($(SAN),)
+$(BUILD)/lib/kernels/compute_%.o: OPT := -O2 -g -fno-inline
+endif
+
 # Facts for bug reports.
 $(BUILD)/lib/base/build_facts.o: CPPFLAGS += -DSINQ_BUILD_FLAGS='"$(strip $(OPT) $(EXACT) $(SANFLAGS))"'
 

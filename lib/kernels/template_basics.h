@@ -7,7 +7,12 @@
 
 #include "kernels/compute.h"
 
+/* Not where sanitizers' checks make the code so large that compiling it takes minutes. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define ALWAYS_INLINE static inline
+#else
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#endif
 
 /* Calls FUNCTION(width, ...) with a constant width, so that its sums stay in registers. */
 #define CALL_WITH_WIDTH(MOST, FUNCTION, WIDTH, ...)                                                                    \
