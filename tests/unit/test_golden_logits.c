@@ -12,8 +12,11 @@
 
 /* Worst difference to the golden logits, as a share of their standard deviation. */
 #define BOUND 2e-4
-/* Between two divisions of the same tokens into batches: sums run in another order. */
-#define DIVISION_BOUND 2e-5
+/*
+ * Between two divisions of the same tokens into batches: single tokens and batches add in different orders, each as far from the
+ * golden logits as from the other. Measured: 1.6e-5 at most with the plain-C kernels, 2.3e-5 with AVX-512's.
+ */
+#define DIVISION_BOUND 5e-5
 
 static const char *const families[] = {"llama",      "llama3_rope", "mistral", "mixtral",     "qwen2",      "qwen3",
                                        "qwen3_yarn", "qwen3_moe",   "phi3",    "gemma3_text", "deepseek_v2"};
