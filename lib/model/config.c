@@ -174,11 +174,10 @@ static void read_sliding_rope(struct sinq_config_reader *reader, struct sinq_rop
 static struct sinq_rope_model describe_rope_model(struct sinq_config_reader *reader,
                                                   const struct sinq_model_config *config) {
     const struct sinq_config_defaults *const defaults = &config->family->defaults;
-    const double share = defaults->rotary_share == 0.0 ? 1.0 : defaults->rotary_share;
     return (struct sinq_rope_model){
         .width = config->rope_dim == 0 ? config->head_dim : config->rope_dim,
         .theta = sinq_config_number(reader, "rope_theta", 1.0, 1e12, defaults->theta),
-        .rotary_share = sinq_config_number(reader, "partial_rotary_factor", 0.0, 1.0, share),
+        .rotary_share = sinq_config_number(reader, "partial_rotary_factor", 0.0, 1.0, 1.0),
         .context = config->context,
         .original_context = sinq_config_count(reader, "original_max_position_embeddings", 2, LARGEST_CONTEXT, 0),
         .interleaved = config->rope_interleaved,

@@ -53,7 +53,6 @@ struct sinq_config_defaults {
     uint64_t context;
     double eps, theta;
     double sliding_theta; /* sliding layers have a rope of their own; 0: they have not */
-    double rotary_share;  /* of a head's values, that turn; 0: all */
     bool tied;
     const char *activation_key, *activation; /* NULL: "hidden_act", "silu" */
     const char *rope;                        /* parameters of a rope as JSON; NULL: the plain one */
