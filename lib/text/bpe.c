@@ -6,21 +6,9 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "text/byte_level.h"
-#include "text/stretch.h"
+#include "text/tokens.h"
 
 #define SPACE_MARK 0x2581u /* what SentencePiece writes for a space */
-
-int sinq_tokens_add(struct sinq_tokens *tokens, int32_t id, struct sinq_error *error) {
-    if (tokens->count == tokens->capacity) {
-        const size_t capacity = tokens->capacity < 32 ? 64 : 2 * tokens->capacity;
-        int32_t *const ids = capacity > SIZE_MAX / sizeof *ids ? NULL : realloc(tokens->ids, capacity * sizeof *ids);
-        if (ids == NULL) return sinq_fail_memory(error, "token ids", capacity);
-        tokens->ids = ids;
-        tokens->capacity = capacity;
-    }
-    tokens->ids[tokens->count++] = id;
-    return SINQ_OK;
-}
 
 /* ---- the model ---- */
 
@@ -52,14 +40,11 @@ void sinq_bpe_finish(struct sinq_bpe *bpe) {
 /* The next symbol of the word, with its outer characters. Where no token joins it to the last one, a stretch ends. */
 static int add_symbol(struct sinq_bpe_work *work, int32_t id, uint32_t first, uint32_t last, struct sinq_error *error) {
     int status = SINQ_OK;
-    if (work->count > 0 && !sinq_merges_can_join(&work->bpe->merges, work->last, first)) {
-        status = sinq_merge_stretch(work, error);
+    if (work->stretch.count > 0 && !sinq_merges_can_join(&work->bpe->merges, work->last, first)) {
+        status = sinq_stretch_merge(&work->stretch, work->tokens, error);
     }
-    if (status == SINQ_OK && work->count == work->capacity) status = sinq_grow_stretch(work, error);
-    if (status != SINQ_OK) return status;
-    work->symbols[work->count++] = (uint32_t)id;
     work->last = last;
-    return SINQ_OK;
+    return status == SINQ_OK ? sinq_stretch_add(&work->stretch, (uint32_t)id, error) : status;
 }
 
 static int flush_unknown(struct sinq_bpe_work *work, struct sinq_error *error) {
@@ -130,7 +115,7 @@ static int encode_word(struct sinq_bpe_work *work, const char *word, size_t size
     int status =
         bpe->vocabulary.is_byte_level ? add_bytes(work, word, size, error) : add_characters(work, word, size, error);
     if (status == SINQ_OK) status = flush_unknown(work, error);
-    return status == SINQ_OK ? sinq_merge_stretch(work, error) : status;
+    return status == SINQ_OK ? sinq_stretch_merge(&work->stretch, work->tokens, error) : status;
 }
 
 static int copy_ids(struct sinq_tokens *tokens, const struct sinq_cached_word *word, struct sinq_error *error) {
@@ -188,11 +173,11 @@ int sinq_bpe_encode(struct sinq_bpe_work *work, const char *word, size_t size, s
 
 void sinq_bpe_begin(struct sinq_bpe_work *work, const struct sinq_bpe *bpe, struct sinq_tokens *tokens,
                     size_t text_size) {
-    *work = (struct sinq_bpe_work){.bpe = bpe, .tokens = tokens};
+    *work = (struct sinq_bpe_work){.bpe = bpe, .tokens = tokens, .stretch.merges = &bpe->merges};
     sinq_word_cache_open(&work->cache, text_size);
 }
 
 void sinq_bpe_end(struct sinq_bpe_work *work) {
     sinq_word_cache_close(&work->cache);
-    sinq_free_stretch(work);
+    sinq_stretch_free(&work->stretch);
 }

@@ -1,14 +1,13 @@
 /*
  * bpe.h: byte pair encoding of one word (Sennrich et al., arXiv 1508.07909, as Hugging Face's tokenizers apply it).
  *
- * A word falls into its first symbols: bytes, or characters with bytes for those the vocabulary lacks. Then, as long as two
- * neighbours can be merged, those whose merge ranks lowest are, the leftmost first. Short stretches scan for it, long ones keep
- * the candidates in a heap, so that a word of n symbols takes O(n log n). Words already seen in the call come from a cache.
+ * A word falls into its first symbols: bytes, or characters with bytes for those the vocabulary lacks. They are merged in stretches, between
+ * which no merge reaches. Words already seen in the call come from a cache.
  */
 #ifndef SINQ_TEXT_BPE_H
 #define SINQ_TEXT_BPE_H
 
-#include "text/merges.h"
+#include "text/stretch.h"
 #include "text/vocabulary.h"
 #include "text/word_cache.h"
 
@@ -33,16 +32,9 @@ struct sinq_bpe_work {
     const struct sinq_bpe *bpe;
     struct sinq_tokens *tokens; /* where ids go; borrowed */
     struct sinq_word_cache cache;
-    /* The stretch in hand: symbols that may become one. */
-    uint32_t *symbols;
-    size_t count, capacity;
-    uint32_t last;    /* the last character of the last symbol */
-    bool has_unknown; /* one is waiting to be added or to grow */
-    /* For long stretches. */
-    uint64_t *heap;
-    size_t heap_count, heap_capacity;
-    uint32_t *next, *previous;
-    size_t link_capacity;
+    struct sinq_stretch stretch; /* in hand: symbols that may become one */
+    uint32_t last;               /* the last character of its last symbol */
+    bool has_unknown;            /* one is waiting to be added or to grow */
 };
 
 void sinq_bpe_begin(struct sinq_bpe_work *work, const struct sinq_bpe *bpe, struct sinq_tokens *tokens,
@@ -50,8 +42,5 @@ void sinq_bpe_begin(struct sinq_bpe_work *work, const struct sinq_bpe *bpe, stru
 /* Appends the ids of a word, which is UTF-8 (in a byte-level model any bytes). */
 int sinq_bpe_encode(struct sinq_bpe_work *work, const char *word, size_t size, struct sinq_error *error);
 void sinq_bpe_end(struct sinq_bpe_work *work);
-
-/* Appends one id. */
-int sinq_tokens_add(struct sinq_tokens *tokens, int32_t id, struct sinq_error *error);
 
 #endif

@@ -3,7 +3,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "text/bpe.h"
+#include "text/tokens.h"
+#include "text/vocabulary.h"
 
 static int add_id(const struct sinq_place *place, const char *type, const cJSON *id, struct sinq_tokens *ids,
                   struct sinq_error *error) {

@@ -48,12 +48,6 @@ bool sinq_write_token(const struct sinq_tokenizer *tokenizer, int32_t id, struct
     return true;
 }
 
-void sinq_tokens_free(struct sinq_tokens *tokens) {
-    if (tokens == NULL) return;
-    free(tokens->ids);
-    *tokens = (struct sinq_tokens){0};
-}
-
 /* ---- tokenizing ---- */
 
 /* One call. */

@@ -8,6 +8,7 @@
 #include "text/normalizer.h"
 #include "text/postprocessor.h"
 #include "text/pretokenizer.h"
+#include "text/tokens.h"
 
 struct sinq_tokenizer {
     struct sinq_bpe bpe;
