@@ -1,6 +1,7 @@
 /* test_tokenizer_golden.c: the ids of Hugging Face's own library for real tokenizers, and the way back to the text. */
 #include <utf8proc.h>
 
+#include "base/utf8.h"
 #include "tokenizer_cases.h"
 
 static const struct {
@@ -71,6 +72,38 @@ static void check_round_trip(const struct sinq_tokenizer *tokenizer, const struc
     sinq_text_free(&text);
 }
 
+static uint32_t next_random(void) {
+    static uint64_t state = 0x9e3779b97f4a7c15u;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33);
+}
+
+/* Characters of all planes, the most of the first; marks and spaces often. */
+static void make_text(struct sinq_text *text) {
+    static const uint32_t limits[] = {0x80, 0x80, 0x250, 0x3000, 0x10000, 0x20000, 0x110000};
+    text->size = 0;
+    sinq_text_add(text, "");
+    for (uint32_t left = next_random() % 60; left > 0; left--) {
+        char bytes[4];
+        const uint32_t kind = next_random() % 10;
+        uint32_t point = kind == 7 ? 0x300 + next_random() % 0x70 : kind >= 8 ? ' ' : next_random() % limits[kind];
+        if (point >= 0xd800 && point < 0xe000) point = 'x';
+        sinq_text_add_bytes(text, bytes, sinq_encode_utf8(point, bytes));
+    }
+}
+
+/* decode(encode(x)) is the normal form of x, whatever it is made of. */
+static void check_random_texts(const struct sinq_tokenizer *tokenizer, bool is_nfc) {
+    struct golden made = {0};
+    for (int i = 0; i < 300; i++) {
+        make_text(&made.text);
+        made.ids = tokenize(tokenizer, made.text.data, made.text.size, 0);
+        check_round_trip(tokenizer, &made, is_nfc);
+        sinq_tokens_free(&made.ids);
+    }
+    sinq_text_free(&made.text);
+}
+
 START_TEST(ids_are_those_of_the_reference) {
     for (size_t f = 0; f < sizeof files / sizeof files[0]; f++) {
         char *const tokenizer_path = find_shared(files[f].tokenizer), *const path = find_shared(files[f].golden);
@@ -92,6 +125,7 @@ START_TEST(ids_are_those_of_the_reference) {
             }
             ck_assert_msg(!json.has_failed, "%s", error.message);
             ck_assert_uint_gt(count, 100);
+            if (files[f].is_byte_level) check_random_texts(tokenizer, files[f].is_nfc);
             sinq_json_close(&json);
             sinq_text_free(&golden.text);
             sinq_tokens_free(&golden.ids);
