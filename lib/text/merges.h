@@ -63,6 +63,12 @@ static inline struct sinq_merge sinq_merges_find(const struct sinq_merges *merge
     return slot->merge;
 }
 
+/* Asks for the memory that adding this pair will need. */
+static inline void sinq_merges_prefetch(const struct sinq_merges *merges, uint32_t left, uint32_t right) {
+    if (merges->slots == NULL) return;
+    __builtin_prefetch(&merges->slots[sinq_mix_pair((uint64_t)left << 32 | right) & merges->mask], 1);
+}
+
 bool sinq_merges_find_joined(const struct sinq_merges *merges, uint32_t left, uint32_t right);
 
 /* Whether any merge crosses the boundary between these characters. */

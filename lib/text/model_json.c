@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "text/merge_queue.h"
 #include "text/unicode.h"
 
 /* "model" while it is read. */
@@ -39,11 +40,6 @@ static int read_vocabulary(struct reading *r) {
 
 /* ---- merges ---- */
 
-static int fail_merge(const struct reading *r, uint64_t rank, const char *what) {
-    return sinq_fail(r->error, SINQ_FAILED, "%.300s: model: merge %llu, \"%.100s\" with \"%.100s\": %s", r->path,
-                     (unsigned long long)rank, r->left.data, r->right.data, what);
-}
-
 /* What the boundaries of a token are known by: bytes in a byte-level vocabulary, else characters. */
 static uint32_t first_unit(const struct sinq_vocabulary *v, uint32_t id) {
     const struct sinq_token *const token = &v->tokens[id];
@@ -56,27 +52,6 @@ static uint32_t last_unit(const struct sinq_vocabulary *v, uint32_t id) {
     const struct sinq_token *const token = &v->tokens[id];
     const char *const bytes = v->bytes.data + token->offset;
     return v->is_byte_level ? (unsigned char)bytes[token->size - 1] : sinq_last_character(bytes, token->size);
-}
-
-/* r->left and r->right are merged. */
-static int add_merge(struct reading *r, uint64_t rank) {
-    const struct sinq_vocabulary *const v = &r->bpe->vocabulary;
-    if (r->left.size == 0 || r->right.size == 0) return fail_merge(r, rank, "a side is empty");
-    if (rank >= SINQ_NO_MERGE) return fail_merge(r, rank, "too many merges");
-    const int32_t left = sinq_vocabulary_find_written(v, r->left.data, r->left.size);
-    const int32_t right = sinq_vocabulary_find_written(v, r->right.data, r->right.size);
-    if (left < 0 || right < 0) return fail_merge(r, rank, "not in the vocabulary");
-    const size_t size = r->left.size;
-    sinq_text_add_bytes(&r->left, r->right.data, r->right.size);
-    if (r->left.failed) return sinq_fail_memory(r->error, "merges", size);
-    const int32_t result = sinq_vocabulary_find_written(v, r->left.data, r->left.size);
-    r->left.data[r->left.size = size] = '\0';
-    if (result < 0) return fail_merge(r, rank, "the result is not in the vocabulary");
-    struct sinq_merges *const merges = &r->bpe->merges;
-    const bool has_memory =
-        sinq_merges_add(merges, (uint32_t)left, (uint32_t)right, (uint32_t)rank, (uint32_t)result) &&
-        sinq_merges_join(merges, last_unit(v, (uint32_t)left), first_unit(v, (uint32_t)right));
-    return has_memory ? SINQ_OK : sinq_fail_memory(r->error, "merges", rank);
 }
 
 /* "a b" */
@@ -105,19 +80,25 @@ static bool read_pair_merge(struct reading *r) {
     return !sinq_json_next_element(json, &first) || sinq_json_fail(json, "a pair of tokens");
 }
 
-static int read_merges(struct reading *r) {
+static int read_queued(struct reading *r, struct sinq_merge_queue *queue) {
     struct sinq_json *const json = r->json;
-    uint64_t rank = 0;
     if (!sinq_json_begin_array(json)) return SINQ_FAILED;
-    for (bool first = true; sinq_json_next_element(json, &first); rank++) {
+    for (bool first = true; sinq_json_next_element(json, &first);) {
         const bool is_read = sinq_json_peek(json) == '[' ? read_pair_merge(r) : read_joined_merge(r);
         if (!is_read || json->has_failed) return SINQ_FAILED;
-        if (r->right.failed) return sinq_fail_memory(r->error, "merges", rank);
-        const int status = add_merge(r, rank);
+        if (r->right.failed) return sinq_fail_memory(r->error, "merges", r->left.size);
+        const int status = sinq_merge_queue_add(queue, &r->left, &r->right, r->error);
         if (status != SINQ_OK) return status;
     }
+    return json->has_failed ? SINQ_FAILED : sinq_merge_queue_flush(queue, r->error);
+}
+
+static int read_merges(struct reading *r) {
+    struct sinq_merge_queue queue = {.vocabulary = &r->bpe->vocabulary, .merges = &r->bpe->merges, .path = r->path};
+    const int status = read_queued(r, &queue);
+    sinq_merge_queue_free(&queue);
     r->has_merges = true;
-    return fail_json(r);
+    return status;
 }
 
 /* ---- settings ---- */

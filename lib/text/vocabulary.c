@@ -63,6 +63,18 @@ static bool grow_tokens(struct sinq_vocabulary *v, uint32_t id) {
 
 static int fail_memory(struct sinq_error *error) { return sinq_fail_memory(error, "a vocabulary", SINQ_TOKEN_BYTES); }
 
+void sinq_vocabulary_add_kept(const struct sinq_vocabulary *v, const char *token, size_t size, struct sinq_text *bytes,
+                              bool *is_literal) {
+    const size_t offset = bytes->size;
+    size_t count = size;
+    *is_literal = false;
+    sinq_text_add_bytes(bytes, token, size);
+    if (bytes->failed || !v->is_byte_level) return;
+    *is_literal = !sinq_text_to_bytes(token, size, bytes->data + offset, &count);
+    if (*is_literal) memcpy(bytes->data + offset, token, count = size);
+    bytes->size = offset + count;
+}
+
 int sinq_vocabulary_add(struct sinq_vocabulary *v, const char *path, const char *token, size_t size, uint64_t id,
                         struct sinq_error *error) {
     if (id >= SINQ_TOKEN_LIMIT) {
@@ -79,12 +91,10 @@ int sinq_vocabulary_add(struct sinq_vocabulary *v, const char *path, const char 
                          (unsigned long long)id, token);
     }
     const size_t offset = v->bytes.size;
-    size_t count = size;
-    sinq_text_add_bytes(&v->bytes, token, size);
+    bool is_literal;
+    sinq_vocabulary_add_kept(v, token, size, &v->bytes, &is_literal);
     if (v->bytes.failed || v->bytes.size > UINT32_MAX) return fail_memory(error);
-    const bool is_literal = v->is_byte_level && !sinq_text_to_bytes(token, size, v->bytes.data + offset, &count);
-    if (is_literal) memcpy(v->bytes.data + offset, token, count = size);
-    v->bytes.size = offset + count;
+    const size_t count = v->bytes.size - offset;
     const uint64_t hash = hash_token(v->bytes.data + offset, count, is_literal);
     struct sinq_vocabulary_slot *const slot = find_slot(v, hash, v->bytes.data + offset, count, is_literal);
     if (slot->id != 0) {
@@ -106,6 +116,22 @@ static int32_t find(const struct sinq_vocabulary *v, const char *bytes, size_t s
 
 int32_t sinq_vocabulary_find(const struct sinq_vocabulary *v, const char *bytes, size_t size) {
     return find(v, bytes, size, false);
+}
+
+void sinq_vocabulary_find_all(const struct sinq_vocabulary *v, struct sinq_lookup *lookups, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        lookups[i].id = -1;
+        lookups[i].hash = hash_token(lookups[i].bytes, lookups[i].size, lookups[i].is_literal);
+        if (v->slots != NULL) __builtin_prefetch(&v->slots[lookups[i].hash & v->mask]);
+    }
+    if (v->slots == NULL) return;
+    for (size_t i = 0; i < count; i++) {
+        __builtin_prefetch(v->bytes.data + v->slots[lookups[i].hash & v->mask].offset);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct sinq_lookup *const l = &lookups[i];
+        lookups[i].id = (int32_t)find_slot(v, l->hash, l->bytes, l->size, l->is_literal)->id - 1;
+    }
 }
 
 int32_t sinq_vocabulary_find_written(const struct sinq_vocabulary *v, const char *token, size_t size) {

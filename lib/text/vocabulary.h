@@ -51,6 +51,20 @@ int32_t sinq_vocabulary_find(const struct sinq_vocabulary *vocabulary, const cha
 /* The id of a token as written in tokenizer.json, or -1. */
 int32_t sinq_vocabulary_find_written(const struct sinq_vocabulary *vocabulary, const char *token, size_t size);
 
+/* Many look-ups at a time, so that the memory that one needs comes while others are looked at. */
+struct sinq_lookup {
+    const char *bytes; /* as they are kept */
+    size_t size;
+    bool is_literal;
+    uint64_t hash; /* filled in */
+    int32_t id;    /* found, or -1 */
+};
+void sinq_vocabulary_find_all(const struct sinq_vocabulary *vocabulary, struct sinq_lookup *lookups, size_t count);
+
+/* Adds the bytes as which a token would be kept; *is_literal where that is as it is written. */
+void sinq_vocabulary_add_kept(const struct sinq_vocabulary *vocabulary, const char *token, size_t size,
+                              struct sinq_text *bytes, bool *is_literal);
+
 /* Adds a token to *text as it is written in tokenizer.json; false where there is none with that id. */
 bool sinq_vocabulary_write(const struct sinq_vocabulary *vocabulary, uint32_t id, struct sinq_text *text);
 
