@@ -7,6 +7,7 @@
 #include "line_editor.h"
 #include "memory.h"
 #include "run_output.h"
+#include "run_report.h"
 #include "terminal.h"
 
 struct dialogue {

@@ -50,3 +50,27 @@ void sinq_quote_model_text(FILE *out, const char *text, size_t size) {
     write_printable(out, text, size, true);
     putc('"', out);
 }
+
+void sinq_write_token_text(const struct sinq_tokenizer *tokenizer, int32_t id,
+                           void (*write)(void *user, const char *text, size_t size), void *user) {
+    struct sinq_text_stream *stream = NULL;
+    struct sinq_error error;
+    const char *bytes = "";
+    char *text = NULL;
+    size_t size = 0, used = 0, capacity = 0;
+    if (tokenizer != NULL && sinq_open_text_stream(tokenizer, false, &stream, &error) == SINQ_OK &&
+        sinq_text_stream_add(stream, id, &bytes, &size, &error) == SINQ_OK) {
+        sinq_reserve(&text, &capacity, size, 1);
+        if (size > 0) memcpy(text, bytes, size);
+        used = size;
+        size = 0;
+        if (sinq_text_stream_end(stream, &bytes, &size, &error) == SINQ_OK && size > 0) {
+            sinq_reserve(&text, &capacity, used + size, 1);
+            memcpy(text + used, bytes, size);
+            used += size;
+        }
+    }
+    write(user, text, used);
+    free(text);
+    sinq_text_stream_free(stream);
+}

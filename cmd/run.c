@@ -10,6 +10,7 @@
 #include "formats.h"
 #include "prompt.h"
 #include "run_output.h"
+#include "run_report.h"
 
 /* What a run needs besides the model itself. */
 struct run {
@@ -78,7 +79,8 @@ static int answer_prompt(const struct run *run, struct sinq_generator *generator
         status =
             sinq_generate(generator, tokens.ids, tokens.count, sinq_choose_output(arguments), &output, &answer, error);
     if (status == SINQ_OK) {
-        sinq_finish_run_output(&output, tokens.ids, &answer);
+        if (arguments->common.json) sinq_report_run_json(&output, tokens.ids, &answer);
+        sinq_finish_run_output(&output);
         if (!arguments->common.quiet && answer.reason != SINQ_STOP_UNWANTED)
             sinq_report_run(generator, &answer, sinq_describe_stop_reason(answer.reason));
         if (answer.reason == SINQ_STOP_UNWANTED) status = SINQ_FAILED;

@@ -23,30 +23,6 @@ static bool take_id(void *user, const struct sinq_step *step) {
 
 /* ---- log probabilities ------------------------------------------------------------------------------------- */
 
-void sinq_write_token_text(const struct sinq_tokenizer *tokenizer, int32_t id,
-                           void (*write)(void *user, const char *text, size_t size), void *user) {
-    struct sinq_text_stream *stream = NULL;
-    struct sinq_error error;
-    const char *bytes = "";
-    char *text = NULL;
-    size_t size = 0, used = 0, capacity = 0;
-    if (tokenizer != NULL && sinq_open_text_stream(tokenizer, false, &stream, &error) == SINQ_OK &&
-        sinq_text_stream_add(stream, id, &bytes, &size, &error) == SINQ_OK) {
-        sinq_reserve(&text, &capacity, size, 1);
-        if (size > 0) memcpy(text, bytes, size);
-        used = size;
-        size = 0;
-        if (sinq_text_stream_end(stream, &bytes, &size, &error) == SINQ_OK && size > 0) {
-            sinq_reserve(&text, &capacity, used + size, 1);
-            memcpy(text + used, bytes, size);
-            used += size;
-        }
-    }
-    write(user, text, used);
-    free(text);
-    sinq_text_stream_free(stream);
-}
-
 static void print_quoted(void *user, const char *text, size_t size) {
     (void)user;
     sinq_quote_model_text(stdout, text, size);
@@ -113,12 +89,8 @@ static bool is_line_due(const struct sinq_run_output *output) {
     return output->is_terminal || arguments->token_ids || (!arguments->common.quiet && sinq_streams_mix());
 }
 
-void sinq_finish_run_output(struct sinq_run_output *output, const int32_t *prompt, const struct sinq_answer *answer) {
-    if (output->generator->arguments->common.json) {
-        sinq_report_run_json(output, prompt, answer);
-    } else if (is_line_due(output)) {
-        putchar('\n');
-    }
+void sinq_finish_run_output(struct sinq_run_output *output) {
+    if (is_line_due(output)) putchar('\n');
     fflush(stdout);
 }
 

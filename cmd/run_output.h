@@ -28,17 +28,8 @@ sinq_step_fn *sinq_choose_output(const struct sinq_run_arguments *arguments);
 /* For dialogues: text alone. */
 bool sinq_take_text(void *output, const struct sinq_step *step);
 
-/* Ends the line where that is due, or prints the JSON object. */
-void sinq_finish_run_output(struct sinq_run_output *output, const int32_t *prompt, const struct sinq_answer *answer);
+/* Ends the line where that is due. What was collected for JSON is for sinq_report_run_json. */
+void sinq_finish_run_output(struct sinq_run_output *output);
 void sinq_free_run_output(struct sinq_run_output *output);
-
-/* run_report.c: one line of speed, memory and outcome on stderr, and the JSON object on stdout. */
-void sinq_report_run(const struct sinq_generator *generator, const struct sinq_answer *answer, const char *outcome);
-void sinq_report_run_json(const struct sinq_run_output *output, const int32_t *prompt,
-                          const struct sinq_answer *answer);
-
-/* Text of one token alone, special ones included; written by `write`. */
-void sinq_write_token_text(const struct sinq_tokenizer *tokenizer, int32_t id,
-                           void (*write)(void *user, const char *text, size_t size), void *user);
 
 #endif

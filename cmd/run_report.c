@@ -1,11 +1,12 @@
-/* run_report.c: what is said at the end of `sinq run`. */
+#include "run_report.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "json.h"
 #include "machine_memory.h"
+#include "model_text.h"
 #include "quantity.h"
-#include "run_output.h"
 
 static double divide(double amount, double seconds) { return seconds > 0.0 ? amount / seconds : 0.0; }
 
