@@ -199,7 +199,7 @@ static inline const double *get_mxfp4(struct reference *r, size_t experts, size_
     for (size_t i = 0; i < scales->size; i++) scales->bytes[i] = (uint8_t)(121.0 + draw_share(r) * 3.0);
     for (size_t i = 0; i < experts * out * in; i++) {
         const size_t e = i / (out * in), o = i / in % out, k = i % in;
-        const unsigned code = blocks->bytes[i / 2] >> (i % 2 * 4) & 15u;
+        const unsigned code = (unsigned)blocks->bytes[i / 2] >> (i % 2 * 4) & 15u;
         const double value = (code & 8u) != 0 ? -magnitudes[code & 7u] : magnitudes[code & 7u];
         values->values[(e * in + k) * out + o] = ldexp(value, scales->bytes[i / 32] - 127);
     }
