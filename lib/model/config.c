@@ -221,26 +221,25 @@ static void read_model(struct sinq_config_reader *reader, const cJSON *root, str
     if (reader->status == SINQ_OK) read_ropes(reader, config);
 }
 
-/* Python writes NaN and Infinity, which are no JSON: none of what is read here can be such, so they count as null. */
-static char *replace_nonfinite(const char *text) {
+/* How many bytes of `text` Python wrote for a number that is none. */
+static size_t measure_nonfinite(const char *text) {
     static const char *const words[] = {"-Infinity", "Infinity", "NaN"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strncmp(text, words[i], strlen(words[i])) == 0) return strlen(words[i]);
+    }
+    return 0;
+}
+
+/* Such numbers are no JSON. None of what is read here can be one, so they count as null. NULL when out of memory. */
+static char *replace_nonfinite(const char *text) {
     struct sinq_text copy = {0};
     bool in_string = false;
-    for (const char *at = text; *at != '\0';) {
-        size_t size = 0;
-        for (size_t i = 0; !in_string && i < 3 && size == 0; i++) {
-            if (strncmp(at, words[i], strlen(words[i])) == 0) size = strlen(words[i]);
-        }
-        if (size > 0) sinq_text_add(&copy, "null");
-        if (*at == '"') in_string = !in_string;
-        if (size == 0)
-            size = *at == '\\' && at[1] != '\0' ? 2 : 1;
-        else {
-            at += size;
-            continue;
-        }
-        sinq_text_add_bytes(&copy, at, size);
-        at += size;
+    while (*text != '\0') {
+        const size_t word = in_string ? 0 : measure_nonfinite(text);
+        const size_t size = word > 0 ? word : *text == '\\' && text[1] != '\0' ? 2 : 1;
+        if (*text == '"') in_string = !in_string;
+        sinq_text_add_bytes(&copy, word > 0 ? "null" : text, word > 0 ? strlen("null") : size);
+        text += size;
     }
     return copy.data;
 }
