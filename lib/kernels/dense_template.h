@@ -13,8 +13,7 @@ ALWAYS_INLINE void multiply_tile(const unsigned width, const size_t x_column, co
     const unsigned steps = width == 1 ? 4 : width <= 3 ? 2 : 1;
     v16 total[SINQ_MOST_TILE][4];
     for (unsigned t = 0; t < width; t++) {
-        total[t][0] = v_load(sums + sums_stride * t);
-        for (unsigned s = 1; s < steps; s++) total[t][s] = v_set(0.0f);
+        for (unsigned s = 0; s < steps; s++) total[t][s] = v_set(0.0f);
     }
     size_t k = 0;
     for (; k + steps <= count; k += steps) {
@@ -32,7 +31,8 @@ ALWAYS_INLINE void multiply_tile(const unsigned width, const size_t x_column, co
     }
     for (unsigned t = 0; t < width; t++) {
         for (unsigned s = 1; s < steps; s++) total[t][0] = v_add(total[t][0], total[t][s]);
-        v_store(sums + sums_stride * t, total[t][0]);
+        /* Not added one by one: so that errors grow with the columns of one call and the number of calls, not their product. */
+        v_store(sums + sums_stride * t, v_add(v_load(sums + sums_stride * t), total[t][0]));
     }
 }
 

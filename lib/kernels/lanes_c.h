@@ -80,7 +80,9 @@ static inline line l_load(const uint8_t *from) {
 static inline void l_store(uint8_t *to, line l) { memcpy(to, l.byte, sizeof l.byte); }
 /* Bits [shift, shift + the mask's) of each byte. */
 static inline line l_bits(line l, unsigned shift, unsigned mask) { EACH_BYTE((unsigned)l.byte[b] >> shift & mask); }
-static inline line l_merge(line low, line high, unsigned shift) { EACH_BYTE(low.byte[b] | high.byte[b] << shift); }
+static inline line l_merge(line low, line high, unsigned shift) {
+    EACH_BYTE((unsigned)low.byte[b] | (unsigned)high.byte[b] << shift);
+}
 static inline line l_lookup(const uint8_t table[16], line codes) { EACH_BYTE(table[codes.byte[b] & 15u]); }
 static inline v16 v_place(line codes, unsigned c) { EACH_LANE((float)codes.byte[4 * (unsigned)l + c]); }
 static inline v16 v_level(const float table[16], line codes, unsigned c) {
