@@ -67,14 +67,18 @@ static void run_product(const struct product *p) {
     release_guarded(scratch, "scratch");
 }
 
-static double start_value(const struct product *p, uint32_t token, uint64_t row) {
+/* What the product is added to; *magnitude is the sum of its parts' magnitudes, which round when they are added. */
+static double start_value(const struct product *p, uint32_t token, uint64_t row, double *magnitude) {
     const double bias = p->bias == NULL ? 0.0 : (double)p->bias[row];
-    return p->accumulate ? (double)p->before[token * p->stride + row] + bias : bias;
+    const double before = p->accumulate ? (double)p->before[token * p->stride + row] : 0.0;
+    *magnitude = fabs(bias) + fabs(before);
+    return bias + before;
 }
 
 static void compare(const struct product *p, uint32_t token, uint64_t row, double expected, double bound) {
-    const double start = start_value(p, token, row), found = (double)p->y[token * p->stride + row];
-    const double limit = bound + 0x1p-22 * (fabs(start) + fabs(expected)) + 1e-37;
+    double magnitude;
+    const double start = start_value(p, token, row, &magnitude), found = (double)p->y[token * p->stride + row];
+    const double limit = bound + 0x1p-23 * (magnitude + fabs(expected)) + 1e-37;
     ck_assert_msg(fabs(found - (start + expected)) <= limit,
                   "%s, %s, %s, %s, %llu x %llu, %u bits, group %u, %u tokens: token %u row %llu is %.9g, expected %.9g "
                   "(off %.3g, bound %.3g)",
