@@ -24,7 +24,7 @@ static inline struct guarded make_guarded(size_t size) {
 
 static inline void release_guarded(struct guarded g, const char *what) {
     for (size_t i = 0; i < GUARD_BYTES; i++) {
-        ck_assert_msg(g.memory[i] == GUARD && g.bytes[g.size + i] == GUARD, "%s: written beyond its bounds", what);
+        check_often(g.memory[i] == GUARD && g.bytes[g.size + i] == GUARD, "%s: written beyond its bounds", what);
     }
     free(g.memory);
 }

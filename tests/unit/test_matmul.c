@@ -79,13 +79,13 @@ static void compare(const struct product *p, uint32_t token, uint64_t row, doubl
     double magnitude;
     const double start = start_value(p, token, row, &magnitude), found = (double)p->y[token * p->stride + row];
     const double limit = bound + 0x1p-23 * (magnitude + fabs(expected)) + 1e-37;
-    ck_assert_msg(fabs(found - (start + expected)) <= limit,
-                  "%s, %s, %s, %s, %llu x %llu, %u bits, group %u, %u tokens: token %u row %llu is %.9g, expected %.9g "
-                  "(off %.3g, bound %.3g)",
-                  p->level, sinq_dtype_name(p->weight->dtype), p->exact ? "exact" : "int8", p->kind,
-                  (unsigned long long)p->weight->rows, (unsigned long long)p->weight->cols, p->weight->matrix.bits,
-                  p->weight->matrix.group_size, p->tokens, token, (unsigned long long)row, found, start + expected,
-                  fabs(found - (start + expected)), limit);
+    check_often(fabs(found - (start + expected)) <= limit,
+                "%s, %s, %s, %s, %llu x %llu, %u bits, group %u, %u tokens: token %u row %llu is %.9g, expected %.9g "
+                "(off %.3g, bound %.3g)",
+                p->level, sinq_dtype_name(p->weight->dtype), p->exact ? "exact" : "int8", p->kind,
+                (unsigned long long)p->weight->rows, (unsigned long long)p->weight->cols, p->weight->matrix.bits,
+                p->weight->matrix.group_size, p->tokens, token, (unsigned long long)row, found, start + expected,
+                fabs(found - (start + expected)), limit);
 }
 
 static void check_exact(const struct product *p) {

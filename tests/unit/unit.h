@@ -38,6 +38,12 @@ static inline char *find_shared(const char *name) {
     return path;
 }
 
+/* For millions of checks: Check notes each assertion in a file, so only the one that fails is made. */
+#define check_often(condition, ...)                                                                                    \
+    do {                                                                                                               \
+        if (!(condition)) ck_abort_msg(__VA_ARGS__);                                                                   \
+    } while (0)
+
 #define UNIT_MAIN(name, ...)                                                                                           \
     int main(void) {                                                                                                   \
         const TTest *const tests[] = {__VA_ARGS__};                                                                    \
