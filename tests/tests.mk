@@ -34,7 +34,7 @@ $(BENCH_PROGRAM) $(BENCH_KERNELS) $(BENCH_TOKENIZER) $(QUALITY_PROGRAM): %: %.o 
 
 .SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o $(BENCH_KERNELS).o $(BENCH_TOKENIZER).o $(QUALITY_PROGRAM).o
 
-.PHONY: check-build check-unit check-cli check-determinism check-memory check-kill check-sanitizers check-fuzz-replay
+.PHONY: check-build check-unit check-cli check-determinism check-memory check-kill check-slow check-fuzz-replay
 check: packages
 	@$(MAKE) --no-print-directory check-build
 	@$(MAKE) --no-print-directory check-unit check-fuzz-replay check-cli check-determinism
@@ -58,12 +58,17 @@ check-kill: $(PROGRAM) $(TOOL_PROGRAMS)
 	@sh tests/slow/kill.sh
 
 check-all: check
+	@$(MAKE) --no-print-directory check-slow
+	@echo "check-all: all passed"
+
+# All that check leaves out.
+check-slow:
 	@$(MAKE) --no-print-directory check-kill check-memory
 	@$(MAKE) --no-print-directory SAN=address,undefined check-build
 	@$(MAKE) --no-print-directory SAN=address,undefined check-unit check-cli check-fuzz-replay
 	@$(MAKE) --no-print-directory SAN=thread check-build
 	@$(MAKE) --no-print-directory SAN=thread check-unit check-determinism
-	@echo "check-all: all passed"
+	@echo "check-slow: all passed"
 
 demo: packages
 	@$(MAKE) --no-print-directory all
