@@ -119,9 +119,12 @@ static void quantize_input(const struct sinq_weight *w, const float *x, struct q
         const uint64_t end = first + group < w->cols ? first + group : w->cols;
         float largest = 0;
         for (uint64_t k = first; k < end; k++) {
-            uint16_t half;
-            memcpy(&half, w->bytes + w->sizes.column_scale_offset + 2 * k, 2);
-            q->scaled[k] = w->matrix.has_column_scale ? x[k] * sinq_half_to_float(half) : x[k];
+            q->scaled[k] = x[k];
+            if (w->matrix.has_column_scale) {
+                uint16_t half;
+                memcpy(&half, w->bytes + w->sizes.column_scale_offset + 2 * k, sizeof half);
+                q->scaled[k] *= sinq_half_to_float(half);
+            }
             if (fabsf(q->scaled[k]) > largest) largest = fabsf(q->scaled[k]);
         }
         const float inverse = largest > 0 ? 127.0f / largest : 0;
