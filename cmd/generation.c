@@ -76,6 +76,7 @@ static int feed_prompt(struct sinq_generator *generator, const int32_t *prompt, 
     size_t fed = (size_t)sinq_session_rewind(generator->session, common);
     answer->prompt_tokens = count;
     tokens->count = fed;
+    sinq_session_announce(generator->session, count);
     sinq_meter_start(&meter, &generator->arguments->common, sinq_source_path(generator->source));
     while (status == SINQ_OK && fed < count && !is_stop_wanted()) {
         const size_t piece = count - fed < batch ? count - fed : (size_t)batch;

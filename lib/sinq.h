@@ -538,6 +538,11 @@ SINQ_API void sinq_session_reset(struct sinq_session *session);
  */
 SINQ_API uint64_t sinq_session_rewind(struct sinq_session *session, uint64_t position);
 /*
+ * Says, before tokens are fed in pieces, that the sequence will have at least `length` positions: ropes that depend on its length
+ * (dynamic, longrope) then turn as if all were fed at once. Holds until sinq_session_reset; never needed for other ropes.
+ */
+SINQ_API void sinq_session_announce(struct sinq_session *session, uint64_t length);
+/*
  * Feeds tokens at the session's position. More than a batch are fed batch by batch. An id outside the vocabulary, or more tokens
  * than the context has room for, is SINQ_FAILED and changes nothing.
  */

@@ -106,7 +106,10 @@ static int feed_sides(struct evaluation *e, uint64_t start, uint32_t count, stru
 
 /* Feeds all but the window's last token, of which nothing is predicted, and scores the predictions that count. */
 static int evaluate_window(struct evaluation *e, const struct sinq_text_window *window, struct sinq_error *error) {
-    for (size_t i = 0; i < e->side_count; i++) sinq_session_reset(e->sides[i].session);
+    for (size_t i = 0; i < e->side_count; i++) {
+        sinq_session_reset(e->sides[i].session);
+        sinq_session_announce(e->sides[i].session, e->windows.length);
+    }
     for (uint64_t start = 0, end; start < window->to; start = end) {
         end = sinq_min_u64(start + e->step, window->to);
         int status = feed_sides(e, start, (uint32_t)(end - start), error);

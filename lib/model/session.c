@@ -17,7 +17,9 @@ struct sinq_session {
     struct sinq_frame frame;
     int32_t *history; /* all tokens fed, room for a whole context */
     uint64_t position;
-    uint32_t rows;  /* of the last batch, whose logits can be asked for */
+    uint32_t rows;  /* of the last batch, whose logits can be asked for: its last ones */
+    uint32_t spare; /* rows of the last batch before those, which were fed again */
+    uint64_t least; /* the sequence will have at least so many positions: sinq_session_announce */
     uint64_t reach; /* the most positions that were fed since the start: windowed caches hold the last ones before it */
     uint64_t length; /* that the cached keys were turned for */
 };
@@ -115,9 +117,11 @@ uint64_t sinq_session_position(const struct sinq_session *session) { return sess
 uint32_t sinq_session_rows(const struct sinq_session *session) { return session->rows; }
 
 void sinq_session_reset(struct sinq_session *session) {
-    session->position = session->reach = 0;
-    session->rows = 0;
+    session->position = session->reach = session->least = 0;
+    session->rows = session->spare = 0;
 }
+
+void sinq_session_announce(struct sinq_session *session, uint64_t length) { session->least = length; }
 
 /* ---- feeding ---- */
 
@@ -149,11 +153,12 @@ static int run_batch(struct sinq_session *session, uint64_t position, uint32_t c
 }
 
 /* history[from, to) batch by batch, the odd one first, so that the last one is as large as can be. */
-static int run_history(struct sinq_session *session, uint64_t from, uint64_t to, struct sinq_error *error) {
+static int run_history(struct sinq_session *session, uint64_t from, uint64_t to, uint64_t length,
+                       struct sinq_error *error) {
     const uint32_t batch = session->memory.batch;
     while (from < to) {
         const uint32_t odd = (uint32_t)((to - from) % batch), count = odd != 0 ? odd : batch;
-        const int status = run_batch(session, from, count, to, error);
+        const int status = run_batch(session, from, count, length, error);
         if (status != SINQ_OK) return status;
         session->rows = count;
         from += count;
@@ -187,15 +192,17 @@ static int check_tokens(const struct sinq_session *session, const int32_t *token
 int sinq_session_feed(struct sinq_session *session, const int32_t *tokens, size_t count, struct sinq_error *error) {
     int status = check_tokens(session, tokens, count, error);
     if (status != SINQ_OK || count == 0) return status;
-    const uint64_t end = session->position + count;
+    const uint64_t end = session->position + count, length = sinq_max_u64(end, session->least);
     memcpy(session->history + session->position, tokens, count * sizeof *tokens);
-    status = run_history(session, switches_rope(session, end) ? 0 : session->position, end, error);
+    status = run_history(session, switches_rope(session, length) ? 0 : session->position, end, length, error);
     if (status != SINQ_OK) {
         sinq_session_reset(session);
         return status;
     }
-    session->position = session->length = end;
-    if (session->rows > count) session->rows = (uint32_t)count; /* after starting anew */
+    session->position = end;
+    session->length = length;
+    session->spare = session->rows > count ? session->rows - (uint32_t)count : 0; /* after starting anew */
+    session->rows -= session->spare;
     if (end > session->reach) session->reach = end;
     return SINQ_OK;
 }
@@ -225,7 +232,7 @@ static int read_block(struct sinq_session *session, uint32_t first, uint32_t cou
     const struct sinq_model *const model = session->model;
     struct sinq_backend *const backend = model->backend;
     const uint64_t values = (uint64_t)count * model->config.vocabulary;
-    session->frame.first_row = first;
+    session->frame.first_row = session->spare + first;
     session->frame.row_count = count;
     int status = run_operations(session, true, error);
     if (status == SINQ_OK) {

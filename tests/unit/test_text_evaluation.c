@@ -68,6 +68,11 @@ void sinq_session_close(struct sinq_session *session) {
 
 uint32_t sinq_session_batch(const struct sinq_session *session) { return session->model->batch; }
 
+void sinq_session_announce(struct sinq_session *session, uint64_t length) {
+    (void)session;
+    (void)length;
+}
+
 void sinq_session_reset(struct sinq_session *session) {
     session->position = session->rows = 0;
     seen.resets++;
