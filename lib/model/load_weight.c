@@ -374,8 +374,7 @@ int sinq_measure_weight(const struct sinq_weight_loader *loader, const struct si
     if (want->is_vector) {
         *bytes = *owned = want->cols * sizeof(float);
     } else if (find.scales >= 0) {
-        *bytes = *owned =
-            count / 2 + count / 16; /* codes, and f16 scales in groups of 32; zeros and levels are small */
+        *bytes = *owned = count / 2 + count / 16 + count / 32; /* codes; f16 scales and u8 zeros of groups of 32 */
     } else if (dtype == SINQ_DUAL_SCALE) {
         const uint64_t parts =
             (want->expert < 0 ? 1 : want->experts) * (want->tensor_rows != 0 ? want->tensor_rows : want->rows);
