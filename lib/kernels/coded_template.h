@@ -11,14 +11,21 @@ ALWAYS_INLINE line load_plane(const unsigned width, const uint8_t *lines, const 
     return width == 8 ? packed : l_bits(packed, q % per_line * width, (1u << width) - 1);
 }
 
+/* Quad q of a plane of `width` bits, from bit `to` on, besides `low`. */
+ALWAYS_INLINE line merge_plane(const line low, const unsigned width, const uint8_t *lines, const unsigned q,
+                               const unsigned to) {
+    const unsigned per_line = 8 / width, from = q % per_line * width;
+    return l_merge(low, l_load(lines + 64 * (q / per_line)), (int)from - (int)to, ((1u << width) - 1) << to);
+}
+
 ALWAYS_INLINE line load_quad(const unsigned bits, const uint8_t *lines, const unsigned q) {
     switch (bits) {
     case 3:
-        return l_merge(load_plane(2, lines, q), load_plane(1, lines + 128, q), 2);
+        return merge_plane(load_plane(2, lines, q), 1, lines + 128, q, 2);
     case 5:
-        return l_merge(load_plane(4, lines, q), load_plane(1, lines + 256, q), 4);
+        return merge_plane(load_plane(4, lines, q), 1, lines + 256, q, 4);
     case 6:
-        return l_merge(load_plane(4, lines, q), load_plane(2, lines + 256, q), 4);
+        return merge_plane(load_plane(4, lines, q), 2, lines + 256, q, 4);
     default:
         return load_plane(bits, lines, q);
     }

@@ -37,19 +37,31 @@ struct sinq_coded_part {
     const float *levels; /* 16, or NULL where codes stand for themselves */
 };
 
-/* Whole blocks of one panel times a tile of int8 activations. */
+/* Whole blocks of one panel (or of some, line_stride bytes apart) times a tile of int8 activations. */
 struct sinq_int8_part {
-    const uint8_t *lines;  /* packed, or as unpack() leaves them */
+    const uint8_t *lines; /* packed, or as unpack() leaves them */
+    size_t line_stride;
     const int8_t *x;       /* [quad of columns][width][4] */
     const float *x_scales; /* [group][width] */
     const float *x_sums;   /* likewise: the sums of codes, of a group */
-    const float *scales;   /* [group][16], each aux_stride behind the one before */
-    const float *zeros;    /* likewise */
-    size_t aux_stride;     /* 16, or 0 where the group is the whole row */
     size_t blocks, groups; /* groups: only those that have columns count */
     size_t group_blocks;   /* blocks of a group; 0: a block is two groups */
     unsigned bits;
     const uint8_t *high, *low; /* levels as 16-bit numbers: 16 bytes each; NULL where codes stand for themselves */
+};
+
+/* Scales and zero points as they are stored, for products that look at each once. */
+struct sinq_packed_aux {
+    struct sinq_stored_aux scales, zeros;
+    const float *scale_ranges, *zero_ranges; /* [group][low, step]; NULL where they are halves */
+    bool is_row;                             /* the first is that of all groups */
+    float zero_factor, zero_shift;           /* a zero point counts as zero * factor + shift */
+};
+
+/* Scales and zero points in f32, for products with many tokens. */
+struct sinq_expanded_aux {
+    const float *scales, *zeros; /* [group][16], each `stride` behind the one before; panels are panel_stride apart */
+    size_t stride, panel_stride; /* stride: 16, or 0 where the group is the whole row */
 };
 
 typedef void sinq_multiply_f32_fn(const float *panel, size_t stride, const float *x, size_t count, unsigned width,
@@ -93,10 +105,13 @@ struct sinq_compute_kernels {
     void (*quantize_group)(const float *x, const float *columns, size_t count, int8_t *codes, float *scale, float *sum);
     /* By bits: lines of 8 bits a code; where there are levels, their low bytes' line and their high bytes' for each quad. */
     void (*unpack[9])(const struct sinq_int8_part *part, uint8_t *lines);
-    /* By bits: packed lines times one token. */
-    void (*multiply_packed[9])(const struct sinq_int8_part *part, float *sums);
-    /* Unpacked lines times a tile: sums[width][16] +=. */
-    void (*multiply_lines)(const struct sinq_int8_part *part, unsigned width, float *sums);
+    /* By bits: packed lines of one panel times one token: sums[16] +=. */
+    void (*multiply_packed[9])(const struct sinq_int8_part *part, const struct sinq_packed_aux *aux, float *sums);
+    /* Unpacked lines of some panels times a tile: sums[panel][width][16] +=, panels sums_stride floats apart. */
+    void (*multiply_lines)(const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux, unsigned panels,
+                           unsigned width, float *sums, size_t sums_stride);
+    /* y[r] = (accumulate: y[r] +) sums[r] * factor + bias[r] (bias: or NULL), of `rows` rows, 16 at most. */
+    void (*write_sums)(const float *sums, float factor, const float *bias, bool accumulate, unsigned rows, float *y);
 
     /* To f16 and to int8 codes of values * by (in [-127, 127]), and back. */
     void (*narrow_f16)(const float *values, size_t count, uint8_t *to);

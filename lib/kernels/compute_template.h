@@ -34,6 +34,7 @@ const struct sinq_compute_kernels KERNELS = {
                         [6] = multiply_packed_6,
                         [8] = multiply_packed_8},
     .multiply_lines = multiply_lines,
+    .write_sums = write_sums,
     .narrow_f16 = narrow_f16,
     .narrow_i8 = narrow_i8,
     .widen_f16 = widen_f16,

@@ -62,91 +62,150 @@ DEFINE_UNPACK(8)
 
 /* ---- products ---- */
 
-/* Sums over one group's columns so far; high: of the levels' high bytes. */
-struct group_sums {
-    v16i low[SINQ_MOST_TILE], high[SINQ_MOST_TILE];
-};
+/* One group's sums so far; high: of the levels' high bytes. More than one of each, so that additions need not wait. */
+#define MOST_SUMS (INT8_PANELS * SINQ_MOST_TILE)
 
 /* How one kind of product reads its codes; constants once inlined. */
 struct code_form {
     unsigned bits;
-    bool is_unpacked, has_levels;
+    bool has_levels;
 };
 
-ALWAYS_INLINE void add_quad(const struct code_form form, const unsigned width, const struct sinq_int8_part *part,
-                            const uint8_t *lines, const unsigned q, const int8_t *x, struct group_sums *sums) {
-    if (form.has_levels) {
-        const line codes = form.is_unpacked ? l_load(lines) : load_quad(form.bits, lines, q);
-        const line low = form.is_unpacked ? l_load(lines + 128 * q) : l_lookup(part->low, codes);
-        const line high = form.is_unpacked ? l_load(lines + 128 * q + 64) : l_lookup(part->high, codes);
-        for (unsigned t = 0; t < width; t++) {
-            sums->low[t] = i_dot(sums->low[t], low, x + 4 * t);
-            sums->high[t] = i_dot(sums->high[t], high, x + 4 * t);
-        }
+ALWAYS_INLINE v16i dot_codes(const unsigned bits, v16i sums, const line codes, const int8_t *x) {
+    return bits < 8 ? i_dot_narrow(sums, codes, x) : i_dot(sums, codes, x);
+}
+
+/* total + scale * x's scale * (dot - zero * x's sum) */
+ALWAYS_INLINE v16 add_group(const v16 total, const v16 scale, const v16 zero, const v16i dot, const float x_scale,
+                            const float x_sum) {
+    const v16 difference = v_fnma(zero, v_set(x_sum), i_to_float(dot));
+    return v_fma(v_mul(scale, v_set(x_scale)), difference, total);
+}
+
+/* ---- one token ---- */
+
+/* Bytes ahead of the codes in use that are called for: about what a core reads in the time that memory takes to answer. */
+#define PREFETCH_BYTES 4096
+
+ALWAYS_INLINE v16 load_aux(const struct sinq_stored_aux *aux, const float *ranges, const size_t group) {
+    if (ranges == NULL) return load_f16(aux->entries + 32 * group);
+    return v_fma(v_load_u8(aux->entries + 16 * group), v_set(ranges[2 * group + 1]), v_set(ranges[2 * group]));
+}
+
+/* Where i_dot takes any byte, quads of 2 and 4 bits need not be shifted into place: their sums are, once a group. */
+ALWAYS_INLINE bool stays_in_place(const struct code_form form) {
+    return I_DOT_WIDE && !form.has_levels && (form.bits == 2 || form.bits == 4);
+}
+
+/* Four sums over one group: of quads q, q + 4, q + 8 ... each. */
+struct one_token_sums {
+    v16i low[4], high[4];
+};
+
+ALWAYS_INLINE void add_packed_quad(const struct code_form form, const struct sinq_int8_part *part, const uint8_t *lines,
+                                   const unsigned q, const int8_t *x, struct one_token_sums *sums) {
+    if (stays_in_place(form)) {
+        const unsigned per_line = 8 / form.bits, mask = ((1u << form.bits) - 1) << (q % per_line * form.bits);
+        sums->low[q % 4] = i_dot(sums->low[q % 4], l_bits(l_load(lines + 64 * (q / per_line)), 0, mask), x);
         return;
     }
-    const line codes = form.is_unpacked ? l_load(lines + 64 * q) : load_quad(form.bits, lines, q);
-    for (unsigned t = 0; t < width; t++) {
-        sums->low[t] =
-            form.bits < 8 ? i_dot_narrow(sums->low[t], codes, x + 4 * t) : i_dot(sums->low[t], codes, x + 4 * t);
+    const line codes = load_quad(form.bits, lines, q);
+    if (form.has_levels) {
+        sums->low[q % 4] = i_dot(sums->low[q % 4], l_lookup(part->low, codes), x);
+        sums->high[q % 4] = i_dot(sums->high[q % 4], l_lookup(part->high, codes), x);
+    } else {
+        sums->low[q % 4] = dot_codes(form.bits, sums->low[q % 4], codes, x);
     }
 }
 
-/* total += scale * x's scale * (dot - zero * x's sum), and the group's sums start again. */
-ALWAYS_INLINE void end_group(const bool has_levels, const unsigned width, const struct sinq_int8_part *part,
-                             size_t group, struct group_sums *sums, v16 *total) {
-    const v16 scale = v_load(part->scales + group * part->aux_stride);
-    const v16 zero = v_load(part->zeros + group * part->aux_stride);
-    for (unsigned t = 0; t < width; t++) {
-        const v16 dot = i_to_float(has_levels ? i_join(sums->high[t], sums->low[t]) : sums->low[t]);
-        const v16 difference = v_fnma(zero, v_set(part->x_sums[group * width + t]), dot);
-        total[t] = v_fma(v_mul(scale, v_set(part->x_scales[group * width + t])), difference, total[t]);
-        sums->low[t] = sums->high[t] = i_zero();
+ALWAYS_INLINE v16i join_quads(const struct code_form form, struct one_token_sums *sums) {
+    const v16i *const s = sums->low;
+#if I_DOT_WIDE
+    if (stays_in_place(form) && form.bits == 2) {
+        return i_add(i_add(s[0], i_shift_right(s[1], 2)), i_add(i_shift_right(s[2], 4), i_shift_right(s[3], 6)));
     }
+    if (stays_in_place(form)) return i_add(i_add(s[0], s[2]), i_shift_right(i_add(s[1], s[3]), 4));
+#endif
+    const v16i low = i_add(i_add(s[0], s[1]), i_add(s[2], s[3])), *const h = sums->high;
+    return form.has_levels ? i_join(i_add(i_add(h[0], h[1]), i_add(h[2], h[3])), low) : low;
 }
 
-ALWAYS_INLINE void multiply_codes(const struct code_form form, const bool is_sixteen, const unsigned width,
-                                  const struct sinq_int8_part *part, float *sums) {
-    const size_t block_bytes = form.is_unpacked ? (form.has_levels ? 1024 : 512) : form.bits * 64;
-    v16 total[SINQ_MOST_TILE];
-    struct group_sums group_sums;
-    for (unsigned t = 0; t < width; t++) {
-        total[t] = v_load(sums + 16 * t);
-        group_sums.low[t] = group_sums.high[t] = i_zero();
-    }
-    size_t group = 0, blocks_left = part->group_blocks;
-    for (size_t b = 0; b < part->blocks; b++) {
-        const uint8_t *const lines = part->lines + b * block_bytes;
-        const int8_t *const x = part->x + b * 32 * width;
-        for (unsigned half = 0; half < 2; half++) {
-            for (unsigned q = 4 * half; q < 4 * half + 4; q++) {
-                add_quad(form, width, part, lines, q, x + 4 * q * width, &group_sums);
-            }
-            if (is_sixteen && group < part->groups) {
-                end_group(form.has_levels, width, part, group++, &group_sums, total);
-            }
+/* Quads [first, end) of the block at `lines`, a group's columns or a part of them. */
+ALWAYS_INLINE void add_packed_quads(const struct code_form form, const struct sinq_int8_part *part,
+                                    const uint8_t *lines, const unsigned first, const unsigned end, const int8_t *x,
+                                    struct one_token_sums *sums) {
+    for (unsigned q = first; q < end; q++) add_packed_quad(form, part, lines, q, x + 4 * q, sums);
+}
+
+ALWAYS_INLINE v16 end_packed_group(const struct code_form form, const struct sinq_int8_part *part,
+                                   const struct sinq_packed_aux *aux, const size_t group, struct one_token_sums *sums,
+                                   const v16 total) {
+    const size_t at = aux->is_row ? 0 : group;
+    v16 zero = load_aux(&aux->zeros, aux->zero_ranges, at);
+    if (form.has_levels) zero = v_fma(zero, v_set(aux->zero_factor), v_set(aux->zero_shift));
+    return add_group(total, load_aux(&aux->scales, aux->scale_ranges, at), zero, join_quads(form, sums),
+                     part->x_scales[group], part->x_sums[group]);
+}
+
+ALWAYS_INLINE struct one_token_sums begin_sums(void) {
+    const v16i none = i_zero();
+    return (struct one_token_sums){{none, none, none, none}, {none, none, none, none}};
+}
+
+ALWAYS_INLINE void prefetch_block(const struct code_form form, const uint8_t *lines) {
+    for (unsigned i = 0; i < form.bits; i++) __builtin_prefetch(lines + PREFETCH_BYTES + 64 * i);
+}
+
+/* Groups of whole blocks. */
+ALWAYS_INLINE void multiply_one(const struct code_form form, const struct sinq_int8_part *part,
+                                const struct sinq_packed_aux *aux, float *sums) {
+    v16 total = v_load(sums);
+    size_t block = 0;
+    for (size_t group = 0; group < part->groups; group++) {
+        const size_t left = part->blocks - block, end = block + (part->group_blocks < left ? part->group_blocks : left);
+        struct one_token_sums s = begin_sums();
+        for (; block < end; block++) {
+            const uint8_t *const lines = part->lines + 64 * form.bits * block;
+            prefetch_block(form, lines);
+            add_packed_quads(form, part, lines, 0, 8, part->x + 32 * block, &s);
         }
-        if (!is_sixteen && (--blocks_left == 0 || b + 1 == part->blocks)) {
-            end_group(form.has_levels, width, part, group++, &group_sums, total);
-            blocks_left = part->group_blocks;
-        }
+        total = end_packed_group(form, part, aux, group, &s, total);
     }
-    for (unsigned t = 0; t < width; t++) v_store(sums + 16 * t, total[t]);
+    v_store(sums, total);
+}
+
+/* Blocks of two groups, of which the last may have no columns. */
+ALWAYS_INLINE void multiply_one_by_halves(const struct code_form form, const struct sinq_int8_part *part,
+                                          const struct sinq_packed_aux *aux, float *sums) {
+    v16 total = v_load(sums);
+    for (size_t block = 0; block < part->blocks; block++) {
+        const uint8_t *const lines = part->lines + 64 * form.bits * block;
+        const int8_t *const x = part->x + 32 * block;
+        struct one_token_sums first = begin_sums(), second = begin_sums();
+        prefetch_block(form, lines);
+        add_packed_quads(form, part, lines, 0, 4, x, &first);
+        total = end_packed_group(form, part, aux, 2 * block, &first, total);
+        if (2 * block + 1 == part->groups) break;
+        add_packed_quads(form, part, lines, 4, 8, x, &second);
+        total = end_packed_group(form, part, aux, 2 * block + 1, &second, total);
+    }
+    v_store(sums, total);
 }
 
 #define DEFINE_MULTIPLY_PACKED(BITS)                                                                                   \
-    static void multiply_packed_##BITS(const struct sinq_int8_part *part, float *sums) {                               \
-        const struct code_form form = {BITS, false, false}, levels = {BITS, false, BITS <= 4};                         \
-        if (levels.has_levels && part->high != NULL) {                                                                 \
+    static void multiply_packed_##BITS(const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,           \
+                                       float *sums) {                                                                  \
+        const struct code_form form = {BITS, false}, levels = {BITS, true};                                            \
+        if (BITS <= 4 && part->high != NULL) {                                                                         \
             if (part->group_blocks == 0) {                                                                             \
-                multiply_codes(levels, true, 1, part, sums);                                                           \
+                multiply_one_by_halves(levels, part, aux, sums);                                                       \
             } else {                                                                                                   \
-                multiply_codes(levels, false, 1, part, sums);                                                          \
+                multiply_one(levels, part, aux, sums);                                                                 \
             }                                                                                                          \
         } else if (part->group_blocks == 0) {                                                                          \
-            multiply_codes(form, true, 1, part, sums);                                                                 \
+            multiply_one_by_halves(form, part, aux, sums);                                                             \
         } else {                                                                                                       \
-            multiply_codes(form, false, 1, part, sums);                                                                \
+            multiply_one(form, part, aux, sums);                                                                       \
         }                                                                                                              \
     }
 DEFINE_MULTIPLY_PACKED(2)
@@ -156,24 +215,117 @@ DEFINE_MULTIPLY_PACKED(5)
 DEFINE_MULTIPLY_PACKED(6)
 DEFINE_MULTIPLY_PACKED(8)
 
-ALWAYS_INLINE void multiply_lines_form(const unsigned width, const struct code_form form,
-                                       const struct sinq_int8_part *part, float *sums) {
-    if (part->group_blocks == 0) {
-        multiply_codes(form, true, width, part, sums);
-    } else {
-        multiply_codes(form, false, width, part, sums);
+#define UNROLL _Pragma("GCC unroll 24")
+/* ---- tiles ---- */
+
+/* Quads [0, 4) at `lines` of each panel: sums[panel][token]. */
+ALWAYS_INLINE void add_quads(const struct code_form form, const unsigned panels, const unsigned width,
+                             const uint8_t *lines, const size_t line_stride, const int8_t *x, v16i *low, v16i *high) {
+    const size_t size = form.has_levels ? 128 : 64;
+    UNROLL
+    for (unsigned q = 0; q < 4; q++) {
+        line codes[INT8_PANELS], above[INT8_PANELS];
+        UNROLL
+        for (unsigned p = 0; p < panels; p++) {
+            codes[p] = l_load(lines + p * line_stride + q * size);
+            if (form.has_levels) above[p] = l_load(lines + p * line_stride + q * size + 64);
+        }
+        UNROLL
+        for (unsigned t = 0; t < width; t++) {
+            UNROLL
+            for (unsigned p = 0; p < panels; p++) {
+                v16i *const sum = low + p * width + t;
+                *sum = dot_codes(form.bits, *sum, codes[p], x + 4 * (q * width + t));
+                if (form.has_levels) high[t] = i_dot(high[t], above[p], x + 4 * (q * width + t));
+            }
+        }
     }
 }
 
-static void multiply_lines(const struct sinq_int8_part *part, unsigned width, float *sums) {
-    const struct code_form levels = {8, true, true}, narrow = {6, true, false}, wide = {8, true, false};
-    if (part->high != NULL) {
-        CALL_WITH_WIDTH(INT8_TILE / 2, multiply_lines_form, width, levels, part, sums)
-    } else if (part->bits < 8) {
-        CALL_WITH_WIDTH(INT8_TILE, multiply_lines_form, width, narrow, part, sums)
-    } else {
-        CALL_WITH_WIDTH(INT8_TILE, multiply_lines_form, width, wide, part, sums)
+ALWAYS_INLINE void end_group(const struct code_form form, const unsigned panels, const unsigned width,
+                             const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux, const size_t group,
+                             const v16i *low, const v16i *high, float *sums, const size_t sums_stride) {
+    UNROLL
+    for (unsigned p = 0; p < panels; p++) {
+        const size_t at = p * aux->panel_stride + group * aux->stride;
+        const v16 scale = v_load(aux->scales + at), zero = v_load(aux->zeros + at);
+        UNROLL
+        for (unsigned t = 0; t < width; t++) {
+            float *const sum = sums + p * sums_stride + 16 * t;
+            const v16i dot = form.has_levels ? i_join(high[t], low[t]) : low[p * width + t];
+            v_store(sum, add_group(v_load(sum), scale, zero, dot, part->x_scales[group * width + t],
+                                   part->x_sums[group * width + t]));
+        }
     }
+}
+
+/* Levels take one panel: two sums a token. */
+ALWAYS_INLINE void multiply_tile_codes(const unsigned width, const struct code_form form, const unsigned panels,
+                                       const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux,
+                                       float *sums, const size_t sums_stride) {
+    const size_t half_bytes = form.has_levels ? 512 : 256;
+    const uint8_t *lines = part->lines;
+    const int8_t *x = part->x;
+    size_t halves = 2 * part->blocks;
+    for (size_t group = 0; group < part->groups; group++) {
+        const size_t whole = part->group_blocks == 0 ? 1 : 2 * part->group_blocks;
+        const size_t some = whole < halves ? whole : halves;
+        v16i low[MOST_SUMS], high[SINQ_MOST_TILE];
+        UNROLL
+        for (unsigned i = 0; i < panels * width; i++) low[i] = i_zero();
+        UNROLL
+        for (unsigned t = 0; t < width; t++) high[t] = i_zero();
+        for (size_t i = 0; i < some; i++) {
+            add_quads(form, panels, width, lines, part->line_stride, x, low, high);
+            lines += half_bytes;
+            x += 16 * width;
+        }
+        halves -= some;
+        end_group(form, panels, width, part, aux, group, low, high, sums, sums_stride);
+    }
+}
+
+ALWAYS_INLINE void multiply_lines_form(const unsigned width, const struct code_form form, const unsigned panels,
+                                       const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux,
+                                       float *sums, size_t sums_stride) {
+    if (INT8_PANELS > 1 && !form.has_levels && panels > 1) {
+        multiply_tile_codes(width, form, INT8_PANELS, part, aux, sums, sums_stride);
+    } else {
+        multiply_tile_codes(width, form, 1, part, aux, sums, sums_stride);
+    }
+}
+
+/* As many panels at once as registers hold sums of. */
+ALWAYS_INLINE void multiply_lines_width(const struct code_form form, unsigned width, unsigned panels,
+                                        const struct sinq_int8_part *whole, const struct sinq_expanded_aux *whole_aux,
+                                        float *sums, size_t sums_stride) {
+    struct sinq_int8_part part = *whole;
+    struct sinq_expanded_aux aux = *whole_aux;
+    const unsigned most = form.has_levels ? 1 : INT8_PANELS;
+    for (unsigned p = 0; p < panels; p += most) {
+        CALL_WITH_WIDTH((form.has_levels ? INT8_TILE / 2 : INT8_TILE), multiply_lines_form, width, form, panels - p,
+                        &part, &aux, sums + p * sums_stride, sums_stride)
+        part.lines += most * part.line_stride;
+        aux.scales += most * aux.panel_stride;
+        aux.zeros += most * aux.panel_stride;
+    }
+}
+
+static void multiply_lines(const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux, unsigned panels,
+                           unsigned width, float *sums, size_t sums_stride) {
+    if (part->high != NULL) {
+        multiply_lines_width((struct code_form){8, true}, width, panels, part, aux, sums, sums_stride);
+    } else if (I_DOT_WIDE || part->bits < 8) {
+        multiply_lines_width((struct code_form){6, false}, width, panels, part, aux, sums, sums_stride);
+    } else {
+        multiply_lines_width((struct code_form){8, false}, width, panels, part, aux, sums, sums_stride);
+    }
+}
+
+static void write_sums(const float *sums, float factor, const float *bias, bool accumulate, unsigned rows, float *y) {
+    v16 value = v_mul(v_load(sums), v_set(factor));
+    if (bias != NULL) value = v_add(value, load_some(bias, rows));
+    store_some(y, rows, accumulate ? v_add(load_some(y, rows), value) : value);
 }
 
 #endif

@@ -6,8 +6,10 @@
 
 #include "kernels/simd_avx2.h"
 
-#define F32_TILE  6u
-#define INT8_TILE 4u
+#define F32_TILE    6u
+#define INT8_TILE   4u
+#define INT8_PANELS 1u
+#define I_DOT_WIDE  0
 
 static inline v16 v_fma(v16 a, v16 b, v16 c) {
     return (v16){_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
@@ -112,9 +114,13 @@ static inline __m256i half_bits(__m256i l, unsigned shift, unsigned mask) {
 static inline line l_bits(line l, unsigned shift, unsigned mask) {
     return (line){half_bits(l.low, shift, mask), half_bits(l.high, shift, mask)};
 }
-static inline line l_merge(line low, line high, unsigned shift) {
-    return (line){_mm256_or_si256(low.low, _mm256_slli_epi32(high.low, (int)shift)),
-                  _mm256_or_si256(low.high, _mm256_slli_epi32(high.high, (int)shift))};
+static inline __m256i half_merge(__m256i low, __m256i plane, int right, unsigned mask) {
+    const __m256i shifted = right < 0 ? _mm256_slli_epi32(plane, -right) : _mm256_srli_epi32(plane, right);
+    return _mm256_or_si256(low, _mm256_and_si256(shifted, _mm256_set1_epi8((char)mask)));
+}
+/* low, and bits of a plane: shifted to the right (a negative number: to the left), as far as the mask lets them. */
+static inline line l_merge(line low, line plane, int right, unsigned mask) {
+    return (line){half_merge(low.low, plane.low, right, mask), half_merge(low.high, plane.high, right, mask)};
 }
 static inline line l_lookup(const uint8_t table[16], line codes) {
     const __m256i entries = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
@@ -135,6 +141,9 @@ static inline v16 v_level(const float table[16], line l, unsigned c) {
 }
 
 static inline v16i i_zero(void) { return (v16i){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+static inline v16i i_add(v16i a, v16i b) {
+    return (v16i){_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+}
 /* maddubs adds two products in 16 bits: at most 2 * 128 * 127 = 32512 in magnitude where codes are 128 or less. */
 static inline __m256i half_dot(__m256i sums, __m256i codes, __m256i quad) {
     return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, quad), _mm256_set1_epi16(1)));

@@ -7,7 +7,11 @@
 #include "kernels/simd_avx512.h"
 
 #define F32_TILE  12u
-#define INT8_TILE 12u
+#define INT8_TILE 8u
+
+/* Panels that are multiplied at once, and whether i_dot is as good for codes up to 255 as for smaller ones. */
+#define INT8_PANELS 2u
+#define I_DOT_WIDE  1
 
 static inline v16 v_fma(v16 a, v16 b, v16 c) { return _mm512_fmadd_ps(a, b, c); }
 static inline v16 v_fnma(v16 a, v16 b, v16 c) { return _mm512_fnmadd_ps(a, b, c); }
@@ -72,8 +76,11 @@ static inline void l_store(uint8_t *to, line l) { _mm512_storeu_si512((void *)to
 static inline line l_bits(line l, unsigned shift, unsigned mask) {
     return _mm512_and_si512(_mm512_srli_epi32(l, shift), _mm512_set1_epi8((char)mask));
 }
-static inline line l_merge(line low, line high, unsigned shift) {
-    return _mm512_or_si512(low, _mm512_slli_epi32(high, shift));
+/* low, and bits of a plane: shifted to the right (a negative number: to the left), as far as the mask lets them. */
+static inline line l_merge(line low, line plane, int right, unsigned mask) {
+    const line shifted =
+        right < 0 ? _mm512_slli_epi32(plane, (unsigned)-right) : _mm512_srli_epi32(plane, (unsigned)right);
+    return _mm512_ternarylogic_epi32(low, shifted, _mm512_set1_epi8((char)mask), 0xf8); /* a | (b & c) */
 }
 static inline line l_lookup(const uint8_t table[16], line codes) {
     const __m128i entries = _mm_loadu_si128((const __m128i *)(const void *)table);
@@ -87,6 +94,8 @@ static inline v16 v_level(const float table[16], line l, unsigned c) {
 }
 
 static inline v16i i_zero(void) { return _mm512_setzero_si512(); }
+static inline v16i i_add(v16i a, v16i b) { return _mm512_add_epi32(a, b); }
+static inline v16i i_shift_right(v16i i, unsigned by) { return _mm512_srai_epi32(i, by); }
 /* sums[r] += line[4 r + c] * quad[c] over c. */
 static inline v16i i_dot(v16i sums, line l, const int8_t *quad) {
     int32_t four;

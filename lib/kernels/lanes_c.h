@@ -5,8 +5,10 @@
 #include "kernels/simd_c.h"
 #include "tensor/dtype.h"
 
-#define F32_TILE  2u
-#define INT8_TILE 2u
+#define F32_TILE    2u
+#define INT8_TILE   2u
+#define INT8_PANELS 1u
+#define I_DOT_WIDE  0
 
 static inline v16 v_fma(v16 a, v16 b, v16 c) { EACH_LANE(a.lane[l] * b.lane[l] + c.lane[l]); }
 static inline v16 v_fnma(v16 a, v16 b, v16 c) { EACH_LANE(c.lane[l] - a.lane[l] * b.lane[l]); }
@@ -80,8 +82,10 @@ static inline line l_load(const uint8_t *from) {
 static inline void l_store(uint8_t *to, line l) { memcpy(to, l.byte, sizeof l.byte); }
 /* Bits [shift, shift + the mask's) of each byte. */
 static inline line l_bits(line l, unsigned shift, unsigned mask) { EACH_BYTE((unsigned)l.byte[b] >> shift & mask); }
-static inline line l_merge(line low, line high, unsigned shift) {
-    EACH_BYTE((unsigned)low.byte[b] | (unsigned)high.byte[b] << shift);
+/* low, and bits of a plane: shifted to the right (a negative number: to the left), as far as the mask lets them. */
+static inline line l_merge(line low, line plane, int right, unsigned mask) {
+    EACH_BYTE((unsigned)low.byte[b] |
+              ((right < 0 ? (unsigned)plane.byte[b] << -right : (unsigned)plane.byte[b] >> right) & mask));
 }
 static inline line l_lookup(const uint8_t table[16], line codes) { EACH_BYTE(table[codes.byte[b] & 15u]); }
 static inline v16 v_place(line codes, unsigned c) { EACH_LANE((float)codes.byte[4 * (unsigned)l + c]); }
@@ -90,6 +94,7 @@ static inline v16 v_level(const float table[16], line codes, unsigned c) {
 }
 
 static inline v16i i_zero(void) { EACH_INTEGER(0); }
+static inline v16i i_add(v16i a, v16i b) { EACH_INTEGER(a.lane[l] + b.lane[l]); }
 /* sums[r] += line[4 r + c] * quad[c] over c. */
 static inline v16i i_dot(v16i sums, line codes, const int8_t *quad) {
     EACH_INTEGER(sums.lane[l] + codes.byte[4 * l] * quad[0] + codes.byte[4 * l + 1] * quad[1] +

@@ -6,8 +6,10 @@
 
 #include "kernels/simd_neon.h"
 
-#define F32_TILE  5u
-#define INT8_TILE 4u
+#define F32_TILE    5u
+#define INT8_TILE   4u
+#define INT8_PANELS 1u
+#define I_DOT_WIDE  0
 
 static inline v16 v_fma(v16 a, v16 b, v16 c) { EACH_PART(vfmaq_f32(c.part[p], a.part[p], b.part[p])); }
 static inline v16 v_fnma(v16 a, v16 b, v16 c) { EACH_PART(vfmsq_f32(c.part[p], a.part[p], b.part[p])); }
@@ -93,8 +95,10 @@ static inline void l_store(uint8_t *to, line l) {
 static inline line l_bits(line l, unsigned shift, unsigned mask) {
     EACH_QUARTER(vandq_u8(vshlq_u8(l.part[p], vdupq_n_s8((int8_t) - (int)shift)), vdupq_n_u8((uint8_t)mask)));
 }
-static inline line l_merge(line low, line high, unsigned shift) {
-    EACH_QUARTER(vorrq_u8(low.part[p], vshlq_u8(high.part[p], vdupq_n_s8((int8_t)shift))));
+/* low, and bits of a plane: shifted to the right (a negative number: to the left), as far as the mask lets them. */
+static inline line l_merge(line low, line plane, int right, unsigned mask) {
+    EACH_QUARTER(vorrq_u8(low.part[p],
+                          vandq_u8(vshlq_u8(plane.part[p], vdupq_n_s8((int8_t)-right)), vdupq_n_u8((uint8_t)mask))));
 }
 static inline line l_lookup(const uint8_t table[16], line codes) {
     EACH_QUARTER(vqtbl1q_u8(vld1q_u8(table), codes.part[p]));
@@ -112,6 +116,7 @@ static inline v16 v_level(const float table[16], line l, unsigned c) {
 }
 
 static inline v16i i_zero(void) { EACH_FOUR(vdupq_n_s32(0)); }
+static inline v16i i_add(v16i a, v16i b) { EACH_FOUR(vaddq_s32(a.part[p], b.part[p])); }
 /* A product is at most 255 * 127 = 32385 in magnitude: it fits 16 bits. */
 static inline int32x4_t dot_four_rows(uint8x16_t codes, int16x8_t quads) {
     const int16x8_t low = vmulq_s16(vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(codes))), quads);

@@ -5,8 +5,10 @@
 #include "kernels/simd_sse2.h"
 #include "tensor/dtype.h"
 
-#define F32_TILE  2u
-#define INT8_TILE 2u
+#define F32_TILE    2u
+#define INT8_TILE   2u
+#define INT8_PANELS 1u
+#define I_DOT_WIDE  0
 
 static inline v16 v_fma(v16 a, v16 b, v16 c) { return v_add(v_mul(a, b), c); }
 static inline v16 v_fnma(v16 a, v16 b, v16 c) { return v_sub(c, v_mul(a, b)); }
@@ -101,8 +103,11 @@ static inline void l_store(uint8_t *to, line l) {
 static inline line l_bits(line l, unsigned shift, unsigned mask) {
     EACH_QUARTER(_mm_and_si128(_mm_srli_epi32(l.part[p], (int)shift), _mm_set1_epi8((char)mask)));
 }
-static inline line l_merge(line low, line high, unsigned shift) {
-    EACH_QUARTER(_mm_or_si128(low.part[p], _mm_slli_epi32(high.part[p], (int)shift)));
+static inline __m128i shift_right(__m128i l, int by) { return by < 0 ? _mm_slli_epi32(l, -by) : _mm_srli_epi32(l, by); }
+/* low, and bits of a plane: shifted to the right (a negative number: to the left), as far as the mask lets them. */
+static inline line l_merge(line low, line plane, int right, unsigned mask) {
+    EACH_QUARTER(
+        _mm_or_si128(low.part[p], _mm_and_si128(shift_right(plane.part[p], right), _mm_set1_epi8((char)mask))));
 }
 static inline line l_lookup(const uint8_t table[16], line codes) {
     uint8_t bytes[64];
@@ -122,6 +127,7 @@ static inline v16 v_level(const float table[16], line l, unsigned c) {
 }
 
 static inline v16i i_zero(void) { EACH_QUARTER(_mm_setzero_si128()); }
+static inline v16i i_add(v16i a, v16i b) { EACH_QUARTER(_mm_add_epi32(a.part[p], b.part[p])); }
 static inline __m128i dot_four_rows(__m128i codes, __m128i quads) {
     const __m128i none = _mm_setzero_si128(); /* two products a lane, then the two lanes of a row */
     const __m128 a = _mm_castsi128_ps(_mm_madd_epi16(_mm_unpacklo_epi8(codes, none), quads));

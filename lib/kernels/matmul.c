@@ -19,12 +19,22 @@ struct output {
     size_t stride;
 };
 
-static void write_rows(const struct output *output, const float *sums, uint32_t tokens, uint64_t row, unsigned rows) {
-    for (uint32_t t = 0; t < tokens; t++) {
-        float *const y = output->y + t * output->stride + row;
-        for (unsigned r = 0; r < rows; r++) {
-            const float value = sums[t * SINQ_PANEL_ROWS + r] + (output->bias == NULL ? 0.0f : output->bias[row + r]);
-            y[r] = output->accumulate ? y[r] + value : value;
+/* Tokens ahead whose rows are called for before they are written. */
+#define TOKENS_AHEAD 8u
+
+/* Token by token, so that rows of neighbouring panels are written together. */
+static void write_rows(const struct sinq_product *p, const struct output *output, const float *sums, float factor,
+                       uint64_t first_panel, uint64_t panels) {
+    for (uint32_t t = 0; t < p->tokens; t++) {
+        for (uint64_t i = 0; i < panels; i++) {
+            const uint64_t row = (first_panel + i) * SINQ_PANEL_ROWS;
+            if (t + TOKENS_AHEAD < p->tokens) {
+                __builtin_prefetch(output->y + (t + TOKENS_AHEAD) * output->stride + row, 1);
+            }
+            const unsigned rows = (unsigned)sinq_min_u64(SINQ_PANEL_ROWS, p->weight->rows - row);
+            p->kernels->write_sums(sums + i * sinq_panel_sums(p) + t * SINQ_PANEL_ROWS, factor,
+                                   output->bias == NULL ? NULL : output->bias + row, output->accumulate, rows,
+                                   output->y + t * output->stride + row);
         }
     }
 }
@@ -38,15 +48,8 @@ void sinq_multiply_panels(const struct sinq_weight *weight, const void *prepared
     const uint64_t end = first_panel + panels;
     for (uint64_t panel = first_panel; panel < end; panel += SINQ_PANELS_AT_ONCE) {
         const uint64_t some = sinq_min_u64(SINQ_PANELS_AT_ONCE, end - panel);
-        if (p.kind == SINQ_PRODUCT_INT8) {
-            sinq_multiply_int8(&p, prepared, panel, some, scratch, sums);
-        } else {
-            sinq_multiply_f32(&p, prepared, panel, some, scratch, sums);
-        }
-        for (uint64_t i = 0; i < some; i++) {
-            const uint64_t row = (panel + i) * SINQ_PANEL_ROWS;
-            write_rows(&output, sums + i * sinq_panel_sums(&p), tokens, row,
-                       (unsigned)sinq_min_u64(SINQ_PANEL_ROWS, weight->rows - row));
-        }
+        const float factor = p.kind == SINQ_PRODUCT_INT8 ? sinq_multiply_int8(&p, prepared, panel, some, scratch, sums)
+                                                         : sinq_multiply_f32(&p, prepared, panel, some, scratch, sums);
+        write_rows(&p, &output, sums, factor, panel, some);
     }
 }

@@ -168,15 +168,15 @@ static void decode_columns(const struct sinq_product *p, uint64_t panel, uint64_
     }
 }
 
-void sinq_multiply_f32(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
-                       void *scratch, float *sums) {
+float sinq_multiply_f32(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
+                        void *scratch, float *sums) {
     struct f32_scratch *const s = scratch;
     memset(sums, 0, panels * sinq_panel_sums(p) * sizeof *sums);
     if (p->kind == SINQ_PRODUCT_DOTS) {
         for (uint64_t i = 0; i < panels; i++) {
             dot_panel(p, prepared, first_panel + i, s, sums + i * sinq_panel_sums(p));
         }
-        return;
+        return 1.0f;
     }
     for (uint64_t first = 0; first < p->weight->cols; first += DECODED_COLUMNS) {
         const uint64_t count = sinq_min_u64(DECODED_COLUMNS, p->weight->cols - first);
@@ -190,4 +190,5 @@ void sinq_multiply_f32(const struct sinq_product *p, const void *prepared, uint6
             }
         }
     }
+    return 1.0f;
 }

@@ -4,13 +4,22 @@
 
 #include "kernels/product.h"
 
-/* Columns of a panel that are unpacked at once: 16 KiB (32 with levels). */
-#define UNPACKED_COLUMNS 1024u
+/* Columns of a panel that are unpacked at once, 16 KiB (32 with levels); and that one token passes at once. */
+#define UNPACKED_COLUMNS 512u
+#define PACKED_COLUMNS   8192u
 #define LEVEL_STEPS      65535.0f
 
+/* Groups have 16 columns or more. */
 struct int8_scratch {
-    uint8_t lines[2 * UNPACKED_COLUMNS * SINQ_PANEL_ROWS];
-    float scales[UNPACKED_COLUMNS], zeros[UNPACKED_COLUMNS]; /* [group of 16 columns or more][16] */
+    union {
+        struct {
+            uint8_t lines[SINQ_PANELS_AT_ONCE][2 * UNPACKED_COLUMNS * SINQ_PANEL_ROWS];
+            float scales[SINQ_PANELS_AT_ONCE][UNPACKED_COLUMNS], zeros[SINQ_PANELS_AT_ONCE][UNPACKED_COLUMNS];
+        };
+        struct {
+            float scale_ranges[PACKED_COLUMNS / 8], zero_ranges[PACKED_COLUMNS / 8];
+        };
+    };
 };
 
 size_t sinq_int8_scratch(const struct sinq_product *product) {
@@ -49,72 +58,131 @@ static void find_integer_levels(const struct sinq_weight *weight, struct integer
     }
 }
 
-/* s (level - z) = s step (number - (z - low) / step): so levels need no arithmetic of their own. */
-static void apply_levels(const struct integer_levels *levels, uint64_t count, float *scales, float *zeros) {
-    for (uint64_t i = 0; i < count; i++) {
-        zeros[i] = (zeros[i] - levels->low) / levels->step;
-        scales[i] *= levels->step;
-    }
-}
+/* One product's weight, as kernels want it. */
+struct operand {
+    const struct sinq_product *product;
+    const void *prepared;
+    const struct integer_levels *levels; /* or NULL */
+};
 
-/* Scales and zeros of `count` groups (one where the group is the row) as sixteen f32 each. */
-static void expand_groups(const struct sinq_product *p, const struct integer_levels *levels, uint64_t panel,
-                          uint64_t first, uint64_t count, struct int8_scratch *s) {
-    const struct sinq_stored_aux scales = sinq_find_scales(p->weight, panel, first);
-    const struct sinq_stored_aux zeros = sinq_find_zeros(p->weight, panel, first);
-    p->kernels->expand_aux(&scales, (size_t)count, s->scales);
-    p->kernels->expand_aux(&zeros, (size_t)count, s->zeros);
-    if (levels != NULL) apply_levels(levels, count * SINQ_PANEL_ROWS, s->scales, s->zeros);
-}
-
-/* Columns [first, first + columns) of one panel times all tiles. One token reads the lines as they are packed. */
-static void multiply_columns(const struct sinq_product *p, const struct integer_levels *levels, const void *prepared,
-                             uint64_t panel, uint64_t first, uint64_t columns, struct int8_scratch *s, float *sums) {
+static struct sinq_int8_part find_part(const struct operand *o, uint64_t panel, uint64_t first, uint64_t columns) {
+    const struct sinq_product *const p = o->product;
     const struct sinq_weight *const w = p->weight;
-    const bool is_row = w->matrix.group_size == 0, is_packed = p->tiles * p->width == 1;
-    const uint64_t group = first / p->group, groups = sinq_divide_up(columns, p->group);
-    struct sinq_int8_part part = {
+    return (struct sinq_int8_part){
         .lines = w->bytes + sinq_block_offset(&w->matrix, &w->sizes, panel, first / SINQ_BLOCK_COLUMNS),
-        .scales = s->scales,
-        .zeros = s->zeros,
-        .aux_stride = is_row ? 0 : SINQ_PANEL_ROWS,
         .blocks = (size_t)sinq_divide_up(columns, SINQ_BLOCK_COLUMNS),
-        .groups = (size_t)groups,
+        .groups = (size_t)sinq_divide_up(columns, p->group),
         .group_blocks = (size_t)(p->group / SINQ_BLOCK_COLUMNS),
         .bits = w->matrix.bits,
-        .low = levels != NULL ? levels->low_bytes : NULL,
-        .high = levels != NULL ? levels->high_bytes : NULL,
+        .low = o->levels != NULL ? o->levels->low_bytes : NULL,
+        .high = o->levels != NULL ? o->levels->high_bytes : NULL,
     };
-    expand_groups(p, levels, panel, is_row ? 0 : group, is_row ? 1 : groups, s);
-    if (!is_packed) {
-        p->kernels->unpack[w->matrix.bits](&part, s->lines);
-        part.lines = s->lines;
+}
+
+static void place_input(const struct operand *o, uint64_t tile, uint64_t first, struct sinq_int8_part *part) {
+    const uint64_t group = first / o->product->group;
+    part->x = sinq_tile_int8(o->product, o->prepared, tile, first);
+    part->x_scales = sinq_tile_scales(o->product, o->prepared, tile, group);
+    part->x_sums = sinq_tile_sums(o->product, o->prepared, tile, group);
+}
+
+/* ---- one token: codes, scales and zeros are looked at once, as they are stored ---- */
+
+/* NULL where the entries are halves. */
+static const float *expand_ranges(const struct sinq_product *p, const struct sinq_stored_aux *aux, uint64_t groups,
+                                  float *ranges) {
+    if (aux->is_half) return NULL;
+    if (aux->ranges != NULL) {
+        p->kernels->widen_f16(aux->ranges, (size_t)(2 * groups), ranges);
+        return ranges;
     }
+    for (uint64_t g = 0; g < groups; g++) {
+        ranges[2 * g] = aux->low;
+        ranges[2 * g + 1] = aux->step;
+    }
+    return ranges;
+}
+
+/* s (level - z) = s step (number - (z - low) / step), s step being left to the end: so levels need no arithmetic of their own. */
+static void multiply_packed(const struct operand *o, uint64_t panel, uint64_t first, uint64_t columns,
+                            struct int8_scratch *s, float *sums) {
+    const struct sinq_product *const p = o->product;
+    const bool is_row = p->weight->matrix.group_size == 0;
+    struct sinq_int8_part part = find_part(o, panel, first, columns);
+    const uint64_t group = is_row ? 0 : first / p->group, groups = is_row ? 1 : part.groups;
+    struct sinq_packed_aux aux = {.scales = sinq_find_scales(p->weight, panel, group),
+                                  .zeros = sinq_find_zeros(p->weight, panel, group),
+                                  .is_row = is_row};
+    aux.scale_ranges = expand_ranges(p, &aux.scales, groups, s->scale_ranges);
+    aux.zero_ranges = expand_ranges(p, &aux.zeros, groups, s->zero_ranges);
+    if (o->levels != NULL) {
+        aux.zero_factor = 1.0f / o->levels->step;
+        aux.zero_shift = -o->levels->low / o->levels->step;
+    }
+    place_input(o, 0, first, &part);
+    p->kernels->multiply_packed[part.bits](&part, &aux, sums);
+}
+
+/* ---- tiles: panels are unpacked once for all of them ---- */
+
+static void unpack_panel(const struct operand *o, uint64_t panel, uint64_t first, uint64_t columns, uint8_t *lines,
+                         float *scales, float *zeros) {
+    const struct sinq_product *const p = o->product;
+    const bool is_row = p->weight->matrix.group_size == 0;
+    const struct sinq_int8_part part = find_part(o, panel, first, columns);
+    const uint64_t group = is_row ? 0 : first / p->group, groups = is_row ? 1 : part.groups;
+    const struct sinq_stored_aux stored_scales = sinq_find_scales(p->weight, panel, group);
+    const struct sinq_stored_aux stored_zeros = sinq_find_zeros(p->weight, panel, group);
+    p->kernels->expand_aux(&stored_scales, (size_t)groups, scales);
+    p->kernels->expand_aux(&stored_zeros, (size_t)groups, zeros);
+    for (uint64_t i = 0; o->levels != NULL && i < groups * SINQ_PANEL_ROWS; i++) {
+        zeros[i] = (zeros[i] - o->levels->low) / o->levels->step;
+    }
+    if (part.bits != 8) p->kernels->unpack[part.bits](&part, lines); /* 8 bits are read where they are */
+}
+
+static void multiply_tiles(const struct operand *o, uint64_t first_panel, uint64_t panels, uint64_t first,
+                           uint64_t columns, struct int8_scratch *s, float *sums) {
+    const struct sinq_product *const p = o->product;
+    const size_t panel_sums = sinq_panel_sums(p);
+    struct sinq_int8_part part = find_part(o, first_panel, first, columns);
+    if (part.bits != 8) {
+        part.lines = s->lines[0];
+        part.line_stride = sizeof s->lines[0];
+    } else {
+        part.line_stride = (size_t)(p->weight->sizes.column_blocks * part.bits * SINQ_LINE_BYTES);
+    }
+    for (uint64_t i = 0; i < panels; i++) {
+        unpack_panel(o, first_panel + i, first, columns, s->lines[i], s->scales[i], s->zeros[i]);
+    }
+    const struct sinq_expanded_aux aux = {.scales = s->scales[0],
+                                          .zeros = s->zeros[0],
+                                          .stride = p->weight->matrix.group_size == 0 ? 0 : SINQ_PANEL_ROWS,
+                                          .panel_stride = UNPACKED_COLUMNS};
     for (uint64_t tile = 0; tile < p->tiles; tile++) {
-        part.x = sinq_tile_int8(p, prepared, tile, first);
-        part.x_scales = sinq_tile_scales(p, prepared, tile, group);
-        part.x_sums = sinq_tile_sums(p, prepared, tile, group);
-        if (is_packed) {
-            p->kernels->multiply_packed[w->matrix.bits](&part, sums);
-        } else {
-            p->kernels->multiply_lines(&part, p->width, sums + tile * p->width * SINQ_PANEL_ROWS);
-        }
+        place_input(o, tile, first, &part);
+        p->kernels->multiply_lines(&part, &aux, (unsigned)panels, p->width, sums + tile * p->width * SINQ_PANEL_ROWS,
+                                   panel_sums);
     }
 }
 
-void sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
-                        void *scratch, float *sums) {
+float sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
+                         void *scratch, float *sums) {
     struct integer_levels levels;
-    const bool has_levels = p->weight->matrix.levels == SINQ_LEVELS_F32;
-    const uint64_t cols = p->weight->cols;
+    const bool has_levels = p->weight->matrix.levels == SINQ_LEVELS_F32, is_packed = p->tiles * p->width == 1;
+    const uint64_t cols = p->weight->cols, most = is_packed ? PACKED_COLUMNS : UNPACKED_COLUMNS;
+    const struct operand operand = {p, prepared, has_levels ? &levels : NULL};
     if (has_levels) find_integer_levels(p->weight, &levels);
     memset(sums, 0, panels * sinq_panel_sums(p) * sizeof *sums);
-    for (uint64_t i = 0; i < panels; i++) {
-        for (uint64_t first = 0; first < cols; first += UNPACKED_COLUMNS) {
-            multiply_columns(p, has_levels ? &levels : NULL, prepared, first_panel + i, first,
-                             sinq_min_u64(UNPACKED_COLUMNS, cols - first), scratch, sums + i * sinq_panel_sums(p));
+    for (uint64_t first = 0; first < cols; first += most) {
+        const uint64_t columns = sinq_min_u64(most, cols - first);
+        if (!is_packed) {
+            multiply_tiles(&operand, first_panel, panels, first, columns, scratch, sums);
+            continue;
+        }
+        for (uint64_t i = 0; i < panels; i++) {
+            multiply_packed(&operand, first_panel + i, first, columns, scratch, sums + i * SINQ_PANEL_ROWS);
         }
     }
-    const float factor = p->weight->matrix.factor;
-    for (uint64_t i = 0; i < panels * sinq_panel_sums(p); i++) sums[i] *= factor;
+    return p->weight->matrix.factor * (has_levels ? levels.step : 1.0f);
 }

@@ -52,11 +52,11 @@ size_t sinq_int8_scratch(const struct sinq_product *product);
 /* Panels that are multiplied at once: a tile of the input is read once for all of them. */
 #define SINQ_PANELS_AT_ONCE 4u
 
-/* sums[panel][token][16] = some panels times the input, tokens up to tiles * width. */
-void sinq_multiply_f32(const struct sinq_product *product, const void *prepared, uint64_t first_panel, uint64_t panels,
-                       void *scratch, float *sums);
-void sinq_multiply_int8(const struct sinq_product *product, const void *prepared, uint64_t first_panel, uint64_t panels,
+/* sums[panel][token][16] = some panels times the input, tokens up to tiles * width; returns what they are to be multiplied by. */
+float sinq_multiply_f32(const struct sinq_product *product, const void *prepared, uint64_t first_panel, uint64_t panels,
                         void *scratch, float *sums);
+float sinq_multiply_int8(const struct sinq_product *product, const void *prepared, uint64_t first_panel,
+                         uint64_t panels, void *scratch, float *sums);
 
 static inline size_t sinq_panel_sums(const struct sinq_product *p) {
     return (size_t)p->tiles * p->width * SINQ_PANEL_ROWS;

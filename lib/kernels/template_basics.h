@@ -35,7 +35,7 @@
 /* Wider ones than an instruction set's tile are left out: the condition is constant. */
 #define WIDTH_CASE(N, MOST, FUNCTION, ...)                                                                             \
     case N:                                                                                                            \
-        if (N <= MOST) FUNCTION(N, __VA_ARGS__);                                                                       \
+        if (N <= (MOST)) FUNCTION(N, __VA_ARGS__);                                                                     \
         break;
 
 /* The first `count` of 16 values; the others are 0. */
