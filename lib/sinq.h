@@ -585,6 +585,62 @@ struct sinq_candidate {
 };
 SINQ_API void sinq_find_candidates(const float *logits, uint32_t vocabulary, size_t count, struct sinq_candidate *best);
 
+/* ---- measuring speed --------------------------------------------------------------------------------------------- */
+
+/* What this machine can do with `threads` threads and the instruction set in use, each the best of several loops; a second each. */
+struct sinq_limits {
+    unsigned threads;
+    uint64_t buffer_bytes; /* that were read */
+    double read_bytes;     /* a second */
+    double int8_operations,
+        f32_operations; /* a second: two for each multiplication; 0 where only reading was asked for */
+};
+struct sinq_limits_options {
+    unsigned threads;      /* 0: sinq_count_processors() */
+    uint64_t buffer_bytes; /* of memory that is read; 0: 1 GiB. Small buffers stay in caches */
+    bool read_only;        /* only the rate of reading */
+};
+/* SINQ_INTERRUPTED where `progress` (or NULL) asks to stop. */
+SINQ_API int sinq_measure_limits(const struct sinq_limits_options *options, sinq_progress_fn *progress, void *user,
+                                 struct sinq_limits *limits, struct sinq_error *error);
+
+/*
+ * A checkpoint of a well-known shape whose weights are made up in memory: random codes and scales, so that running it takes as long
+ * as running the real one. There is nothing but weights and configuration: no tokenizer. The same options give the same bytes.
+ */
+struct sinq_synthetic_options {
+    const char *shape; /* one of SINQ_SHAPES */
+    struct sinq_quantize_options
+        quantize;    /* what becomes of each tensor: as if its recipe had been run on bf16 weights */
+    uint64_t memory; /* most bytes of weights; more is SINQ_FAILED. 0: any number */
+};
+/* tiny ones are for trying things out. */
+#define SINQ_SHAPES                                                                                                    \
+    "tiny tiny-experts 100m 134m 4b qwen3-0.6b qwen3-1.7b qwen3-4b qwen3-8b qwen3-14b qwen3-32b qwen3-30b-a3b "        \
+    "llama-1b "                                                                                                        \
+    "llama-3b llama-8b gemma3-4b"
+/* An unknown shape is SINQ_USAGE. Close it with sinq_source_close. */
+SINQ_API int sinq_open_synthetic(const struct sinq_synthetic_options *options, sinq_progress_fn *progress, void *user,
+                                 struct sinq_source **source, struct sinq_error *error);
+
+/* What feeding tokens means for the machine, worked out from the model's graph. */
+struct sinq_work {
+    double
+        weight_bytes; /* of matrices read: codes, scales, zeros, column scales; of experts those chosen for one token, */
+                      /* or for several tokens as many as random choices hit on average */
+    double kv_bytes;  /* keys and values read by attention */
+    double other_bytes;          /* norms, biases, rows of the embedding */
+    double int8_operations;      /* of products with quantized matrices: two for each multiplication */
+    double f32_operations;       /* of all other products with weights */
+    double attention_operations; /* scores and sums over values, in f32 */
+};
+/*
+ * Of `count` tokens fed at `position` in one batch, and logits of `rows` of them, in a session of these options (of which only
+ * kv_type and exact count).
+ */
+SINQ_API struct sinq_work sinq_count_work(const struct sinq_model *model, const struct sinq_session_options *options,
+                                          uint64_t position, uint32_t count, uint32_t rows);
+
 /* ---- evaluating with text ---------------------------------------------------------------------------------------- */
 
 struct sinq_text_options {

@@ -30,11 +30,21 @@ int sinq_build_model_graph(const struct sinq_model_config *config, const struct 
 
 /* ---- weights ---- */
 
+/* Parts of a quantized tensor are held with the size of the whole. */
+static struct sinq_weight_facts describe_weight(const struct sinq_want *want, const struct sinq_weight *weight) {
+    const bool is_quantized = weight->dtype == SINQ_DUAL_SCALE;
+    const double share = is_quantized && want->tensor_rows != 0 ? (double)want->rows / (double)want->tensor_rows : 1.0;
+    return (struct sinq_weight_facts){.bytes = (uint64_t)(share * (double)weight->size), .is_quantized = is_quantized};
+}
+
 static int hold_weights(struct sinq_model *model, struct sinq_weight_loader *loader, struct sinq_error *error) {
     const struct sinq_graph *const graph = model->graph;
     struct sinq_backend *const backend = model->backend;
     model->held = calloc(graph->want_count + 1, sizeof *model->held);
-    if (model->held == NULL) return sinq_fail_memory(error, "weights", graph->want_count * sizeof *model->held);
+    model->weights = calloc(graph->want_count + 1, sizeof *model->weights);
+    if (model->held == NULL || model->weights == NULL) {
+        return sinq_fail_memory(error, "weights", graph->want_count * sizeof *model->weights);
+    }
     for (uint32_t i = 0; i < graph->want_count; i++) {
         struct sinq_weight weight = {.rows = 0};
         bool is_there;
@@ -42,6 +52,7 @@ static int hold_weights(struct sinq_model *model, struct sinq_weight_loader *loa
         if (status == SINQ_OK && is_there) {
             status = backend->ops->hold_weight(backend, &weight, &model->held[i], error);
             model->facts.weight_bytes += weight.size;
+            model->weights[i] = describe_weight(&graph->wants[i], &weight);
         }
         if (status != SINQ_OK) return status;
     }
@@ -154,6 +165,7 @@ void sinq_model_free(struct sinq_model *model) {
     for (size_t i = 0; i < model->owned_count; i++) free(model->owned[i]);
     free(model->owned);
     free(model->held);
+    free(model->weights);
     sinq_graph_free(model->graph);
     sinq_model_config_free(&model->config);
     model->backend->ops->close(model->backend);

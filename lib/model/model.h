@@ -5,12 +5,19 @@
 #include "base/name_index.h"
 #include "model/backend.h"
 
+/* Of a weight as it is held; bytes 0 where an optional one is missing. */
+struct sinq_weight_facts {
+    uint64_t bytes; /* of its own rows, where it is a part of a tensor */
+    bool is_quantized;
+};
+
 struct sinq_model {
     struct sinq_model_config config;
     struct sinq_graph *graph;
     struct sinq_backend *backend;
-    struct sinq_held **held; /* one a want; NULL where an optional one is missing */
-    void **owned;            /* memory of weights that are not used in place */
+    struct sinq_held **held;           /* one a want; NULL where an optional one is missing */
+    struct sinq_weight_facts *weights; /* one a want */
+    void **owned;                      /* memory of weights that are not used in place */
     size_t owned_count;
     struct sinq_model_facts facts;
 };

@@ -1,0 +1,185 @@
+/* limits.c: what the machine can do at most: reading memory, multiplying int8 and f32. Loops that do nothing else, the best of each. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "base/huge_memory.h"
+#include "base/parallel.h"
+#include "base/random_fill.h"
+#include "kernels/limits.h"
+
+#define DEFAULT_BUFFER ((uint64_t)1 << 30)
+#define LEAST_SECONDS  0.03 /* of one measurement: threads have begun and ended within a fraction of it */
+#define MEASUREMENTS   3    /* of each loop; the best counts */
+#define FILL_BYTES     ((uint64_t)1 << 20)
+
+static double read_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* One loop, run by all threads at once. */
+struct loop {
+    const struct sinq_limit_kernels *kernels;
+    enum { LOOP_READ, LOOP_INT8, LOOP_F32 } kind;
+    const uint8_t *data;
+    uint64_t bytes;        /* to read */
+    uint64_t part;         /* bytes that a thread takes at a time; 0: all of its share at once */
+    size_t ahead;          /* prefetched */
+    uint64_t rounds;       /* of all of it */
+    double amount;         /* bytes or operations of a round, of one thread where it multiplies */
+    _Atomic uint64_t sink; /* where results go */
+};
+
+struct measurement {
+    struct loop loop;
+    unsigned threads;
+    sinq_progress_fn *progress;
+    void *user;
+    unsigned done, count; /* loops */
+};
+
+/* ---- loops ---- */
+
+static uint64_t read_share(const struct loop *loop, struct sinq_worker *worker) {
+    const uint64_t units = loop->bytes / SINQ_LIMIT_READ_BYTES;
+    const uint64_t first = units * worker->index / worker->size, end = units * (worker->index + 1) / worker->size;
+    return loop->kernels->read(loop->data + first * SINQ_LIMIT_READ_BYTES,
+                               (size_t)((end - first) * SINQ_LIMIT_READ_BYTES), loop->ahead);
+}
+
+static uint64_t read_parts(const struct loop *loop, struct sinq_worker *worker) {
+    uint64_t found = 0;
+    for (uint64_t i; (i = sinq_next_item(worker)) * loop->part < loop->bytes;) {
+        const uint64_t at = i * loop->part, size = sinq_min_u64(loop->part, loop->bytes - at);
+        found ^= loop->kernels->read(loop->data + at, (size_t)size, loop->ahead);
+    }
+    sinq_meet(worker);
+    return found;
+}
+
+static void run_loop(void *context, struct sinq_worker *worker) {
+    struct loop *const loop = context;
+    uint64_t found = 0;
+    if (loop->kind == LOOP_INT8) {
+        found = (uint64_t)loop->kernels->multiply_int8(loop->data, (size_t)loop->rounds);
+    } else if (loop->kind == LOOP_F32) {
+        const float *const values = (const float *)(const void *)(loop->data + SINQ_LIMIT_DATA_BYTES);
+        found = loop->kernels->multiply_f32(values, (size_t)loop->rounds) > 0;
+    }
+    for (uint64_t i = 0; loop->kind == LOOP_READ && i < loop->rounds; i++)
+        found ^= loop->part == 0 ? read_share(loop, worker) : read_parts(loop, worker);
+    loop->sink ^= found;
+}
+
+static double time_loop(struct measurement *measurement) {
+    const double start = read_clock();
+    sinq_run_team(measurement->threads, run_loop, &measurement->loop);
+    return read_clock() - start;
+}
+
+/* The best rate of the loop as it is set up raises *best. */
+static int measure_loop(struct measurement *measurement, double *best, struct sinq_error *error) {
+    struct loop *const loop = &measurement->loop;
+    const double threads = loop->kind == LOOP_READ ? 1 : measurement->threads;
+    const struct sinq_progress progress = {.activity = "measuring the machine",
+                                           .bytes = measurement->done++,
+                                           .bytes_total = measurement->count,
+                                           .unit = "loops"};
+    loop->rounds = 1;
+    for (double seconds; (seconds = time_loop(measurement)) < LEAST_SECONDS;) {
+        const double wanted = 1.2 * LEAST_SECONDS / (seconds > 1e-6 ? seconds : 1e-6);
+        loop->rounds = (uint64_t)((double)loop->rounds * (wanted > 2 ? wanted : 2));
+    }
+    for (int i = 0; i < MEASUREMENTS; i++) {
+        if (measurement->progress != NULL && measurement->progress(measurement->user, &progress) != 0)
+            return sinq_fail(error, SINQ_INTERRUPTED, "interrupted");
+        const double rate = threads * loop->amount * (double)loop->rounds / time_loop(measurement);
+        if (rate > *best) *best = rate;
+    }
+    return SINQ_OK;
+}
+
+/* ---- what is measured ---- */
+
+static const size_t distances[] = {0, 2048, 4096, 8192, 16384};
+static const uint64_t parts[] = {0, (uint64_t)1 << 20};
+enum { READ_LOOPS = (sizeof distances / sizeof distances[0]) * (sizeof parts / sizeof parts[0]) };
+
+static int measure_reading(struct measurement *measurement, double *best, struct sinq_error *error) {
+    struct loop *const loop = &measurement->loop;
+    int status = SINQ_OK;
+    loop->kind = LOOP_READ;
+    loop->amount = (double)loop->bytes;
+    for (int i = 0; i < READ_LOOPS && status == SINQ_OK; i++) {
+        loop->ahead = distances[i % (int)(sizeof distances / sizeof distances[0])];
+        loop->part = parts[i / (int)(sizeof distances / sizeof distances[0])];
+        status = measure_loop(measurement, best, error);
+    }
+    return status;
+}
+
+/* Codes of seven bits, then floats between 0 and 1/4096. */
+static void fill_operands(uint8_t *data) {
+    float *const values = (float *)(void *)(data + SINQ_LIMIT_DATA_BYTES);
+    sinq_fill_random(1, data, 2 * SINQ_LIMIT_DATA_BYTES);
+    for (size_t i = 0; i < SINQ_LIMIT_DATA_BYTES; i++) data[i] &= 0x7f;
+    for (size_t i = 0; i < SINQ_LIMIT_DATA_BYTES / sizeof *values; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        values[i] = (float)(bits >> 8) * 0x1p-36f;
+    }
+}
+
+static int measure_multiplying(struct measurement *measurement, struct sinq_limits *limits, struct sinq_error *error) {
+    struct loop *const loop = &measurement->loop;
+    uint8_t *const data = aligned_alloc(64, 2 * SINQ_LIMIT_DATA_BYTES);
+    if (data == NULL) return sinq_fail_memory(error, "operands", 2 * SINQ_LIMIT_DATA_BYTES);
+    fill_operands(data);
+    loop->data = data;
+    loop->kind = LOOP_INT8;
+    loop->amount = loop->kernels->int8_operations;
+    int status = measure_loop(measurement, &limits->int8_operations, error);
+    loop->kind = LOOP_F32;
+    loop->amount = loop->kernels->f32_operations;
+    if (status == SINQ_OK) status = measure_loop(measurement, &limits->f32_operations, error);
+    free(data);
+    return status;
+}
+
+/* ---- the buffer ---- */
+
+struct fill {
+    uint8_t *data;
+    uint64_t bytes;
+};
+
+static void fill_part(void *context, uint64_t item, unsigned worker) {
+    const struct fill *const fill = context;
+    const uint64_t at = item * FILL_BYTES;
+    (void)worker;
+    sinq_fill_random(item + 1, fill->data + at, (size_t)sinq_min_u64(FILL_BYTES, fill->bytes - at));
+}
+
+int sinq_measure_limits(const struct sinq_limits_options *options, sinq_progress_fn *progress, void *user,
+                        struct sinq_limits *limits, struct sinq_error *error) {
+    const unsigned threads = options->threads != 0 ? options->threads : sinq_count_processors();
+    const uint64_t wanted = options->buffer_bytes != 0 ? options->buffer_bytes : DEFAULT_BUFFER;
+    const uint64_t bytes = sinq_max_u64(wanted / SINQ_LIMIT_READ_BYTES, threads) * SINQ_LIMIT_READ_BYTES;
+    *limits = (struct sinq_limits){.threads = threads, .buffer_bytes = bytes};
+    struct fill fill = {.data = sinq_map_memory(bytes), .bytes = bytes};
+    if (fill.data == NULL) return sinq_fail_memory(error, "measuring how fast memory is read", bytes);
+    sinq_parallel_for(threads, sinq_divide_up(bytes, FILL_BYTES), fill_part, &fill);
+    struct measurement measurement = {.loop = {.kernels = sinq_get_limit_kernels(), .data = fill.data, .bytes = bytes},
+                                      .threads = threads,
+                                      .progress = progress,
+                                      .user = user,
+                                      .count = READ_LOOPS + (options->read_only ? 0 : 2)};
+    int status = measure_reading(&measurement, &limits->read_bytes, error);
+    if (status == SINQ_OK && !options->read_only) status = measure_multiplying(&measurement, limits, error);
+    sinq_unmap_memory(fill.data, bytes);
+    return status;
+}

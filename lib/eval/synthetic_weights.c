@@ -1,0 +1,111 @@
+#include "eval/synthetic_weights.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "quant/matrix.h"
+#include "tensor/dtype.h"
+
+/* ---- scales and zeros ---- */
+
+/* Values from low to low + span of random 16-bit numbers, as halves. */
+static void finish_halves(uint8_t *bytes, uint64_t count, float low, float span) {
+    for (uint64_t i = 0; i < count; i++) {
+        uint16_t random;
+        memcpy(&random, bytes + 2 * i, sizeof random);
+        const uint16_t half = sinq_float_to_half(low + span * (float)random * 0x1p-16f);
+        memcpy(bytes + 2 * i, &half, sizeof half);
+    }
+}
+
+/* Ranges so that codes 0 to 255 stand for low to low + span. */
+static void finish_ranges(uint8_t *bytes, uint64_t count, float low, float span) {
+    const uint16_t range[2] = {sinq_float_to_half(low), sinq_float_to_half(span / 255.0f)};
+    for (uint64_t i = 0; i < count; i++) memcpy(bytes + sizeof range * i, range, sizeof range);
+}
+
+/* Scales from 0.5 to 1.5. */
+static void finish_scales(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                          uint8_t *bytes) {
+    const uint64_t entries = sizes->panels * SINQ_PANEL_ROWS * sizes->groups;
+    if (matrix->scale_type == SINQ_AUX_F16) {
+        finish_halves(bytes + sizes->scale_offset, entries, 0.5f, 1.0f);
+    } else {
+        const uint64_t blocks = (matrix->rows + SINQ_SCALE_BLOCK_ROWS - 1) / SINQ_SCALE_BLOCK_ROWS;
+        finish_ranges(bytes + sizes->scale_range_offset, blocks * sizes->groups, 0.5f, 1.0f);
+    }
+}
+
+/* Zeros around the middle of the codes' values, so that weights have a mean of 0: integers where zeros are codes of the matrix. */
+static void finish_zeros(struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes, float middle,
+                         uint8_t *bytes) {
+    const uint64_t entries = sizes->panels * SINQ_PANEL_ROWS * sizes->groups;
+    const float spread = middle == 0.0f ? 0.1f : 1.0f;
+    if (matrix->zero_type == SINQ_AUX_F16) {
+        finish_halves(bytes + sizes->zero_offset, entries, middle - spread / 2, spread);
+    } else if (matrix->zero_per_block) {
+        const uint64_t blocks = (matrix->rows + SINQ_SCALE_BLOCK_ROWS - 1) / SINQ_SCALE_BLOCK_ROWS;
+        finish_ranges(bytes + sizes->zero_range_offset, blocks * sizes->groups, middle - spread / 2, spread);
+    } else {
+        matrix->zero_low = floorf(middle);
+        matrix->zero_step = 1.0f;
+        for (uint64_t i = 0; i < entries; i++) bytes[sizes->zero_offset + i] &= 1u;
+    }
+}
+
+/* ---- whole tensors ---- */
+
+/* A method's own levels, or codes that stand for themselves: their middle and standard deviation, all of them equally frequent. */
+static void measure_levels(const struct sinq_dual_scale *matrix, const float *levels, float *middle, float *deviation) {
+    const unsigned count = 1u << matrix->bits;
+    double sum = 0, squares = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const double level = levels == NULL ? i : (double)levels[i];
+        sum += level;
+        squares += level * level;
+    }
+    const double mean = sum / count;
+    *middle = levels == NULL ? (float)mean : 0.0f;
+    *deviation = (float)sqrt(squares / count - mean * mean);
+}
+
+void sinq_finish_synthetic_matrix(struct sinq_dual_scale *matrix, uint8_t *bytes) {
+    struct sinq_dual_scale_sizes sizes;
+    unsigned count = 0;
+    float middle, deviation;
+    const float *const levels = sinq_method_levels(matrix->method, &count);
+    if (!sinq_dual_scale_measure(matrix, &sizes)) return;
+    measure_levels(matrix, levels, &middle, &deviation);
+    matrix->factor = 1.0f / (deviation * sqrtf((float)matrix->cols));
+    finish_scales(matrix, &sizes, bytes);
+    finish_zeros(matrix, &sizes, middle, bytes);
+    if (matrix->has_column_scale) {
+        finish_halves(bytes + sizes.column_scale_offset, sizes.column_blocks * SINQ_BLOCK_COLUMNS, 0.75f, 0.5f);
+    }
+    if (levels != NULL) {
+        memset(bytes + sizes.levels_offset, 0, 16 * sizeof *levels);
+        memcpy(bytes + sizes.levels_offset, levels, count * sizeof *levels);
+    }
+    sinq_dual_scale_seal(matrix, bytes);
+}
+
+/* Signs and fractions stay random; magnitudes are from 2^e to 2^(e + 1). */
+void sinq_finish_synthetic_bf16(uint64_t cols, uint8_t *bytes, uint64_t size) {
+    const int exponent = (int)floor(log2(1.0 / sqrt((double)cols) / 1.5));
+    const uint16_t bits = (uint16_t)((exponent + 127) << 7);
+    for (uint64_t i = 0; i + 1 < size; i += 2) {
+        uint16_t value;
+        memcpy(&value, bytes + i, sizeof value);
+        value = (uint16_t)((value & 0x807fu) | bits);
+        memcpy(bytes + i, &value, sizeof value);
+    }
+}
+
+void sinq_finish_synthetic_norm(float less, uint8_t *bytes, uint64_t size) {
+    for (uint64_t i = 0; i + 3 < size; i += 4) {
+        uint32_t random;
+        memcpy(&random, bytes + i, sizeof random);
+        const float value = 0.75f + 0.5f * (float)(random >> 8) * 0x1p-24f - less;
+        memcpy(bytes + i, &value, sizeof value);
+    }
+}

@@ -1,0 +1,7 @@
+#if defined(__aarch64__)
+#include "kernels/lanes_neon.h"
+#define LIMIT_KERNELS sinq_limit_kernels_neon
+#include "kernels/limits_template.h"
+#else
+typedef int no_limits_neon_here; /* ISO C wants something in every file */
+#endif
