@@ -20,7 +20,7 @@ struct sinq_command {
 };
 
 extern const struct sinq_command sinq_quantize_command, sinq_inspect_command, sinq_eval_command, sinq_run_command,
-    sinq_help_command;
+    sinq_bench_command, sinq_help_command;
 
 /* All commands, ended by NULL. */
 extern const struct sinq_command *const sinq_commands[];

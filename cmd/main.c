@@ -12,7 +12,13 @@
 #include "terminal.h"
 
 const struct sinq_command *const sinq_commands[] = {
-    &sinq_quantize_command, &sinq_inspect_command, &sinq_eval_command, &sinq_run_command, &sinq_help_command, NULL,
+    &sinq_quantize_command,
+    &sinq_inspect_command,
+    &sinq_eval_command,
+    &sinq_run_command,
+    &sinq_bench_command,
+    &sinq_help_command,
+    NULL,
 };
 
 const char *sinq_program = "sinq";

@@ -119,6 +119,26 @@ static int parse_size(const struct sinq_option *option, const char *value, uint6
     return SINQ_OK;
 }
 
+/* "1,2,4" */
+static int parse_numbers(const struct sinq_option *option, const char *value, struct sinq_number_list *list,
+                         struct sinq_error *error) {
+    char expected[120];
+    snprintf(expected, sizeof expected, "a list of at most %d whole numbers from %.0f to %.0f, as in 1,2,4",
+             SINQ_MOST_NUMBERS, option->least, option->most);
+    list->count = 0;
+    for (const char *at = value;; at++) {
+        char *end = NULL;
+        errno = 0;
+        const unsigned long long number = *at >= '0' && *at <= '9' ? strtoull(at, &end, 10) : 0;
+        if (end == NULL || errno != 0 || (*end != ',' && *end != '\0') || list->count == SINQ_MOST_NUMBERS ||
+            (double)number < option->least || (double)number > option->most)
+            return refuse_value(option, value, expected, error);
+        list->numbers[list->count++] = (unsigned)number;
+        if (*end == '\0') return SINQ_OK;
+        at = end;
+    }
+}
+
 /* The word of `choices` that equals `value`, or NULL. Words are separated by single blanks. */
 static bool is_choice(const char *choices, const char *value) {
     const size_t length = strlen(value);
@@ -202,6 +222,8 @@ static int store_value(const struct sinq_option *option, int argc, char **argv, 
         return parse_real(option, optarg, place, error);
     case SINQ_OPTION_SIZE:
         return parse_size(option, optarg, place, error);
+    case SINQ_OPTION_NUMBERS:
+        return parse_numbers(option, optarg, place, error);
     case SINQ_OPTION_PAIR:
         return parse_pair(option, argc, argv, place, error);
     case SINQ_OPTION_TEXTS:

@@ -23,6 +23,7 @@ enum sinq_option_kind {
     SINQ_OPTION_NUMBER,  /* unsigned, least..most */
     SINQ_OPTION_REAL,    /* double, least..most; "5%" is 0.05 */
     SINQ_OPTION_SIZE,    /* uint64_t: 4G, 500MB, 64KiB */
+    SINQ_OPTION_NUMBERS, /* struct sinq_number_list, each of least..most: 1,2,4 */
     SINQ_OPTION_PAIR,    /* const char *[2]: takes two arguments */
     SINQ_OPTION_TEXTS,   /* struct sinq_text_list: may be given several times; none of them is empty */
     SINQ_OPTION_RULE     /* struct sinq_rule_list; `rule` is the kind */
@@ -58,6 +59,13 @@ struct sinq_text_list {
 };
 void sinq_free_texts(struct sinq_text_list *list);
 
+/* Numbers of an option that takes a list of them, in the order given. */
+#define SINQ_MOST_NUMBERS 32
+struct sinq_number_list {
+    unsigned numbers[SINQ_MOST_NUMBERS];
+    size_t count; /* 0 where the option is not given */
+};
+
 struct sinq_common_options {
     bool help, json, quiet, verbose;
     const char *progress, *color, *cpu;
@@ -66,22 +74,24 @@ struct sinq_common_options {
 
 /* What most commands' tables end with. */
 #define SINQ_COMMON_OPTIONS                                                                                            \
-    {.kind = SINQ_OPTION_HEADING, .help = "How it is done and shown"},                                                 \
-        {.name = "threads",                                                                                            \
-         .letter = 't',                                                                                                \
-         .kind = SINQ_OPTION_NUMBER,                                                                                   \
-         .argument = "N",                                                                                              \
-         .least = 1,                                                                                                   \
-         .most = 1024,                                                                                                 \
-         .offset = offsetof(struct sinq_common_options, threads),                                                      \
-         .help = "use N threads (default: OMP_NUM_THREADS, else the processors this process may use); the result "     \
-                 "does not depend on it"},                                                                             \
-        {.name = "cpu",                                                                                                \
-         .kind = SINQ_OPTION_TEXT,                                                                                     \
-         .argument = "LIST",                                                                                           \
-         .offset = offsetof(struct sinq_common_options, cpu),                                                          \
-         .help = "use the best of these instruction sets: c, sse2, avx2, avx2-vnni, avx512-vnni, neon, separated "     \
-                 "by commas (default: SINQ_CPU, else all)"},                                                           \
+    {.kind = SINQ_OPTION_HEADING, .help = "How it is done and shown"}, SINQ_THREADS_OPTION, SINQ_DISPLAY_OPTIONS
+
+#define SINQ_THREADS_OPTION                                                                                            \
+    {                                                                                                                  \
+        .name = "threads", .letter = 't', .kind = SINQ_OPTION_NUMBER, .argument = "N", .least = 1, .most = 1024,       \
+        .offset = offsetof(struct sinq_common_options, threads),                                                       \
+        .help = "use N threads (default: OMP_NUM_THREADS, else the processors this process may use); the result "      \
+                "does not depend on it"                                                                                \
+    }
+
+/* The end of every table. */
+#define SINQ_DISPLAY_OPTIONS                                                                                           \
+    {.name = "cpu",                                                                                                    \
+     .kind = SINQ_OPTION_TEXT,                                                                                         \
+     .argument = "LIST",                                                                                               \
+     .offset = offsetof(struct sinq_common_options, cpu),                                                              \
+     .help = "use the best of these instruction sets: c, sse2, avx2, avx2-vnni, avx512-vnni, neon, separated "         \
+             "by commas (default: SINQ_CPU, else all)"},                                                               \
         {.name = "json",                                                                                               \
          .kind = SINQ_OPTION_FLAG,                                                                                     \
          .offset = offsetof(struct sinq_common_options, json),                                                         \

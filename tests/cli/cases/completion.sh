@@ -2,7 +2,7 @@
 . "$SINQ_CLI/helpers.sh"
 for shell in bash zsh fish; do sinq help --completion $shell >$shell; done
 sinq help --man >man
-for command in quantize inspect eval run help; do
+for command in quantize inspect eval run bench help; do
     for option in $(sinq help $command | grep -o '^ \{2,6\}\(-., \)\{0,1\}--[a-z0-9-]*' | grep -o -e '--.*'); do
         for file in bash zsh; do grep -q -e "${option}[^a-z0-9-]" $file || echo "$file lacks $option of $command"; done
         grep -q -e "seen_subcommand_from $command' -l ${option#--} " fish || echo "fish lacks $option of $command"

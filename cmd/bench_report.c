@@ -1,0 +1,190 @@
+/* bench_report.c: what `sinq bench` found. */
+#include <stdio.h>
+
+#include "bench.h"
+#include "json.h"
+#include "quantity.h"
+#include "report.h"
+#include "table.h"
+#include "terminal.h"
+
+#define FIRST_SHARE 6u /* of the table's columns */
+
+/* ---- for people ---- */
+
+/* "1.51 Tops/s" */
+static const char *format_rate(char buffer[SINQ_QUANTITY_SIZE], double rate, const char *unit) {
+    static const char *const prefixes[] = {"", "k", "M", "G", "T", "P"};
+    int prefix = 0;
+    for (; rate >= 999.5 && prefix < 5; prefix++) rate /= 1000.0;
+    snprintf(buffer, SINQ_QUANTITY_SIZE, "%.*f %s%s/s",
+             rate >= 99.95   ? 0
+             : rate >= 9.995 ? 1
+                             : 2,
+             rate, prefixes[prefix], unit);
+    return buffer;
+}
+
+static void report_limits(const struct sinq_bench *bench) {
+    const struct sinq_number_list *const threads = &bench->arguments->threads;
+    char read[SINQ_QUANTITY_SIZE], int8[SINQ_QUANTITY_SIZE], f32[SINQ_QUANTITY_SIZE], size[SINQ_QUANTITY_SIZE];
+    for (size_t i = 0; i < threads->count; i++) {
+        const struct sinq_bench_limits *const limits = &bench->limits[i];
+        char label[32];
+        snprintf(label, sizeof label, "%u thread%s", threads->numbers[i], threads->numbers[i] == 1 ? "" : "s");
+        sinq_print_fact(label, "read %s of %s, int8 %s, f32 %s", format_rate(read, limits->machine.read_bytes, "B"),
+                        sinq_format_bytes(size, limits->machine.buffer_bytes),
+                        format_rate(int8, limits->machine.int8_operations, "op"),
+                        format_rate(f32, limits->machine.f32_operations, "flop"));
+        if (limits->resident_bytes > 0) {
+            sinq_print_fact("", "read %s of as much as a token reads, again and again",
+                            format_rate(read, limits->resident_bytes, "B"));
+        }
+    }
+}
+
+static void report_model(const struct sinq_bench *bench) {
+    const struct sinq_bench_arguments *const arguments = bench->arguments;
+    char weights[SINQ_QUANTITY_SIZE], active[SINQ_QUANTITY_SIZE];
+    sinq_print_heading("%s", sinq_source_path(bench->source));
+    sinq_print_fact("family", "%s%s", bench->facts.family, arguments->shape != NULL ? ", weights made up" : "");
+    sinq_print_fact("weights", "%s, %s of them read for a token", sinq_format_bytes(weights, bench->facts.weight_bytes),
+                    sinq_format_bytes(active, bench->facts.active_bytes));
+    sinq_print_fact("computed", "%s, keys and values in %s", arguments->exact ? "with f32 activations" : "in int8",
+                    arguments->kv != NULL ? arguments->kv : "f16");
+}
+
+static void add_share(struct sinq_table *table, double reached, double limit) {
+    char share[SINQ_QUANTITY_SIZE];
+    sinq_table_add(table, limit > 0 ? sinq_format_percent(share, reached / limit) : "");
+}
+
+static void add_case(struct sinq_table *table, const struct sinq_bench *bench, const struct sinq_bench_case *found) {
+    const struct sinq_bench_share share = sinq_find_bench_share(bench, found);
+    const bool is_prompt = found->phase == SINQ_BENCH_PROMPT;
+    const bool is_int8 = found->work.int8_operations > found->work.f32_operations;
+    char rate[SINQ_QUANTITY_SIZE];
+    sinq_table_print_cell(table, "%s %u", is_prompt ? "prompt of" : "decode at",
+                          is_prompt ? found->tokens : found->depth);
+    sinq_table_print_cell(table, "%u", found->threads);
+    sinq_table_print_cell(table, "%.4g", found->rate.median);
+    sinq_table_print_cell(table, "%.4g", found->rate.least);
+    sinq_table_print_cell(table, "%.4g", found->rate.most);
+    sinq_table_add(table, format_rate(rate, share.reached, is_prompt ? (is_int8 ? "op" : "flop") : "B"));
+    if (table->column_count > FIRST_SHARE) add_share(table, share.reached, share.limit);
+    if (table->column_count > FIRST_SHARE + 1) add_share(table, share.reached, share.resident_limit);
+}
+
+/* Shares of limits that were not measured have no column. */
+static size_t count_columns(const struct sinq_bench *bench) {
+    if (bench->arguments->no_limits) return FIRST_SHARE;
+    return bench->limits[0].resident_bytes > 0 ? FIRST_SHARE + 2 : FIRST_SHARE + 1;
+}
+
+void sinq_report_bench(const struct sinq_bench *bench) {
+    static const struct sinq_column columns[] = {
+        {"what", SINQ_LEFT},  {"threads", SINQ_RIGHT}, {"tokens/s", SINQ_RIGHT}, {"least", SINQ_RIGHT},
+        {"most", SINQ_RIGHT}, {"reached", SINQ_RIGHT}, {"of limit", SINQ_RIGHT}, {"of cache's", SINQ_RIGHT}};
+    struct sinq_table table = {.columns = columns, .column_count = count_columns(bench)};
+    if (bench->source != NULL) report_model(bench);
+    if (!bench->arguments->no_limits) {
+        sinq_print_heading("This machine's limits (%s)", sinq_cpu_name());
+        report_limits(bench);
+    }
+    if (bench->case_count == 0) return;
+    for (size_t i = 0; i < bench->case_count; i++) add_case(&table, bench, &bench->cases[i]);
+    putchar('\n');
+    sinq_table_write(&table, stdout, sinq_has_color(stdout), sinq_terminal_width(stdout));
+    sinq_table_free(&table);
+}
+
+/* ---- JSON ---- */
+
+/* A rate that was not measured is null. */
+static void write_rate(struct sinq_json_writer *json, const char *key, double rate) {
+    if (rate > 0) {
+        sinq_write_real(json, key, rate);
+    } else {
+        sinq_write_null(json, key);
+    }
+}
+
+static void write_limits(struct sinq_json_writer *json, const struct sinq_bench *bench) {
+    sinq_write_open(json, "limits", '[');
+    for (size_t i = 0; !bench->arguments->no_limits && i < bench->arguments->threads.count; i++) {
+        const struct sinq_bench_limits *const limits = &bench->limits[i];
+        sinq_write_open(json, NULL, '{');
+        sinq_write_count(json, "threads", limits->machine.threads);
+        sinq_write_count(json, "buffer_bytes", limits->machine.buffer_bytes);
+        sinq_write_real(json, "read_bytes_per_second", limits->machine.read_bytes);
+        write_rate(json, "resident_read_bytes_per_second", limits->resident_bytes);
+        sinq_write_real(json, "int8_operations_per_second", limits->machine.int8_operations);
+        sinq_write_real(json, "f32_operations_per_second", limits->machine.f32_operations);
+        sinq_write_close(json, '}');
+    }
+    sinq_write_close(json, ']');
+}
+
+static void write_work(struct sinq_json_writer *json, const struct sinq_work *work) {
+    sinq_write_open(json, "per_token", '{');
+    sinq_write_real(json, "weight_bytes", work->weight_bytes);
+    sinq_write_real(json, "kv_bytes", work->kv_bytes);
+    sinq_write_real(json, "other_bytes", work->other_bytes);
+    sinq_write_real(json, "int8_operations", work->int8_operations);
+    sinq_write_real(json, "f32_operations", work->f32_operations);
+    sinq_write_real(json, "attention_operations", work->attention_operations);
+    sinq_write_close(json, '}');
+}
+
+static void write_case(struct sinq_json_writer *json, const struct sinq_bench *bench,
+                       const struct sinq_bench_case *found) {
+    const struct sinq_bench_share share = sinq_find_bench_share(bench, found);
+    const bool is_prompt = found->phase == SINQ_BENCH_PROMPT;
+    sinq_write_open(json, NULL, '{');
+    sinq_write_text(json, "phase", is_prompt ? "prompt" : "decode");
+    sinq_write_count(json, "threads", found->threads);
+    sinq_write_count(json, "tokens", found->tokens);
+    sinq_write_count(json, "depth", found->depth);
+    sinq_write_real(json, "tokens_per_second", found->rate.median);
+    sinq_write_real(json, "least", found->rate.least);
+    sinq_write_real(json, "most", found->rate.most);
+    sinq_write_open_inline(json, "repetitions", '[');
+    for (unsigned i = 0; i < bench->arguments->repeat; i++) sinq_write_real(json, NULL, found->rates[i]);
+    sinq_write_close(json, ']');
+    write_work(json, &found->work);
+    sinq_write_text(json, "limited_by",
+                    !is_prompt                                                 ? "read_bytes_per_second"
+                    : found->work.int8_operations > found->work.f32_operations ? "int8_operations_per_second"
+                                                                               : "f32_operations_per_second");
+    sinq_write_real(json, "reached", share.reached);
+    write_rate(json, "share", share.limit > 0 ? share.reached / share.limit : 0);
+    write_rate(json, "resident_share", share.resident_limit > 0 ? share.reached / share.resident_limit : 0);
+    sinq_write_close(json, '}');
+}
+
+static void write_model(struct sinq_json_writer *json, const struct sinq_bench *bench) {
+    const struct sinq_bench_arguments *const arguments = bench->arguments;
+    sinq_write_text(json, "model", sinq_source_path(bench->source));
+    sinq_write_flag(json, "synthetic", arguments->shape != NULL);
+    sinq_write_text(json, "family", bench->facts.family);
+    sinq_write_count(json, "weight_bytes", bench->facts.weight_bytes);
+    sinq_write_count(json, "active_bytes", bench->facts.active_bytes);
+    sinq_write_count(json, "context", bench->context);
+    sinq_write_text(json, "kv_type", arguments->kv != NULL ? arguments->kv : "f16");
+    sinq_write_flag(json, "exact", arguments->exact);
+}
+
+void sinq_report_bench_json(const struct sinq_bench *bench) {
+    struct sinq_json_writer json = {.out = stdout};
+    sinq_write_open(&json, NULL, '{');
+    sinq_write_text(&json, "schema", "sinq.bench/1");
+    sinq_write_text(&json, "version", SINQ_VERSION);
+    sinq_write_text(&json, "cpu", sinq_cpu_name());
+    sinq_write_count(&json, "processors", sinq_count_processors());
+    if (bench->source != NULL) write_model(&json, bench);
+    write_limits(&json, bench);
+    sinq_write_open(&json, "results", '[');
+    for (size_t i = 0; i < bench->case_count; i++) write_case(&json, bench, &bench->cases[i]);
+    sinq_write_close(&json, ']');
+    sinq_write_close(&json, '}');
+}
