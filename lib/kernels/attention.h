@@ -28,4 +28,19 @@ size_t sinq_attention_scratch(const struct sinq_attention_job *job);
 /* The heads / kv_heads query heads that share `kv_head`, for tokens [first, first + count). Any threads, any split. */
 void sinq_attend(const struct sinq_attention_job *job, uint32_t kv_head, uint32_t first, uint32_t count, void *scratch);
 
+/* Tokens of a call that share each key and value once it is unpacked: 1 or more. */
+uint32_t sinq_attention_tokens(const struct sinq_attention_job *job);
+
+/*
+ * Few tokens after many positions: positions fall into parts at places that the job alone decides, so that threads share a head's.
+ *
+ * Calling sequence: sinq_attend_part() for every kv_head and part, any threads; then sinq_join_parts() for every kv_head.
+ */
+uint32_t sinq_attention_parts(const struct sinq_attention_job *job, uint32_t tokens); /* 1: call sinq_attend() */
+/* Bytes of what all parts leave, to be aligned to 64. */
+size_t sinq_attention_parts_bytes(const struct sinq_attention_job *job, uint32_t tokens);
+void sinq_attend_part(const struct sinq_attention_job *job, uint32_t kv_head, uint32_t tokens, uint32_t part,
+                      void *parts, void *scratch);
+void sinq_join_parts(const struct sinq_attention_job *job, uint32_t kv_head, uint32_t tokens, const void *parts);
+
 #endif

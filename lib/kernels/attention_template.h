@@ -79,8 +79,8 @@ static void update_softmax(const struct sinq_softmax_step *step, float *scores, 
     v16 total = v_set(0.0f);
     for (size_t i = 0; i < step->positions; i += 16) {
         const v16 share = v_exp(v_sub(v_load(scores + i), largest));
-        v_store(scores + i, share);
         total = v_add(total, share);
+        v_store(scores + i, step->value_scales == NULL ? share : v_mul(share, v_load(step->value_scales + i)));
     }
     if (block_largest > before) {
         const v16 shrink = v_exp(v_sub(v_set(before), largest));

@@ -70,11 +70,23 @@ typedef void sinq_pack_rows_fn(const uint8_t *const rows[16], size_t count, floa
 typedef void sinq_dot_rows_fn(const uint8_t *const *rows, unsigned count, const float *x, size_t cols, float *sums);
 typedef void sinq_activation_fn(const float *gate, const float *up, uint32_t width, uint32_t step, float *out);
 
+/* Keys or values as the cache holds them: `count` rows (1 or more), of which `dim` values count, one behind the other. */
+struct sinq_stored_rows {
+    const uint8_t *bytes;
+    size_t row_bytes, count, dim;
+};
+
+typedef void sinq_score_rows_fn(const struct sinq_stored_rows *keys, const float *queries, size_t stride,
+                                unsigned count, float *scores);
+typedef void sinq_add_rows_fn(const struct sinq_stored_rows *values, const float *shares, unsigned count, float *sums,
+                              size_t stride);
+
 /* Of one query. Scores are times `scale`, times those of keys where there are any, then capped (0: no cap). */
 struct sinq_softmax_step {
-    size_t positions;        /* a multiple of 16 */
-    size_t first, end;       /* those that the query sees */
-    const float *key_scales; /* [positions] or NULL */
+    size_t positions;          /* a multiple of 16 */
+    size_t first, end;         /* those that the query sees */
+    const float *key_scales;   /* [positions] or NULL */
+    const float *value_scales; /* likewise: what shares are multiplied by once they are summed up */
     float scale, cap;
     float *largest, *total; /* the largest score so far, and the sum of exp(score - largest) */
     size_t values;          /* of `sums`, a multiple of 16 */
@@ -120,6 +132,13 @@ struct sinq_compute_kernels {
     void (*widen_i8)(const uint8_t *from, size_t count, float scale, float *out);
     void (*widen_e4m3)(const uint8_t *from, size_t count, float *out);
     void (*widen_e5m2)(const uint8_t *from, size_t count, float *out);
+    /*
+     * By the cache's type (int8: codes without their scales), for some queries, `stride` floats apart as their sums are:
+     * scores[query][SINQ_ATTENTION_POSITIONS] of keys, up to a multiple of 16; queries are 0 from the keys' dim up to one.
+     * sums[query] += shares[query][SINQ_ATTENTION_POSITIONS] times values, up to a multiple of 16 columns.
+     */
+    sinq_score_rows_fn *score_rows[3];
+    sinq_add_rows_fn *add_rows[3];
     /* One query and one block of positions: scores become shares, exp(score - largest), and what was summed so far shrinks. */
     void (*update_softmax)(const struct sinq_softmax_step *step, float *scores, float *sums);
 

@@ -8,6 +8,7 @@
 #include "kernels/int8_template.h"
 #include "kernels/math_template.h"
 #include "kernels/rowwise_template.h"
+#include "kernels/stream_template.h"
 
 const struct sinq_compute_kernels KERNELS = {
     .f32_tile = F32_TILE,
@@ -41,6 +42,8 @@ const struct sinq_compute_kernels KERNELS = {
     .widen_i8 = widen_i8,
     .widen_e4m3 = widen_e4m3,
     .widen_e5m2 = widen_e5m2,
+    .score_rows = {[SINQ_KV_F32] = score_rows_f32, [SINQ_KV_F16] = score_rows_f16, [SINQ_KV_I8] = score_rows_i8},
+    .add_rows = {[SINQ_KV_F32] = add_rows_f32, [SINQ_KV_F16] = add_rows_f16, [SINQ_KV_I8] = add_rows_i8},
     .update_softmax = update_softmax,
     .norm_row = norm_row,
     .rotate_halves = rotate_halves,

@@ -5,7 +5,8 @@
 #include "kernels/rowwise.h"
 #include "model/cpu_queue.h"
 
-#define TOKENS_PER_ITEM 8u
+#define TOKENS_PER_ITEM    8u
+#define ITEMS_OF_ATTENTION 64u /* about so many, where there are tokens enough */
 
 static uint64_t count_panels(const struct sinq_weight *weight) { return sinq_divide_up(weight->rows, SINQ_PANEL_ROWS); }
 
@@ -110,16 +111,44 @@ static struct sinq_attention_job describe_attention(const struct sinq_cpu_step *
 
 struct sinq_cpu_needs sinq_cpu_attention_needs(const struct sinq_cpu_step *step) {
     const struct sinq_attention_job job = describe_attention(step);
-    return (struct sinq_cpu_needs){0, sinq_attention_scratch(&job)};
+    return (struct sinq_cpu_needs){sinq_attention_parts_bytes(&job, step->rows), sinq_attention_scratch(&job)};
+}
+
+/* Few tokens: threads share out parts of each head's positions, then join them. */
+static void attend_in_parts(const struct sinq_cpu_step *step, const struct sinq_attention_job *job, uint32_t parts,
+                            struct sinq_worker *worker) {
+    const uint32_t kv_heads = job->layout->shape.kv_heads;
+    for (uint64_t i; (i = sinq_next_item(worker)) < (uint64_t)kv_heads * parts;) {
+        sinq_attend_part(job, (uint32_t)(i / parts), step->rows, (uint32_t)(i % parts), step->shared,
+                         sinq_cpu_scratch(step, worker));
+    }
+    sinq_meet(worker);
+    for (uint64_t i; (i = sinq_next_item(worker)) < kv_heads;) {
+        sinq_join_parts(job, (uint32_t)i, step->rows, step->shared);
+    }
+    sinq_meet(worker);
+}
+
+/* Tokens of an item: many, since they share packed keys and values, but so few that there are items enough. */
+static uint32_t attended_together(const struct sinq_attention_job *job, uint32_t rows) {
+    const uint32_t kv_heads = job->layout->shape.kv_heads;
+    const uint64_t most = sinq_attention_tokens(job), equal = (uint64_t)rows * kv_heads / ITEMS_OF_ATTENTION;
+    return (uint32_t)sinq_min_u64(most, sinq_max_u64(TOKENS_PER_ITEM, equal));
 }
 
 void sinq_cpu_attention(const struct sinq_cpu_step *step, struct sinq_worker *worker) {
     const struct sinq_attention_job job = describe_attention(step);
-    const uint32_t kv_heads = job.layout->shape.kv_heads;
-    const uint64_t blocks = sinq_divide_up(step->rows, TOKENS_PER_ITEM);
-    for (uint64_t i; (i = sinq_next_item(worker)) < kv_heads * blocks;) {
-        const uint32_t first = (uint32_t)(i / kv_heads) * TOKENS_PER_ITEM;
-        sinq_attend(&job, (uint32_t)(i % kv_heads), first, (uint32_t)sinq_min_u64(TOKENS_PER_ITEM, step->rows - first),
+    const uint32_t kv_heads = job.layout->shape.kv_heads, parts = sinq_attention_parts(&job, step->rows);
+    if (parts > 1) {
+        attend_in_parts(step, &job, parts, worker);
+        return;
+    }
+    const uint32_t size = attended_together(&job, step->rows);
+    const uint64_t items = kv_heads * sinq_divide_up(step->rows, size);
+    for (uint64_t i; (i = sinq_next_item(worker)) < items;) {
+        const uint64_t at = items - 1 - i; /* later tokens see more: they come first */
+        const uint32_t first = (uint32_t)(at / kv_heads) * size;
+        sinq_attend(&job, (uint32_t)(at % kv_heads), first, (uint32_t)sinq_min_u64(size, step->rows - first),
                     sinq_cpu_scratch(step, worker));
     }
     sinq_meet(worker);

@@ -12,7 +12,7 @@
 #include "kernels/attention.h"
 #include "memory_source.h"
 
-#define MOST_DIM 72u /* of values */
+#define MOST_DIM 256u /* of values */
 
 struct attention_case {
     const char *name;
@@ -22,21 +22,37 @@ struct attention_case {
     float cap;
     bool has_sinks;
     float spread; /* of queries: how far scores lie apart */
+    bool has_parts;
 };
 
 static const struct attention_case cases[] = {
-    {"one token, long", 2, 1, 64, 64, false, 4096, 4000, 1, 0, 0, false, 1},
-    {"prompt, grouped queries", 2, 4, 64, 64, false, 4096, 4000, 13, 0, 0, false, 2},
-    {"window", 1, 2, 32, 32, false, 4096, 4000, 17, 100, 0, false, 1},
-    {"window in a ring", 2, 2, 48, 48, false, 160, 4000, 33, 100, 0, false, 1},
-    {"ring that just fits", 1, 1, 16, 16, false, 96, 4000, 33, 64, 0, false, 1},
-    {"capped", 1, 3, 40, 24, false, 512, 300, 20, 0, 5, false, 9},
-    {"sinks", 2, 2, 64, 64, false, 256, 200, 9, 128, 0, true, 1},
-    {"sinks and nothing else much", 1, 1, 16, 16, false, 64, 1, 1, 0, 0, true, 1},
-    {"shared keys and values", 1, 16, 72, 64, true, 1024, 700, 5, 0, 0, false, 1},
-    {"odd sizes", 3, 1, 7, 5, false, 33, 33, 33, 0, 0, false, 3},
-    {"one position", 1, 1, 1, 1, false, 1, 1, 1, 0, 0, false, 1},
-    {"far apart scores", 1, 2, 64, 64, false, 1024, 1000, 3, 0, 0, false, 300},
+    {"one token, long", 2, 1, 64, 64, false, 4096, 4000, 1, 0, 0, false, 1, true},
+    {"one token, 16k positions", 1, 4, 32, 32, false, 16384, 16384, 1, 0, 0, false, 3, true},
+    {"four tokens, 16k positions, not a multiple of parts", 1, 4, 16, 16, false, 16400, 16100, 4, 0, 0, true, 3, true},
+    {"one token, window of 5000 in a ring of 5003", 1, 2, 16, 16, false, 5003, 7000, 1, 5000, 0, true, 2, true},
+    {"one token, head of 128", 2, 1, 128, 128, false, 256, 200, 1, 0, 0, false, 1, false},
+    {"two queries share a key", 2, 2, 96, 96, false, 256, 130, 1, 0, 0, false, 1, false},
+    {"three queries", 1, 3, 80, 80, false, 256, 129, 1, 0, 0, false, 1, false},
+    {"four queries", 1, 4, 256, 256, false, 80, 65, 1, 0, 0, false, 1, false},
+    {"five queries", 1, 5, 112, 112, false, 256, 255, 1, 0, 5, false, 1, false},
+    {"six queries of two tokens", 2, 3, 40, 40, false, 256, 256, 2, 0, 0, true, 1, false},
+    {"eight queries", 1, 8, 64, 64, false, 256, 240, 1, 0, 0, true, 1, false},
+    {"eight tokens, window in a ring", 2, 1, 24, 24, false, 108, 1000, 8, 100, 0, false, 1, false},
+    {"sixteen queries share a key", 1, 16, 64, 64, false, 256, 130, 1, 0, 0, false, 1, false},
+    {"prompt, grouped queries", 2, 4, 64, 64, false, 4096, 4000, 13, 0, 0, false, 2, true},
+    {"prompt of several passes", 1, 4, 32, 32, false, 256, 250, 80, 0, 0, true, 2, false},
+    {"window", 1, 2, 32, 32, false, 4096, 4000, 17, 100, 0, false, 1, false},
+    {"window in a ring", 2, 2, 48, 48, false, 160, 4000, 33, 100, 0, false, 1, false},
+    {"ring that just fits", 1, 1, 16, 16, false, 96, 4000, 33, 64, 0, false, 1, false},
+    {"capped", 1, 3, 40, 24, false, 512, 300, 20, 0, 5, false, 9, false},
+    {"sinks", 2, 2, 64, 64, false, 256, 200, 9, 128, 0, true, 1, false},
+    {"sinks and nothing else much", 1, 1, 16, 16, false, 64, 1, 1, 0, 0, true, 1, false},
+    {"shared keys and values", 1, 16, 72, 64, true, 1024, 700, 5, 0, 0, false, 1, true},
+    {"shared keys and values, one token", 1, 5, 72, 64, true, 1024, 700, 1, 0, 0, false, 1, true},
+    {"odd sizes", 3, 1, 7, 5, false, 33, 33, 33, 0, 0, false, 3, false},
+    {"odd sizes, one token", 3, 2, 23, 21, false, 33, 33, 1, 0, 0, false, 3, false},
+    {"one position", 1, 1, 1, 1, false, 1, 1, 1, 0, 0, false, 1, false},
+    {"far apart scores", 1, 2, 64, 64, false, 1024, 1000, 3, 0, 0, false, 300, true},
 };
 
 static const struct {
@@ -143,7 +159,7 @@ static void store_all(struct setup *s) {
 /* Direct softmax of one head of one token; compares every value of it. */
 static void check_head(const struct setup *s, uint32_t token, uint32_t head, const float *out) {
     const struct attention_case *const c = s->c;
-    static double shares[4096];
+    static double shares[16384];
     const uint64_t position = s->job.position + token, first = first_position(s, position);
     const float *const query = s->job.queries + token * s->job.query_stride + (size_t)head * c->key_dim;
     const uint32_t kv_head = head / c->sharing;
@@ -184,27 +200,46 @@ static void check_head(const struct setup *s, uint32_t token, uint32_t head, con
     }
 }
 
-static void check_attention(const struct setup *s) {
+static void attend_whole(const struct attention_case *c, const struct sinq_attention_job *job) {
+    struct guarded scratch = make_guarded(sinq_attention_scratch(job));
+    const uint32_t part = c->tokens / 3; /* as threads would: any split */
+    for (uint32_t h = 0; h < c->kv_heads; h++) {
+        sinq_attend(job, h, part, c->tokens - part, scratch.bytes);
+        if (part > 0) sinq_attend(job, h, 0, part, scratch.bytes);
+    }
+    release_guarded(scratch, "scratch");
+}
+
+static void attend_in_parts(const struct attention_case *c, const struct sinq_attention_job *job) {
+    struct guarded scratch = make_guarded(sinq_attention_scratch(job));
+    struct guarded left = make_guarded(sinq_attention_parts_bytes(job, c->tokens));
+    const uint32_t parts = sinq_attention_parts(job, c->tokens);
+    for (uint32_t p = parts; p-- > 0;) {
+        for (uint32_t h = 0; h < c->kv_heads; h++) sinq_attend_part(job, h, c->tokens, p, left.bytes, scratch.bytes);
+    }
+    for (uint32_t h = 0; h < c->kv_heads; h++) sinq_join_parts(job, h, c->tokens, left.bytes);
+    release_guarded(scratch, "scratch");
+    release_guarded(left, "parts");
+}
+
+static void check_attention(const struct setup *s,
+                            void (*attend)(const struct attention_case *, const struct sinq_attention_job *)) {
     const struct attention_case *const c = s->c;
     struct sinq_attention_job job = s->job;
     const uint32_t heads = job.heads;
     struct guarded out = make_guarded(c->tokens * job.out_stride * sizeof(float));
-    struct guarded scratch = make_guarded(sinq_attention_scratch(&job));
     job.out = (float *)(void *)out.bytes;
-    const uint32_t part = c->tokens / 3; /* as threads would: any split */
-    for (uint32_t h = 0; h < c->kv_heads; h++) {
-        sinq_attend(&job, h, part, c->tokens - part, scratch.bytes);
-        if (part > 0) sinq_attend(&job, h, 0, part, scratch.bytes);
-    }
+    attend(c, &job);
+    const uint32_t checked = c->stored <= 4096 ? heads : 1; /* direct sums take long */
     for (uint32_t t = 0; t < c->tokens; t++) {
-        for (uint32_t h = 0; h < heads; h++) {
+        for (uint32_t i = 0; i < checked; i++) {
+            const uint32_t h = checked < heads ? (7 * t + 3) % heads : i;
             check_head(s, t, h, job.out + t * job.out_stride + (size_t)h * c->value_dim);
         }
         const uint8_t *const behind = (const uint8_t *)(job.out + t * job.out_stride + (size_t)heads * c->value_dim);
         for (size_t i = 0; i < 3 * sizeof(float); i++) ck_assert_uint_eq(behind[i], GUARD);
     }
     release_guarded(out, "output");
-    release_guarded(scratch, "scratch");
 }
 
 static void run_case(const struct attention_case *c, size_t type, const char *level) {
@@ -238,7 +273,10 @@ static void run_case(const struct attention_case *c, size_t type, const char *le
     };
     store_all(&s);
     check_storage(&s);
-    check_attention(&s);
+    check_attention(&s, attend_whole);
+    const bool has_parts = sinq_attention_parts(&s.job, c->tokens) > 1;
+    ck_assert_msg(has_parts == c->has_parts, "%s: positions %s split", c->name, has_parts ? "are" : "are not");
+    if (has_parts) check_attention(&s, attend_in_parts);
     release_guarded(s.cache, "cache");
     free(s.keys);
     free(s.values);
