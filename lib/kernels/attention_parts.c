@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "kernels/attention_pass.h"
+#include "kernels/attention_run.h"
 
 /* Positions of a part, at least, and parts, at most. */
 #define PART_POSITIONS 512u

@@ -1,8 +1,4 @@
-/*
- * attention_pass.h: what attention.c, which takes some queries over the positions that they see, and its two ways of going
- * through a block of positions share: attention_tiles.c packs keys and values for many queries, attention_stream.c reads them as
- * they are for few.
- */
+/* attention_pass.h: a pass: some queries, all of one head of the cache, over the positions that they see; who sees what. */
 #ifndef SINQ_KERNELS_ATTENTION_PASS_H
 #define SINQ_KERNELS_ATTENTION_PASS_H
 
@@ -21,10 +17,10 @@ struct sinq_attention_pass {
     bool is_streamed;
     uint32_t width, tiles;
     size_t key_dim, value_dim, key_lanes, values; /* the dims rounded up to 16 */
-    float *queries, *sums, *largest, *total;       /* sums[query][values] */
-    float *scores;                                 /* [query][SINQ_ATTENTION_POSITIONS] */
-    float *key_scales, *value_scales;              /* [position] of the block, int8 only */
-    float *keys, *block_values;                    /* [16 positions][key_dim][16]; [position][values] */
+    float *queries, *sums, *largest, *total;      /* sums[query][values] */
+    float *scores;                                /* [query][SINQ_ATTENTION_POSITIONS] */
+    float *key_scales, *value_scales;             /* [position] of the block, int8 only */
+    float *keys, *block_values;                   /* [16 positions][key_dim][16]; [position][values] */
 };
 
 /* A block of positions, one behind the other in the cache. */
@@ -54,23 +50,16 @@ static inline const uint8_t *sinq_attention_row(const struct sinq_attention_pass
 void sinq_attention_measure(const struct sinq_attention_job *job, struct sinq_attention_pass *pass);
 /* Queries [first, first + count) and the positions that they see. */
 void sinq_attention_choose(struct sinq_attention_pass *pass, uint32_t kv_head, uint32_t first, uint32_t count);
-/* Leaves sums, largest and total. `has_sinks`: sinks, if the job has any, count as seen already. */
-void sinq_attention_run(struct sinq_attention_pass *pass, bool has_sinks, void *scratch);
-/* Where a query's results go. */
-float *sinq_attention_out(const struct sinq_attention_pass *pass, uint32_t query);
 
-/* A query's values. */
+/* Which of a block's positions any of some queries, or of a tile's, sees: [*from, *end), empty where there are none. */
+void sinq_attention_seen(const struct sinq_attention_pass *pass, uint32_t first, uint32_t count,
+                         const struct sinq_attention_block *block, size_t *from, size_t *end);
+void sinq_attention_seen_by_tile(const struct sinq_attention_pass *pass, uint32_t tile,
+                                 const struct sinq_attention_block *block, size_t *from, size_t *end);
+
+/* A query's head, its values, and where its results go. */
+size_t sinq_attention_head(const struct sinq_attention_pass *pass, uint32_t query);
 const float *sinq_attention_query(const struct sinq_attention_pass *pass, uint32_t query);
-/* Which of a block's positions a tile's queries see: [*from, *end), empty where there are none. */
-void sinq_attention_visible(const struct sinq_attention_pass *pass, uint32_t tile,
-                            const struct sinq_attention_block *block, size_t *from, size_t *end);
-
-/* Of the two ways: queries into place; a block's scores; its values into the sums. */
-void sinq_tiles_load(const struct sinq_attention_pass *pass);
-void sinq_tiles_score(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block);
-void sinq_tiles_add(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block);
-void sinq_stream_load(const struct sinq_attention_pass *pass);
-void sinq_stream_score(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block);
-void sinq_stream_add(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block);
+float *sinq_attention_out(const struct sinq_attention_pass *pass, uint32_t query);
 
 #endif

@@ -1,7 +1,7 @@
 /* attention_stream.c: few queries: keys and values are read as they lie in the cache. */
 #include <string.h>
 
-#include "kernels/attention_pass.h"
+#include "kernels/attention_ways.h"
 
 void sinq_stream_load(const struct sinq_attention_pass *pass) {
     for (uint32_t q = 0; q < pass->count; q++) {

@@ -1,7 +1,7 @@
 /* attention_tiles.c: many queries: keys become panels and values f32, which all tiles of queries go through. */
 #include <string.h>
 
-#include "kernels/attention_pass.h"
+#include "kernels/attention_ways.h"
 
 #define POSITIONS SINQ_ATTENTION_POSITIONS
 
@@ -42,7 +42,7 @@ void sinq_tiles_score(const struct sinq_attention_pass *pass, const struct sinq_
     load_keys(pass, block);
     for (uint32_t tile = 0; tile < pass->tiles; tile++) {
         size_t from, end;
-        sinq_attention_visible(pass, tile, block, &from, &end);
+        sinq_attention_seen_by_tile(pass, tile, block, &from, &end);
         const float *const queries = pass->queries + (size_t)tile * pass->width * pass->key_dim;
         float *const scores = pass->scores + (size_t)tile * pass->width * POSITIONS;
         memset(scores, 0, pass->width * POSITIONS * sizeof(float));
@@ -79,7 +79,7 @@ void sinq_tiles_add(const struct sinq_attention_pass *pass, const struct sinq_at
     load_values(pass, block);
     for (uint32_t tile = 0; tile < pass->tiles; tile++) {
         size_t from, end;
-        sinq_attention_visible(pass, tile, block, &from, &end);
+        sinq_attention_seen_by_tile(pass, tile, block, &from, &end);
         if (from == end) continue;
         const size_t begin = (size_t)tile * pass->width;
         for (size_t v = 0; v < pass->values; v += 16) {

@@ -13,7 +13,7 @@
 #define STREAM_SUMS    (F32_TILE >= 12 ? 16u : F32_TILE)
 #define STREAM_QUERIES (F32_TILE >= 12 ? 8u : F32_TILE >= 4 ? 4u : 2u)
 /* Bytes ahead of what is read that are asked for. */
-#define STREAM_AHEAD 2048u
+#define STREAM_AHEAD 4096u
 
 typedef const enum sinq_kv_type kv_type;
 
@@ -36,17 +36,16 @@ ALWAYS_INLINE unsigned count_together(const unsigned width) {
 
 /* ---- scores ---- */
 
-/* sums[t][r]: lanes that add up to row r times query t. */
+/* sums[16 t + r]: lanes that add up to row r times query t, of whole sixteens of columns. */
 ALWAYS_INLINE void dot_together(kv_type type, const unsigned width, const uint8_t *const *rows, size_t dim,
-                                const float *queries, size_t stride, v16 sums[STREAM_QUERIES][8]) {
+                                const float *queries, size_t stride, v16 *sums) {
     const unsigned together = count_together(width);
     const size_t size = stored_size(type);
     v16 total[STREAM_QUERIES][8], keys[8];
     for (unsigned t = 0; t < width; t++) {
         for (unsigned r = 0; r < together; r++) total[t][r] = v_set(0.0f);
     }
-    size_t k = 0;
-    for (; k + 16 <= dim; k += 16) {
+    for (size_t k = 0; k + 16 <= dim; k += 16) {
         for (unsigned r = 0; r < together; r++) {
             keys[r] = load_stored(type, rows[r] + k * size);
             if (k * size % 64 == 0) __builtin_prefetch(rows[r] + k * size + STREAM_AHEAD);
@@ -56,35 +55,42 @@ ALWAYS_INLINE void dot_together(kv_type type, const unsigned width, const uint8_
             for (unsigned r = 0; r < together; r++) total[t][r] = v_fma(keys[r], query, total[t][r]);
         }
     }
-    for (unsigned r = 0; k < dim && r < together; r++) {
-        const v16 last = load_last_stored(type, rows[r] + k * size, dim - k);
-        for (unsigned t = 0; t < width; t++) total[t][r] = v_fma(last, v_load(queries + t * stride + k), total[t][r]);
-    }
     for (unsigned t = 0; t < width; t++) {
-        for (unsigned r = 0; r < together; r++) sums[t][r] = total[t][r];
+        for (unsigned r = 0; r < together; r++) sums[16 * t + r] = total[t][r];
     }
+}
+
+/* The columns beyond whole sixteens. */
+static __attribute__((noinline)) void dot_rest(kv_type type, unsigned width, const uint8_t *row, size_t dim,
+                                               const float *queries, size_t stride, v16 *sums) {
+    const size_t k = dim / 16 * 16;
+    const v16 last = load_last_stored(type, row + k * stored_size(type), dim - k);
+    for (unsigned t = 0; t < width; t++) sums[16 * t] = v_fma(last, v_load(queries + t * stride + k), sums[16 * t]);
 }
 
 /* Sixteens of rows; those beyond the last one repeat it. */
 ALWAYS_INLINE void score_some(kv_type type, const unsigned width, const struct sinq_stored_rows *keys,
                               const float *queries, size_t stride, float *scores) {
     const unsigned together = count_together(width);
-    const size_t last = keys->count - 1;
-    for (size_t p = 0; p <= last; p += 16) {
-        v16 sums[STREAM_QUERIES][16];
+    const size_t dim = keys->dim, row_bytes = keys->row_bytes;
+    size_t left = keys->count - 1;
+    const uint8_t *row = keys->bytes;
+    for (size_t p = 0; p < keys->count; p += 16) {
+        v16 sums[16 * STREAM_QUERIES];
         for (unsigned r = 0; r < 16; r += together) {
             const uint8_t *rows[8];
-            v16 found[STREAM_QUERIES][8];
             for (unsigned i = 0; i < together; i++) {
-                rows[i] = keys->bytes + (p + r + i < last ? p + r + i : last) * keys->row_bytes;
+                rows[i] = row;
+                row += left > 0 ? row_bytes : 0;
+                left -= left > 0 ? 1 : 0;
             }
-            dot_together(type, width, rows, keys->dim, queries, stride, found);
-            for (unsigned t = 0; t < width; t++) {
-                for (unsigned i = 0; i < together; i++) sums[t][r + i] = found[t][i];
+            dot_together(type, width, rows, dim, queries, stride, sums + r);
+            for (unsigned i = 0; dim % 16 != 0 && i < together; i++) {
+                dot_rest(type, width, rows[i], dim, queries, stride, sums + r + i);
             }
         }
         for (unsigned t = 0; t < width; t++) {
-            v_store(scores + t * SINQ_ATTENTION_POSITIONS + p, v_sum_rows(sums[t]));
+            v_store(scores + t * SINQ_ATTENTION_POSITIONS + p, v_sum_rows(sums + 16 * t));
         }
     }
 }
@@ -157,10 +163,10 @@ ALWAYS_INLINE unsigned choose_width(unsigned left) {
         }                                                                                                              \
     }
 /* Widths that are never chosen are left out. */
-#define STREAM_HAS(WIDTH)                         ((WIDTH) <= 4 || (WIDTH) == STREAM_QUERIES)
-#define STREAM_SCORE(WIDTH, TYPE, K, Q, STRIDE, OUT) \
+#define STREAM_HAS(WIDTH) ((WIDTH) <= 4 || (WIDTH) == STREAM_QUERIES)
+#define STREAM_SCORE(WIDTH, TYPE, K, Q, STRIDE, OUT)                                                                   \
     if (STREAM_HAS(WIDTH)) score_some(TYPE, WIDTH, K, Q, STRIDE, OUT)
-#define STREAM_ADD(WIDTH, TYPE, V, S, OUT, STRIDE) \
+#define STREAM_ADD(WIDTH, TYPE, V, S, OUT, STRIDE)                                                                     \
     if (STREAM_HAS(WIDTH)) add_some(TYPE, WIDTH, V, S, OUT, STRIDE)
 
 DEFINE_STREAM(f32, SINQ_KV_F32)

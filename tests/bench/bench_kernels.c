@@ -299,7 +299,13 @@ static void bench_attentions(void) {
         bench_attention(types[i], 4096, 1, 2, 1, 64);
         bench_attention(types[i], 4096, 1, 2, 4, 128);
         bench_attention(types[i], 512, 256, 2, 4, 64);
+        bench_attention(types[i], 512, 1, 8, 4, 128);
+        bench_attention(types[i], 65536, 1, 2, 4, 128); /* beyond the second cache */
     }
+    bench_attention(SINQ_KV_F16, 4096, 1, 2, 8, 128);
+    bench_attention(SINQ_KV_F16, 4096, 1, 1, 16, 128);
+    for (uint32_t tokens = 2; tokens <= 16; tokens *= 2) bench_attention(SINQ_KV_F16, 4096, tokens, 2, 4, 128);
+    bench_attention(SINQ_KV_F16, 512, 512, 8, 4, 128);
     bench_attention(SINQ_KV_F16, 2048, 256, 1, 8, 128);
 }
 
