@@ -1,25 +1,38 @@
 #include "base/parallel.h"
 
 #include <stdatomic.h>
-#include <stddef.h>
 
 /* Rounds use the counters in turn: one is set back while the other is in use. */
 struct sinq_team {
-    atomic_uint_fast64_t next[2];
-    void *barrier; /* the runtime's, or NULL */
+    struct {
+        _Alignas(64) atomic_uint_fast64_t next;
+    } items[2];
+    struct sinq_barrier barrier;
 };
 
-static void wait_for_team(struct sinq_team *team);
-
 uint64_t sinq_next_item(struct sinq_worker *worker) {
-    return atomic_fetch_add_explicit(&worker->team->next[worker->round & 1], 1, memory_order_relaxed);
+    return atomic_fetch_add_explicit(&worker->team->items[worker->round & 1].next, 1, memory_order_relaxed);
 }
 
 void sinq_meet(struct sinq_worker *worker) {
+    struct sinq_team *const team = worker->team;
     worker->round++;
     /* All have left the round before this one, whose counter is the next one's. */
-    if (worker->index == 0) atomic_store_explicit(&worker->team->next[worker->round & 1], 0, memory_order_relaxed);
-    if (worker->size > 1) wait_for_team(worker->team);
+    if (worker->index == 0) atomic_store_explicit(&team->items[worker->round & 1].next, 0, memory_order_relaxed);
+    if (worker->size > 1) sinq_barrier_wait(&team->barrier, worker->size, &worker->patience);
+}
+
+static void init_team(struct sinq_team *team) {
+    for (int i = 0; i < 2; i++) atomic_init(&team->items[i].next, 0);
+    sinq_barrier_init(&team->barrier);
+}
+
+static void run_alone(sinq_team_fn *work, void *context) {
+    struct sinq_team team;
+    init_team(&team);
+    struct sinq_worker worker = {.team = &team, .size = 1};
+    work(context, &worker);
+    sinq_barrier_destroy(&team.barrier);
 }
 
 #if defined(__SANITIZE_THREAD__) || defined(_OPENMP)
@@ -69,8 +82,6 @@ void sinq_parallel_for(unsigned threads, uint64_t count, sinq_work_fn *work, voi
     for (unsigned i = 1; i < started; i++) pthread_join(handles[i], NULL);
 }
 
-static void wait_for_team(struct sinq_team *team) { (void)pthread_barrier_wait(team->barrier); }
-
 struct team_member {
     struct sinq_worker worker;
     sinq_team_fn *work;
@@ -88,24 +99,27 @@ static void *run_team_member(void *argument) {
 
 void sinq_run_team(unsigned threads, sinq_team_fn *work, void *context) {
     enum { MOST_THREADS = 64 };
-    pthread_barrier_t barrier;
-    struct sinq_team team = {.barrier = &barrier};
+    struct sinq_team team;
     struct team_member members[MOST_THREADS];
     pthread_t handles[MOST_THREADS];
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    const unsigned wanted = threads == 0 ? 1 : threads < MOST_THREADS ? threads : MOST_THREADS;
+    const unsigned wanted = threads < MOST_THREADS ? threads : MOST_THREADS;
     unsigned started = 1;
+    if (wanted <= 1) {
+        run_alone(work, context);
+        return;
+    }
+    init_team(&team);
     pthread_mutex_lock(&gate);
     for (unsigned i = 0; i < wanted; i++)
         members[i] = (struct team_member){{.team = &team, .index = i}, work, context, &gate};
     while (started < wanted && pthread_create(&handles[started], NULL, run_team_member, &members[started]) == 0)
         started++;
     for (unsigned i = 0; i < started; i++) members[i].worker.size = started;
-    pthread_barrier_init(&barrier, NULL, started);
     pthread_mutex_unlock(&gate);
     work(context, &members[0].worker);
     for (unsigned i = 1; i < started; i++) pthread_join(handles[i], NULL);
-    pthread_barrier_destroy(&barrier);
+    sinq_barrier_destroy(&team.barrier);
 }
 
 #elif defined(_OPENMP)
@@ -121,24 +135,20 @@ void sinq_parallel_for(unsigned threads, uint64_t count, sinq_work_fn *work, voi
     for (uint64_t item = 0; item < count; item++) work(context, item, (unsigned)omp_get_thread_num());
 }
 
-static void wait_for_team(struct sinq_team *team) {
-    (void)team;
-#pragma omp barrier
-}
-
 void sinq_run_team(unsigned threads, sinq_team_fn *work, void *context) {
-    struct sinq_team team = {.barrier = NULL};
+    struct sinq_team team;
     if (threads <= 1) {
-        struct sinq_worker worker = {.team = &team, .size = 1};
-        work(context, &worker);
+        run_alone(work, context);
         return;
     }
+    init_team(&team);
 #pragma omp parallel num_threads(threads)
     {
         struct sinq_worker worker = {
             .team = &team, .index = (unsigned)omp_get_thread_num(), .size = (unsigned)omp_get_num_threads()};
         work(context, &worker);
     }
+    sinq_barrier_destroy(&team.barrier);
 }
 
 #else
@@ -148,13 +158,9 @@ void sinq_parallel_for(unsigned threads, uint64_t count, sinq_work_fn *work, voi
     for (uint64_t item = 0; item < count; item++) work(context, item, 0);
 }
 
-static void wait_for_team(struct sinq_team *team) { (void)team; }
-
 void sinq_run_team(unsigned threads, sinq_team_fn *work, void *context) {
     (void)threads;
-    struct sinq_team team = {.barrier = NULL};
-    struct sinq_worker worker = {.team = &team, .size = 1};
-    work(context, &worker);
+    run_alone(work, context);
 }
 
 #endif

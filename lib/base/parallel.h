@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "base/barrier.h"
+
 /* `worker` is below the number of threads asked for; no two items run at once with the same one. */
 typedef void sinq_work_fn(void *context, uint64_t item, unsigned worker);
 
@@ -26,6 +28,7 @@ struct sinq_worker {
     struct sinq_team *team;
     unsigned index, size; /* of the team */
     unsigned round;
+    struct sinq_patience patience;
 };
 typedef void sinq_team_fn(void *context, struct sinq_worker *worker);
 

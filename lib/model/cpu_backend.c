@@ -5,15 +5,18 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "kernels/matmul.h"
-#include "model/cpu_queue.h"
+#include "model/cpu_operations.h"
+#include "sinq.h"
 
-/* Multiplications a step, on average, from which on another worker pays: some microseconds of them. */
-#define WORK_PER_WORKER 16384.0
+/* A session has few kinds of batches: one token, a prompt's, the head's. */
+#define KEPT_PROGRAMS 4u
 
 struct sinq_queue {
     struct sinq_queue_options options;
     struct sinq_cpu_step *steps;
-    size_t step_count, step_capacity;
+    uint32_t step_count, step_capacity;
+    struct sinq_cpu_program programs[KEPT_PROGRAMS];
+    unsigned next_program;              /* to make room for a new one */
     struct sinq_buffer shared, scratch; /* of all workers together, and theirs one behind the other */
 };
 
@@ -79,76 +82,53 @@ static int download(struct sinq_backend *backend, const struct sinq_buffer *buff
 
 /* ---- queues ---- */
 
+/* More workers than processors would only wait for each other. Results do not depend on their number. */
+static unsigned limit_workers(unsigned threads) {
+    const unsigned processors = sinq_count_processors();
+    return threads < processors ? threads : processors;
+}
+
 static int create_queue(struct sinq_backend *backend, const struct sinq_queue_options *options,
                         struct sinq_queue **queue, struct sinq_error *error) {
     (void)backend;
     *queue = calloc(1, sizeof **queue);
     if (*queue == NULL) return sinq_fail_memory(error, "a queue", sizeof **queue);
     (*queue)->options = *options;
+    (*queue)->options.threads = limit_workers(options->threads);
     return SINQ_OK;
 }
 
 static void close_queue(struct sinq_queue *queue) {
     if (queue == NULL) return;
+    for (unsigned i = 0; i < KEPT_PROGRAMS; i++) sinq_cpu_empty_program(&queue->programs[i]);
     free(queue->steps);
     free(queue->shared.memory);
     free(queue->scratch.memory);
     free(queue);
 }
 
-/* A weight that an operation cannot do without, or a valid number where it needs none. */
-static uint32_t main_weight(const struct sinq_operation *operation) {
-    switch (operation->kind) {
-    case SINQ_OP_EMBED:
-        return operation->embed.weight;
-    case SINQ_OP_NORM:
-        return operation->norm.weight;
-    case SINQ_OP_LINEAR:
-        return operation->linear.weight;
-    case SINQ_OP_HEAD_LINEAR:
-        return operation->head_linear.weight;
-    case SINQ_OP_EXPERT_LINEAR:
-        return operation->expert_linear.first_weight;
-    default:
-        return SINQ_NO_WEIGHT;
-    }
-}
-
 static int enqueue(struct sinq_queue *queue, const struct sinq_operation *operation, const struct sinq_frame *frame,
                    struct sinq_error *error) {
     const uint32_t rows = operation->for_logits ? frame->row_count : frame->count;
-    const uint32_t weight = main_weight(operation);
+    const uint32_t weight = sinq_cpu_main_weight(operation);
     if (rows == 0) return SINQ_OK;
     if (weight != SINQ_NO_WEIGHT && frame->weights[weight] == NULL) {
         return sinq_fail(error, SINQ_FAILED, "operation %d needs weight %u, which is missing", (int)operation->kind,
                          weight);
     }
     if (queue->step_count == queue->step_capacity) {
-        const size_t capacity = queue->step_capacity == 0 ? 256 : queue->step_capacity * 2;
+        const uint32_t capacity = queue->step_capacity == 0 ? 256 : queue->step_capacity * 2;
         struct sinq_cpu_step *const steps = realloc(queue->steps, capacity * sizeof *steps);
         if (steps == NULL) return sinq_fail_memory(error, "operations", capacity * sizeof *steps);
         queue->steps = steps;
         queue->step_capacity = capacity;
     }
-    queue->steps[queue->step_count++] =
-        (struct sinq_cpu_step){.operation = operation, .frame = frame, .rows = rows, .exact = queue->options.exact};
+    queue->steps[queue->step_count++] = (struct sinq_cpu_step){
+        .operation = operation, .frame = frame, .rows = rows, .exact = queue->options.exact, .own_slot = SINQ_NO_VIEW};
     return SINQ_OK;
 }
 
 /* ---- running ---- */
-
-typedef void team_fn(const struct sinq_cpu_step *step, struct sinq_worker *worker);
-typedef struct sinq_cpu_needs needs_fn(const struct sinq_cpu_step *step);
-
-static const struct team_operation {
-    team_fn *run;
-    needs_fn *needs;
-} team_operations[SINQ_OP_KIND_COUNT] = {
-    [SINQ_OP_LINEAR] = {sinq_cpu_linear, sinq_cpu_linear_needs},
-    [SINQ_OP_HEAD_LINEAR] = {sinq_cpu_head_linear, sinq_cpu_head_linear_needs},
-    [SINQ_OP_ATTENTION] = {sinq_cpu_attention, sinq_cpu_attention_needs},
-    [SINQ_OP_EXPERT_LINEAR] = {sinq_cpu_expert_linear, sinq_cpu_expert_linear_needs},
-};
 
 /* At least `wanted` bytes: what it held is lost. */
 static int grow(struct sinq_buffer *buffer, size_t wanted, struct sinq_error *error) {
@@ -157,83 +137,51 @@ static int grow(struct sinq_buffer *buffer, size_t wanted, struct sinq_error *er
     return fill_buffer(buffer, "scratch memory", wanted, error);
 }
 
-static int provide_scratch(struct sinq_queue *queue, struct sinq_error *error) {
-    struct sinq_cpu_needs most = {0, 0};
-    for (size_t i = 0; i < queue->step_count; i++) {
-        needs_fn *const find = team_operations[queue->steps[i].operation->kind].needs;
-        if (find == NULL) continue;
-        const struct sinq_cpu_needs needs = find(&queue->steps[i]);
-        if (needs.shared > most.shared) most.shared = needs.shared;
-        if (needs.scratch > most.scratch) most.scratch = needs.scratch;
+/* Whether it is the program of the steps that are enqueued. */
+static bool fits_program(const struct sinq_cpu_program *program, const struct sinq_queue *queue) {
+    if (program->step_count != queue->step_count) return false;
+    for (uint32_t i = 0; i < queue->step_count; i++) {
+        const struct sinq_cpu_step *const a = &program->steps[i], *const b = &queue->steps[i];
+        if (a->operation != b->operation || a->frame != b->frame || a->rows != b->rows) return false;
     }
-    const size_t each = (size_t)sinq_round_up(most.scratch, 64);
-    int status = grow(&queue->shared, most.shared, error);
-    if (status == SINQ_OK) status = grow(&queue->scratch, each * queue->options.threads, error);
-    for (size_t i = 0; i < queue->step_count; i++) {
-        queue->steps[i].shared = queue->shared.data;
-        queue->steps[i].scratch = queue->scratch.data;
-        queue->steps[i].scratch_bytes = each;
+    return true;
+}
+
+static int find_program(struct sinq_queue *queue, const struct sinq_cpu_program **found, struct sinq_error *error) {
+    for (unsigned i = 0; i < KEPT_PROGRAMS; i++) {
+        *found = &queue->programs[i];
+        if (queue->programs[i].steps != NULL && fits_program(&queue->programs[i], queue)) return SINQ_OK;
     }
+    struct sinq_cpu_program *const program = &queue->programs[queue->next_program++ % KEPT_PROGRAMS];
+    sinq_cpu_empty_program(program);
+    const int status = sinq_cpu_compile(program, queue->steps, queue->step_count, queue->options.threads, error);
+    if (status != SINQ_OK) sinq_cpu_empty_program(program);
+    *found = program;
     return status;
 }
 
-/* Rows of one token are not worth a meeting: the first worker does them alone. */
-static bool is_solo(const struct sinq_cpu_step *step) {
-    return step->rows == 1 && team_operations[step->operation->kind].run == NULL;
-}
+struct run {
+    const struct sinq_queue *queue;
+    const struct sinq_cpu_program *program;
+    size_t scratch_bytes; /* of one worker */
+};
 
-static void share_rows(const struct sinq_cpu_step *step, struct sinq_worker *worker) {
-    sinq_cpu_rows_fn *const run = sinq_cpu_rows_of(step->operation->kind);
-    const uint32_t share = step->rows / (worker->size * 4), size = share == 0 ? 1 : share;
-    for (uint64_t i; (i = sinq_next_item(worker)) * size < step->rows;) {
-        const uint32_t first = (uint32_t)i * size;
-        run(step, first, (uint32_t)sinq_min_u64(size, step->rows - first));
-    }
-    sinq_meet(worker);
-}
-
-static void run_steps(void *context, struct sinq_worker *worker) {
-    const struct sinq_queue *const queue = context;
-    bool is_ahead = false; /* the first worker alone has done something since the last meeting */
-    for (size_t i = 0; i < queue->step_count; i++) {
-        const struct sinq_cpu_step *const step = &queue->steps[i];
-        if (is_solo(step)) {
-            if (worker->index == 0) sinq_cpu_rows_of(step->operation->kind)(step, 0, 1);
-            is_ahead = true;
-            continue;
-        }
-        if (is_ahead) sinq_meet(worker);
-        is_ahead = false;
-        team_fn *const run = team_operations[step->operation->kind].run;
-        if (run != NULL) {
-            run(step, worker);
-        } else {
-            share_rows(step, worker);
-        }
-    }
-}
-
-/* Multiplications of a step, roughly: what a product does with its weights, all others next to nothing. */
-static double estimate_work(const struct sinq_cpu_step *step) {
-    const struct sinq_operation *const op = step->operation;
-    const uint32_t number = main_weight(op);
-    if (number == SINQ_NO_WEIGHT || op->kind == SINQ_OP_EMBED || op->kind == SINQ_OP_NORM) return 0;
-    const struct sinq_weight *const weight = sinq_cpu_weight(step, number);
-    const double factor = op->kind == SINQ_OP_EXPERT_LINEAR ? op->expert_linear.chosen : 1;
-    return factor * step->rows * (double)weight->rows * (double)weight->cols;
-}
-
-/* A worker more costs a meeting more at every step: it must have enough to do. Results do not depend on it. */
-static unsigned choose_workers(const struct sinq_queue *queue) {
-    double work = 0;
-    for (size_t i = 0; i < queue->step_count; i++) work += estimate_work(&queue->steps[i]);
-    const double useful = 1 + work / (WORK_PER_WORKER * (double)(queue->step_count + 1));
-    return useful < queue->options.threads ? (unsigned)useful : queue->options.threads;
+static void run_worker(void *context, struct sinq_worker *worker) {
+    const struct run *const run = context;
+    const struct sinq_cpu_hand hand = {worker, run->queue->shared.data,
+                                       run->queue->scratch.data + worker->index * run->scratch_bytes};
+    sinq_cpu_run(run->program, &hand);
 }
 
 static int submit(struct sinq_queue *queue, struct sinq_error *error) {
-    const int status = provide_scratch(queue, error);
-    if (status == SINQ_OK) sinq_run_team(choose_workers(queue), run_steps, queue);
+    struct run run = {.queue = queue};
+    int status = find_program(queue, &run.program, error);
+    if (status == SINQ_OK) {
+        run.scratch_bytes = (size_t)sinq_round_up(run.program->needs.scratch, 64);
+        status = grow(&queue->shared, run.program->needs.shared, error);
+    }
+    if (status == SINQ_OK) status = grow(&queue->scratch, run.scratch_bytes * run.program->workers, error);
+    if (status == SINQ_OK) sinq_run_team(run.program->workers, run_worker, &run);
     queue->step_count = 0;
     return status;
 }

@@ -6,7 +6,7 @@
 
 #include "base/checked.h"
 #include "kernels/matmul.h"
-#include "model/cpu_queue.h"
+#include "model/cpu_operations.h"
 #include "model/routing.h"
 
 /* How the shared scratch is divided. */
@@ -71,10 +71,13 @@ struct sinq_cpu_needs sinq_cpu_expert_linear_needs(const struct sinq_cpu_step *s
 }
 
 /* The numbers of experts are f32 and exact; anything else would be a fault of ours. */
+uint32_t sinq_cpu_chosen_expert(const struct sinq_cpu_step *step, uint32_t row, uint32_t place) {
+    return (uint32_t)sinq_cpu_row(step, step->operation->expert_linear.choices, row)[place];
+}
+
 static uint32_t chosen_expert(const struct sinq_cpu_step *step, uint32_t choice) {
     const uint32_t chosen = step->operation->expert_linear.chosen;
-    const float number = sinq_cpu_row(step, step->operation->expert_linear.choices, choice / chosen)[choice % chosen];
-    return (uint32_t)number;
+    return sinq_cpu_chosen_expert(step, choice / chosen, choice % chosen);
 }
 
 /* Sorts by counting; equal experts stay in the order of their tokens. */
@@ -125,6 +128,11 @@ static void multiply_expert(const struct sinq_cpu_step *step, const struct plan 
                          (size_t)weight->rows, scratch);
 }
 
+/* Panels that one item takes, so that each worker finds several. */
+static uint64_t choose_share(uint64_t panels, unsigned workers) {
+    return sinq_max_u64(1, panels / ((uint64_t)workers * 8));
+}
+
 static void scatter_outputs(const struct sinq_cpu_step *step, const struct plan *plan, uint32_t i) {
     const struct sinq_operation *const op = step->operation;
     const size_t rows = (size_t)expert_weight(step, 0)->rows;
@@ -133,23 +141,23 @@ static void scatter_outputs(const struct sinq_cpu_step *step, const struct plan 
            rows * sizeof(float));
 }
 
-void sinq_cpu_expert_linear(const struct sinq_cpu_step *step, struct sinq_worker *worker) {
+void sinq_cpu_expert_linear(const struct sinq_cpu_step *step, const struct sinq_cpu_hand *hand) {
+    struct sinq_worker *const worker = hand->worker;
     struct plan plan;
-    (void)divide(step, step->shared, &plan);
+    (void)divide(step, hand->shared, &plan);
     if (worker->index == 0) sort_choices(step, &plan);
     sinq_meet(worker);
     const uint32_t active = *plan.active;
     for (uint64_t i; (i = sinq_next_item(worker)) < active;) prepare_expert(step, &plan, (uint32_t)i);
     sinq_meet(worker);
     const uint64_t panels = sinq_divide_up(expert_weight(step, 0)->rows, SINQ_PANEL_ROWS);
-    const uint64_t size = sinq_cpu_panels_per_item(panels * active, worker->size);
+    const uint64_t size = choose_share(panels * active, worker->size);
     const uint64_t per_expert = sinq_divide_up(panels, size);
     for (uint64_t i; (i = sinq_next_item(worker)) < active * per_expert;) {
         const uint64_t first = i % per_expert * size;
         multiply_expert(step, &plan, (uint32_t)(i / per_expert), first, sinq_min_u64(size, panels - first),
-                        sinq_cpu_scratch(step, worker));
+                        hand->scratch);
     }
     sinq_meet(worker);
     for (uint64_t i; (i = sinq_next_item(worker)) < plan.choices;) scatter_outputs(step, &plan, (uint32_t)i);
-    sinq_meet(worker);
 }

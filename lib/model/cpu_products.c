@@ -1,155 +1,82 @@
-/* cpu_products.c: products with weights, and attention, which a team shares out. */
+/* cpu_products.c: a stage of products: inputs are prepared, then workers take shares of panels. */
 #include "base/checked.h"
-#include "kernels/attention.h"
 #include "kernels/matmul.h"
-#include "kernels/rowwise.h"
-#include "model/cpu_queue.h"
+#include "model/cpu_operations.h"
 
-#define TOKENS_PER_ITEM    8u
-#define ITEMS_OF_ATTENTION 64u /* about so many, where there are tokens enough */
-
-static uint64_t count_panels(const struct sinq_weight *weight) { return sinq_divide_up(weight->rows, SINQ_PANEL_ROWS); }
-
-/* ---- y = W x + b ---- */
-
-struct sinq_cpu_needs sinq_cpu_linear_needs(const struct sinq_cpu_step *step) {
-    const struct sinq_weight *const weight = sinq_cpu_weight(step, step->operation->linear.weight);
-    return (struct sinq_cpu_needs){sinq_prepared_bytes(weight, step->rows, step->exact),
-                                   sinq_multiply_scratch(weight, step->rows, step->exact)};
+/* A step as this worker sees it: with its own row, if it has one. */
+static struct sinq_cpu_step see(const struct sinq_cpu_step *step, const struct sinq_cpu_own_row *own) {
+    struct sinq_cpu_step seen = *step;
+    seen.own_slot = own->slot;
+    seen.own_row = own->row;
+    return seen;
 }
 
-void sinq_cpu_linear(const struct sinq_cpu_step *step, struct sinq_worker *worker) {
-    const struct sinq_operation *const op = step->operation;
-    const struct sinq_weight *const weight = sinq_cpu_weight(step, op->linear.weight);
-    const float *const bias = sinq_cpu_vector(step, op->linear.bias);
-    const float *const in = sinq_cpu_row(step, op->linear.in, 0);
-    float *const out = sinq_cpu_row(step, op->linear.out, 0);
-    const uint64_t blocks = sinq_divide_up(step->rows, TOKENS_PER_ITEM);
-    for (uint64_t i; (i = sinq_next_item(worker)) < blocks;) {
-        const uint32_t first = (uint32_t)i * TOKENS_PER_ITEM;
-        const uint32_t count = (uint32_t)sinq_min_u64(TOKENS_PER_ITEM, step->rows - first);
-        sinq_prepare_input(weight, in, sinq_cpu_stride(step, op->linear.in), step->rows, first, count, step->exact,
-                           step->shared);
-    }
-    sinq_meet(worker);
-    const uint64_t panels = count_panels(weight), size = sinq_cpu_panels_per_item(panels, worker->size);
-    for (uint64_t i; (i = sinq_next_item(worker)) * size < panels;) {
-        sinq_multiply_panels(weight, step->shared, step->rows, i * size, sinq_min_u64(size, panels - i * size), bias,
-                             op->linear.accumulate, step->exact, out, sinq_cpu_stride(step, op->linear.out),
-                             sinq_cpu_scratch(step, worker));
-    }
-    sinq_meet(worker);
+/* The weight of a step, or of the expert of the row's choice `place`; the number of its first one is added to `number`. */
+static uint32_t find_number(const struct sinq_cpu_step *seen, uint32_t first, uint32_t place) {
+    if (seen->operation->kind == SINQ_OP_LINEAR || first == SINQ_NO_WEIGHT) return first;
+    return first + sinq_cpu_chosen_expert(seen, 0, place);
 }
 
-/* ---- a matrix's own rows for each head ---- */
-
-struct sinq_cpu_needs sinq_cpu_head_linear_needs(const struct sinq_cpu_step *step) {
-    const struct sinq_weight *const weight = sinq_cpu_weight(step, step->operation->head_linear.weight);
-    return (struct sinq_cpu_needs){0, step->operation->head_linear.rows * (size_t)weight->cols * sizeof(float)};
+void sinq_cpu_prepare_rows(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage, uint32_t input,
+                           const struct sinq_cpu_own_row *own, uint32_t first, uint32_t count, uint8_t *prepared) {
+    const struct sinq_cpu_input *const wanted = &program->inputs[stage->first_input + input];
+    const struct sinq_cpu_step seen = see(&program->steps[wanted->step], own);
+    const struct sinq_operation *const op = seen.operation;
+    const struct sinq_weight *const weight =
+        sinq_cpu_weight(&seen, find_number(&seen, sinq_cpu_main_weight(op), wanted->place));
+    const struct sinq_view view = op->kind == SINQ_OP_LINEAR ? op->linear.in : op->expert_linear.in;
+    const bool has_runs = op->kind == SINQ_OP_EXPERT_LINEAR && op->expert_linear.per_choice;
+    const float *const in = sinq_cpu_row(&seen, view, 0) + (has_runs ? wanted->place * (size_t)weight->cols : 0);
+    sinq_prepare_input(weight, in, sinq_cpu_stride(&seen, view), seen.rows, first, count, seen.exact,
+                       prepared + wanted->offset);
 }
 
-/* Sixteen running sums, which compilers turn into vectors. */
-static float dot_rows(const float *a, const float *b, size_t count) {
-    float sums[16] = {0};
-    size_t i = 0;
-    for (; i + 16 <= count; i += 16) {
-        for (size_t l = 0; l < 16; l++) sums[l] += a[i + l] * b[i + l];
-    }
-    float sum = 0;
-    for (; i < count; i++) sum += a[i] * b[i];
-    for (size_t l = 0; l < 16; l++) sum += sums[l];
-    return sum;
+/* Panels [first, first + count) of a factor. */
+static void multiply(const struct sinq_cpu_program *program, const struct sinq_cpu_factor *factor,
+                     const struct sinq_cpu_own_row *own, const uint8_t *prepared, uint32_t first, uint32_t count,
+                     void *scratch) {
+    const struct sinq_cpu_step seen = see(&program->steps[factor->step], own);
+    const struct sinq_operation *const op = seen.operation;
+    const bool is_plain = op->kind == SINQ_OP_LINEAR;
+    const struct sinq_weight *const weight =
+        sinq_cpu_weight(&seen, find_number(&seen, sinq_cpu_main_weight(op), factor->place));
+    const uint32_t first_bias = is_plain ? op->linear.bias : op->expert_linear.first_bias;
+    const struct sinq_view view = is_plain ? op->linear.out : op->expert_linear.out;
+    sinq_multiply_panels(
+        weight, prepared + program->inputs[factor->input].offset, seen.rows, factor->first_panel + first, count,
+        sinq_cpu_vector(&seen, find_number(&seen, first_bias, factor->place)), is_plain && op->linear.accumulate,
+        seen.exact, sinq_cpu_row(&seen, view, 0) + factor->place * (size_t)weight->rows, sinq_cpu_stride(&seen, view),
+        scratch);
 }
 
-static void multiply_head(const struct sinq_cpu_step *step, uint32_t head, const float *matrix, uint32_t cols) {
-    const struct sinq_operation *const op = step->operation;
-    const uint32_t rows = op->head_linear.rows;
-    for (uint32_t t = 0; t < step->rows; t++) {
-        const float *const in = sinq_cpu_row(step, op->head_linear.in, t) + (size_t)head * op->head_linear.in_stride;
-        float *const out = sinq_cpu_row(step, op->head_linear.out, t) + (size_t)head * op->head_linear.out_stride;
-        if (!op->head_linear.transposed) {
-            for (uint32_t r = 0; r < rows; r++) out[r] = dot_rows(matrix + (size_t)r * cols, in, cols);
-            continue;
+/* What follows the products, on the rows of panels [first, first + count). */
+static void finish(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage, uint32_t first,
+                   uint32_t count) {
+    const struct sinq_cpu_step *const step = &program->steps[stage->finish];
+    const bool is_activation = step->operation->kind == SINQ_OP_ACTIVATE;
+    const uint32_t width = is_activation ? step->operation->activate.width : step->operation->combine.width;
+    const uint32_t from = first * stage->panel_values;
+    const uint32_t values = (uint32_t)sinq_min_u64(count * stage->panel_values, width - from);
+    for (uint32_t row = 0; row < step->rows; row++) {
+        if (is_activation) {
+            sinq_cpu_activate_values(step, row, from, values);
+        } else {
+            sinq_cpu_combine_values(step, row, from, values);
         }
-        for (uint32_t k = 0; k < cols; k++) out[k] = 0;
-        for (uint32_t r = 0; r < rows; r++) sinq_add_row(matrix + (size_t)r * cols, in[r], cols, out);
     }
 }
 
-void sinq_cpu_head_linear(const struct sinq_cpu_step *step, struct sinq_worker *worker) {
-    const struct sinq_operation *const op = step->operation;
-    const struct sinq_weight *const weight = sinq_cpu_weight(step, op->head_linear.weight);
-    float *const matrix = sinq_cpu_scratch(step, worker);
-    for (uint64_t h; (h = sinq_next_item(worker)) < op->head_linear.heads;) {
-        const uint64_t first = op->head_linear.first_row + h * op->head_linear.row_stride;
-        sinq_weight_decode(weight, first, op->head_linear.rows, matrix);
-        multiply_head(step, (uint32_t)h, matrix, (uint32_t)weight->cols);
+void sinq_cpu_multiply_shares(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage,
+                              const struct sinq_cpu_own_row *own, const uint8_t *prepared,
+                              const struct sinq_cpu_hand *hand) {
+    const struct sinq_cpu_factor *const factors = &program->factors[stage->first_factor];
+    for (uint64_t i; (i = sinq_next_item(hand->worker)) < stage->shares;) {
+        const struct sinq_panel_share *const share = &program->shares[stage->first_share + i];
+        const uint32_t begin = stage->is_parallel ? 0 : share->run,
+                       end = stage->is_parallel ? stage->factors : begin + 1;
+        for (uint32_t f = begin; f < end; f++) {
+            multiply(program, &factors[f], own, prepared, share->first, share->count, hand->scratch);
+        }
+        if (stage->finish != SINQ_NO_STEP) finish(program, stage, share->first, share->count);
     }
-    sinq_meet(worker);
-}
-
-/* ---- attention ---- */
-
-static struct sinq_attention_job describe_attention(const struct sinq_cpu_step *step) {
-    const struct sinq_operation *const op = step->operation;
-    const struct sinq_cache *const cache = &step->frame->caches[op->attention.cache];
-    return (struct sinq_attention_job){
-        .layout = &cache->layout,
-        .cache = cache->buffer->data,
-        .queries = sinq_cpu_row(step, op->attention.queries, 0),
-        .out = sinq_cpu_row(step, op->attention.out, 0),
-        .query_stride = sinq_cpu_stride(step, op->attention.queries),
-        .out_stride = sinq_cpu_stride(step, op->attention.out),
-        .heads = op->attention.heads,
-        .window = op->attention.window,
-        .scale = op->attention.scale,
-        .cap = op->attention.cap,
-        .sinks = sinq_cpu_vector(step, op->attention.sinks),
-        .position = step->frame->position,
-    };
-}
-
-struct sinq_cpu_needs sinq_cpu_attention_needs(const struct sinq_cpu_step *step) {
-    const struct sinq_attention_job job = describe_attention(step);
-    return (struct sinq_cpu_needs){sinq_attention_parts_bytes(&job, step->rows), sinq_attention_scratch(&job)};
-}
-
-/* Few tokens: threads share out parts of each head's positions, then join them. */
-static void attend_in_parts(const struct sinq_cpu_step *step, const struct sinq_attention_job *job, uint32_t parts,
-                            struct sinq_worker *worker) {
-    const uint32_t kv_heads = job->layout->shape.kv_heads;
-    for (uint64_t i; (i = sinq_next_item(worker)) < (uint64_t)kv_heads * parts;) {
-        sinq_attend_part(job, (uint32_t)(i / parts), step->rows, (uint32_t)(i % parts), step->shared,
-                         sinq_cpu_scratch(step, worker));
-    }
-    sinq_meet(worker);
-    for (uint64_t i; (i = sinq_next_item(worker)) < kv_heads;) {
-        sinq_join_parts(job, (uint32_t)i, step->rows, step->shared);
-    }
-    sinq_meet(worker);
-}
-
-/* Tokens of an item: many, since they share packed keys and values, but so few that there are items enough. */
-static uint32_t attended_together(const struct sinq_attention_job *job, uint32_t rows) {
-    const uint32_t kv_heads = job->layout->shape.kv_heads;
-    const uint64_t most = sinq_attention_tokens(job), equal = (uint64_t)rows * kv_heads / ITEMS_OF_ATTENTION;
-    return (uint32_t)sinq_min_u64(most, sinq_max_u64(TOKENS_PER_ITEM, equal));
-}
-
-void sinq_cpu_attention(const struct sinq_cpu_step *step, struct sinq_worker *worker) {
-    const struct sinq_attention_job job = describe_attention(step);
-    const uint32_t kv_heads = job.layout->shape.kv_heads, parts = sinq_attention_parts(&job, step->rows);
-    if (parts > 1) {
-        attend_in_parts(step, &job, parts, worker);
-        return;
-    }
-    const uint32_t size = attended_together(&job, step->rows);
-    const uint64_t items = kv_heads * sinq_divide_up(step->rows, size);
-    for (uint64_t i; (i = sinq_next_item(worker)) < items;) {
-        const uint64_t at = items - 1 - i; /* later tokens see more: they come first */
-        const uint32_t first = (uint32_t)(at / kv_heads) * size;
-        sinq_attend(&job, (uint32_t)(at % kv_heads), first, (uint32_t)sinq_min_u64(size, step->rows - first),
-                    sinq_cpu_scratch(step, worker));
-    }
-    sinq_meet(worker);
 }

@@ -4,7 +4,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/rowwise.h"
-#include "model/cpu_queue.h"
+#include "model/cpu_operations.h"
 #include "model/routing.h"
 
 static void embed_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_t count) {
@@ -19,18 +19,19 @@ static void embed_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_
     }
 }
 
-static void norm_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_t count) {
+static void norm_heads(const struct sinq_cpu_step *step, uint32_t row, uint32_t first, uint32_t count) {
     const struct sinq_operation *const op = step->operation;
     const float *const weight = sinq_cpu_vector(step, op->norm.weight);
-    const uint32_t shift = op->norm.gather ? step->frame->first_row : 0;
-    for (uint32_t r = first; r < first + count; r++) {
-        const float *const in = sinq_cpu_row(step, op->norm.in, r + shift);
-        float *const out = sinq_cpu_row(step, op->norm.out, r);
-        for (uint32_t g = 0; g < op->norm.groups; g++) {
-            const size_t at = (size_t)g * op->norm.stride;
-            sinq_norm_row(in + at, weight, op->norm.width, op->norm.eps, out + at);
-        }
+    const float *const in = sinq_cpu_row(step, op->norm.in, row + (op->norm.gather ? step->frame->first_row : 0));
+    float *const out = sinq_cpu_row(step, op->norm.out, row);
+    for (uint32_t g = first; g < first + count; g++) {
+        const size_t at = (size_t)g * op->norm.stride;
+        sinq_norm_row(in + at, weight, op->norm.width, op->norm.eps, out + at);
     }
+}
+
+static void norm_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_t count) {
+    for (uint32_t r = first; r < first + count; r++) norm_heads(step, r, 0, step->operation->norm.groups);
 }
 
 static void rotation_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_t count) {
@@ -42,38 +43,43 @@ static void rotation_rows(const struct sinq_cpu_step *step, uint32_t first, uint
     }
 }
 
-static void rope_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_t count) {
+static void rope_heads(const struct sinq_cpu_step *step, uint32_t row, uint32_t first, uint32_t count) {
     const struct sinq_operation *const op = step->operation;
     const uint32_t dims = op->rope.dims;
-    for (uint32_t r = first; r < first + count; r++) {
-        const float *const in = sinq_cpu_row(step, op->rope.in, r);
-        const float *const cosines = sinq_cpu_row(step, op->rope.rotation, r);
-        float *const out = sinq_cpu_row(step, op->rope.out, r);
-        for (uint32_t h = 0; h < op->rope.heads; h++) {
-            const float *const from = in + (size_t)h * op->rope.in_stride;
-            float *const to = out + (size_t)h * op->rope.out_stride;
-            sinq_rotate_head(from, cosines, cosines + dims / 2, dims, op->rope.interleaved, to);
-            if (from != to) memmove(to + dims, from + dims, op->rope.copy * sizeof *to);
-        }
+    const float *const in = sinq_cpu_row(step, op->rope.in, row);
+    const float *const cosines = sinq_cpu_row(step, op->rope.rotation, row);
+    float *const out = sinq_cpu_row(step, op->rope.out, row);
+    for (uint32_t h = first; h < first + count; h++) {
+        const float *const from = in + (size_t)h * op->rope.in_stride;
+        float *const to = out + (size_t)h * op->rope.out_stride;
+        sinq_rotate_head(from, cosines, cosines + dims / 2, dims, op->rope.interleaved, to);
+        if (from != to) memmove(to + dims, from + dims, op->rope.copy * sizeof *to);
+    }
+}
+
+static void rope_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_t count) {
+    for (uint32_t r = first; r < first + count; r++) rope_heads(step, r, 0, step->operation->rope.heads);
+}
+
+static void store_heads(const struct sinq_cpu_step *step, uint32_t row, uint32_t first, uint32_t count) {
+    const struct sinq_operation *const op = step->operation;
+    const struct sinq_cache *const cache = &step->frame->caches[op->store.cache];
+    const struct sinq_cache_shape *const shape = &cache->layout.shape;
+    const float *const keys = sinq_cpu_row(step, op->store.keys, row);
+    const float *const values = shape->shared ? NULL : sinq_cpu_row(step, op->store.values, row);
+    for (uint32_t h = first; h < first + count; h++) {
+        sinq_store_key_value(&cache->layout, cache->buffer->data, h, (uint64_t)step->frame->position + row,
+                             keys + (size_t)h * shape->key_dim,
+                             values == NULL ? NULL : values + (size_t)h * shape->value_dim);
     }
 }
 
 static void store_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_t count) {
-    const struct sinq_operation *const op = step->operation;
-    const struct sinq_cache *const cache = &step->frame->caches[op->store.cache];
-    const struct sinq_cache_shape *const shape = &cache->layout.shape;
-    for (uint32_t r = first; r < first + count; r++) {
-        const float *const keys = sinq_cpu_row(step, op->store.keys, r);
-        const float *const values = shape->shared ? NULL : sinq_cpu_row(step, op->store.values, r);
-        for (uint32_t h = 0; h < shape->kv_heads; h++) {
-            sinq_store_key_value(&cache->layout, cache->buffer->data, h, (uint64_t)step->frame->position + r,
-                                 keys + (size_t)h * shape->key_dim,
-                                 values == NULL ? NULL : values + (size_t)h * shape->value_dim);
-        }
-    }
+    const uint32_t heads = step->frame->caches[step->operation->store.cache].layout.shape.kv_heads;
+    for (uint32_t r = first; r < first + count; r++) store_heads(step, r, 0, heads);
 }
 
-static void activate_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_t count) {
+void sinq_cpu_activate_values(const struct sinq_cpu_step *step, uint32_t row, uint32_t first, uint32_t count) {
     static void (*const functions[])(const float *, const float *, uint32_t, uint32_t, float *) = {
         [SINQ_ACTIVATION_SILU] = sinq_silu_row,
         [SINQ_ACTIVATION_GELU_TANH] = sinq_gelu_tanh_row,
@@ -81,14 +87,19 @@ static void activate_rows(const struct sinq_cpu_step *step, uint32_t first, uint
         [SINQ_ACTIVATION_GPT_OSS] = sinq_gpt_oss_row,
     };
     const struct sinq_operation *const op = step->operation;
+    const float *const gate = sinq_cpu_row(step, op->activate.gate, row);
+    const float *const up = sinq_cpu_row(step, op->activate.up, row);
+    float *const out = sinq_cpu_row(step, op->activate.out, row);
+    for (uint32_t s = 0; s < op->activate.segments; s++) {
+        const size_t from = (size_t)s * op->activate.in_stride + (size_t)first * op->activate.step;
+        const size_t to = (size_t)s * op->activate.out_stride + first;
+        functions[op->activate.activation](gate + from, up + from, count, op->activate.step, out + to);
+    }
+}
+
+static void activate_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_t count) {
     for (uint32_t r = first; r < first + count; r++) {
-        const float *const gate = sinq_cpu_row(step, op->activate.gate, r);
-        const float *const up = sinq_cpu_row(step, op->activate.up, r);
-        float *const out = sinq_cpu_row(step, op->activate.out, r);
-        for (uint32_t s = 0; s < op->activate.segments; s++) {
-            const size_t from = (size_t)s * op->activate.in_stride, to = (size_t)s * op->activate.out_stride;
-            functions[op->activate.activation](gate + from, up + from, op->activate.width, op->activate.step, out + to);
-        }
+        sinq_cpu_activate_values(step, r, 0, step->operation->activate.width);
     }
 }
 
@@ -114,16 +125,37 @@ static void route_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_
     }
 }
 
-static void combine_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_t count) {
+void sinq_cpu_combine_values(const struct sinq_cpu_step *step, uint32_t row, uint32_t first, uint32_t count) {
     const struct sinq_operation *const op = step->operation;
+    const float *const shares = sinq_cpu_row(step, op->combine.choices, row) + op->combine.chosen;
+    const float *const in = sinq_cpu_row(step, op->combine.in, row) + first;
+    float *const out = sinq_cpu_row(step, op->combine.out, row) + first;
+    if (!op->combine.accumulate) memset(out, 0, count * sizeof *out);
+    for (uint32_t c = 0; c < op->combine.chosen; c++) {
+        sinq_add_row(in + (size_t)c * op->combine.width, shares[c], count, out);
+    }
+}
+
+static void combine_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_t count) {
     for (uint32_t r = first; r < first + count; r++) {
-        const float *const shares = sinq_cpu_row(step, op->combine.choices, r) + op->combine.chosen;
-        const float *const in = sinq_cpu_row(step, op->combine.in, r);
-        float *const out = sinq_cpu_row(step, op->combine.out, r);
-        if (!op->combine.accumulate) memset(out, 0, op->combine.width * sizeof *out);
-        for (uint32_t c = 0; c < op->combine.chosen; c++) {
-            sinq_add_row(in + (size_t)c * op->combine.width, shares[c], op->combine.width, out);
-        }
+        sinq_cpu_combine_values(step, r, 0, step->operation->combine.width);
+    }
+}
+
+uint32_t sinq_cpu_main_weight(const struct sinq_operation *operation) {
+    switch (operation->kind) {
+    case SINQ_OP_EMBED:
+        return operation->embed.weight;
+    case SINQ_OP_NORM:
+        return operation->norm.weight;
+    case SINQ_OP_LINEAR:
+        return operation->linear.weight;
+    case SINQ_OP_HEAD_LINEAR:
+        return operation->head_linear.weight;
+    case SINQ_OP_EXPERT_LINEAR:
+        return operation->expert_linear.first_weight;
+    default:
+        return SINQ_NO_WEIGHT;
     }
 }
 
@@ -134,5 +166,11 @@ sinq_cpu_rows_fn *sinq_cpu_rows_of(enum sinq_operation_kind kind) {
         [SINQ_OP_ADD] = add_rows,         [SINQ_OP_SOFTCAP] = softcap_rows, [SINQ_OP_ROUTE] = route_rows,
         [SINQ_OP_COMBINE] = combine_rows,
     };
+    return functions[kind];
+}
+
+sinq_cpu_heads_fn *sinq_cpu_heads_of(enum sinq_operation_kind kind) {
+    static sinq_cpu_heads_fn *const functions[SINQ_OP_KIND_COUNT] = {
+        [SINQ_OP_NORM] = norm_heads, [SINQ_OP_ROPE] = rope_heads, [SINQ_OP_STORE] = store_heads};
     return functions[kind];
 }

@@ -1,0 +1,48 @@
+/* cpu_operations.h: what the CPU backend's files know of single operations: weights, parts of slots, rows and heads. */
+#ifndef SINQ_MODEL_CPU_OPERATIONS_H
+#define SINQ_MODEL_CPU_OPERATIONS_H
+
+#include "model/cpu_program.h"
+
+/* A weight that an operation cannot do without, or SINQ_NO_WEIGHT where it needs none. */
+uint32_t sinq_cpu_main_weight(const struct sinq_operation *operation);
+
+/* Row operations: rows [first, first + count). NULL for kinds that are none. */
+typedef void sinq_cpu_rows_fn(const struct sinq_cpu_step *step, uint32_t first, uint32_t count);
+sinq_cpu_rows_fn *sinq_cpu_rows_of(enum sinq_operation_kind kind);
+
+/* Heads [first, first + count) of one row, for norms, ropes and stores. NULL for other kinds. */
+typedef void sinq_cpu_heads_fn(const struct sinq_cpu_step *step, uint32_t row, uint32_t first, uint32_t count);
+sinq_cpu_heads_fn *sinq_cpu_heads_of(enum sinq_operation_kind kind);
+
+/* Values [first, first + count) of each run of one row. */
+void sinq_cpu_activate_values(const struct sinq_cpu_step *step, uint32_t row, uint32_t first, uint32_t count);
+void sinq_cpu_combine_values(const struct sinq_cpu_step *step, uint32_t row, uint32_t first, uint32_t count);
+
+/* The expert that a token's choice `place` fell on. */
+uint32_t sinq_cpu_chosen_expert(const struct sinq_cpu_step *step, uint32_t row, uint32_t place);
+
+/* A worker's own copy of a slot's row, or SINQ_NO_VIEW. */
+struct sinq_cpu_own_row {
+    uint32_t slot;
+    float *row;
+};
+
+/* Prepares rows [first, first + count) of an input of the stage. */
+void sinq_cpu_prepare_rows(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage, uint32_t input,
+                           const struct sinq_cpu_own_row *own, uint32_t first, uint32_t count, uint8_t *prepared);
+
+/* Team operations: a round of items, or several, all workers together; without the meeting at the end. */
+void sinq_cpu_multiply_shares(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage,
+                              const struct sinq_cpu_own_row *own, const uint8_t *prepared,
+                              const struct sinq_cpu_hand *hand);
+void sinq_cpu_head_linear(const struct sinq_cpu_step *step, const struct sinq_cpu_hand *hand);
+void sinq_cpu_attention(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage,
+                        const struct sinq_cpu_hand *hand);
+void sinq_cpu_expert_linear(const struct sinq_cpu_step *step, const struct sinq_cpu_hand *hand);
+
+struct sinq_cpu_needs sinq_cpu_head_linear_needs(const struct sinq_cpu_step *step);
+struct sinq_cpu_needs sinq_cpu_attention_needs(const struct sinq_cpu_step *step);
+struct sinq_cpu_needs sinq_cpu_expert_linear_needs(const struct sinq_cpu_step *step);
+
+#endif
