@@ -1,0 +1,92 @@
+/*
+ * test_team.c: teams hand out every item once a round, and no worker is ahead of a meeting: also where there are more workers
+ * than processors, and where one is late. The thread sanitizer looks at the same.
+ */
+#define _GNU_SOURCE
+#include "base/parallel.h"
+
+#include <sched.h>
+#include <time.h>
+
+#include "unit.h"
+
+enum { ROUNDS = 200, ITEMS = 37 };
+
+struct rounds {
+    unsigned taken[ROUNDS][ITEMS];   /* how often */
+    unsigned long long sums[ROUNDS]; /* of the round before, as the first worker sees them after meeting */
+    unsigned size;
+    unsigned late_ns; /* how long one worker dawdles before each tenth meeting */
+};
+
+static void dawdle(unsigned nanoseconds) {
+    const struct timespec time = {.tv_nsec = nanoseconds};
+    nanosleep(&time, NULL);
+}
+
+/* Each item is written by one worker; after the meeting all of them are there. */
+static void run_rounds(void *context, struct sinq_worker *worker) {
+    struct rounds *const rounds = context;
+    if (worker->index == 0) rounds->size = worker->size;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (uint64_t i; (i = sinq_next_item(worker)) < ITEMS;) rounds->taken[round][i]++;
+        if (rounds->late_ns > 0 && round % 10 == 0 && worker->index == round / 10 % worker->size) {
+            dawdle(rounds->late_ns);
+        }
+        sinq_meet(worker);
+        unsigned long long sum = 0;
+        for (unsigned i = 0; i < ITEMS; i++) sum += rounds->taken[round][i];
+        if (worker->index == worker->size - 1) rounds->sums[round] = sum;
+        sinq_meet(worker);
+    }
+}
+
+static void check_rounds(unsigned threads, unsigned late_ns) {
+    struct rounds *const rounds = calloc(1, sizeof *rounds);
+    rounds->late_ns = late_ns;
+    sinq_run_team(threads, run_rounds, rounds);
+    ck_assert_uint_le(rounds->size, threads);
+    ck_assert_uint_ge(rounds->size, 1);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        ck_assert_uint_eq(rounds->sums[round], ITEMS);
+        for (unsigned i = 0; i < ITEMS; i++) {
+            check_often(rounds->taken[round][i] == 1, "%u threads, round %u: item %u was taken %u times", threads,
+                        round, i, rounds->taken[round][i]);
+        }
+    }
+    free(rounds);
+}
+
+START_TEST(every_item_is_taken_once_a_round) {
+    static const unsigned threads[] = {1, 2, 3, 7, 16};
+    for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) check_rounds(threads[i], 0);
+}
+END_TEST
+
+START_TEST(workers_that_are_late_are_waited_for) {
+    static const unsigned delays[] = {5000, 50000, 500000}; /* within the spinning, about its end, beyond */
+    for (size_t i = 0; i < sizeof delays / sizeof delays[0]; i++) check_rounds(3, delays[i]);
+}
+END_TEST
+
+/* Spinning to the end of a time slice at each meeting would take seconds. */
+START_TEST(many_workers_on_one_processor_do_not_wait_for_time_slices) {
+    cpu_set_t all, one;
+    struct timespec start, end;
+    ck_assert_int_eq(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; cpu++) {
+        if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
+    }
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
+    check_rounds(8, 0);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof all, &all), 0);
+    const double seconds = (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+    ck_assert_msg(seconds < 1.0, "%d meetings of 8 workers took %g s of one processor", 2 * ROUNDS, seconds);
+}
+END_TEST
+
+UNIT_MAIN("team", every_item_is_taken_once_a_round, workers_that_are_late_are_waited_for,
+          many_workers_on_one_processor_do_not_wait_for_time_slices)
