@@ -30,14 +30,18 @@ struct sinq_cache {
     struct sinq_buffer *buffer;
 };
 
-/* What the numbers in operations stand for, and which tokens are at hand. Borrowed by a queue until wait() returns. */
+/*
+ * What the numbers in operations stand for, and which tokens are at hand. Borrowed by a queue until wait() returns. As long as
+ * a queue lives, a frame at the same address stands for the same weights, slots, caches and ropes; only the second half changes.
+ */
 struct sinq_frame {
     struct sinq_held *const *weights; /* NULL entries: optional weights that are missing */
     struct sinq_buffer *const *slots;
     const uint32_t *slot_widths;
     const struct sinq_cache *caches;
     const struct sinq_rope *ropes;
-    struct sinq_buffer *tokens;    /* int32 */
+    struct sinq_buffer *tokens; /* int32 */
+
     uint32_t position, count;      /* tokens position .. position + count - 1 are at hand */
     uint64_t length;               /* for ropes: see rope.h */
     uint32_t first_row, row_count; /* rows of the batch whose logits are asked for: operations with for_logits */

@@ -194,39 +194,51 @@ static int wait_queue(struct sinq_queue *queue, struct sinq_error *error) {
 
 /* ---- planning ---- */
 
-/* What an operation with a weight of that shape needs at most, in whichever form it is stored. */
-static void add_needs(const struct sinq_want *want, const struct sinq_queue_options *options, uint32_t rows,
-                      struct sinq_cpu_needs *most) {
+/* What a product with a weight of that shape needs at most, in whichever form it is stored. */
+static struct sinq_cpu_needs find_most(const struct sinq_want *want, bool exact, uint32_t rows) {
     struct sinq_weight weight = {.dtype = SINQ_F32, .rows = want->rows, .cols = want->cols};
-    for (int form = 0; form < 2; form++) {
-        const size_t shared = sinq_prepared_bytes(&weight, rows, options->exact);
-        const size_t scratch = sinq_multiply_scratch(&weight, rows, options->exact);
-        if (shared > most->shared) most->shared = shared;
-        if (scratch > most->scratch) most->scratch = scratch;
-        weight.dtype = SINQ_DUAL_SCALE;
-        weight.matrix = (struct sinq_dual_scale){.rows = want->rows,
-                                                 .cols = want->cols,
-                                                 .group_size = 64,
-                                                 .bits = 8,
-                                                 .scale_type = SINQ_AUX_U8,
-                                                 .zero_type = SINQ_AUX_U8,
-                                                 .has_column_scale = true,
-                                                 .factor = 1.0f};
-        if (!sinq_dual_scale_measure(&weight.matrix, &weight.sizes)) return;
-    }
+    struct sinq_cpu_needs most = {sinq_prepared_bytes(&weight, rows, exact),
+                                  sinq_multiply_scratch(&weight, rows, exact)};
+    weight.dtype = SINQ_DUAL_SCALE;
+    weight.matrix = (struct sinq_dual_scale){.rows = want->rows,
+                                             .cols = want->cols,
+                                             .group_size = 64,
+                                             .bits = 8,
+                                             .scale_type = SINQ_AUX_U8,
+                                             .zero_type = SINQ_AUX_U8,
+                                             .has_column_scale = true,
+                                             .factor = 1.0f};
+    if (!sinq_dual_scale_measure(&weight.matrix, &weight.sizes)) return most;
+    most.shared = sinq_max_u64(most.shared, sinq_prepared_bytes(&weight, rows, exact));
+    most.scratch = sinq_max_u64(most.scratch, sinq_multiply_scratch(&weight, rows, exact));
+    return most;
+}
+
+/* Experts: choices are gathered, and what they give is scattered. */
+static struct sinq_cpu_needs find_expert_needs(const struct sinq_graph *graph, const struct sinq_operation *op,
+                                               const struct sinq_queue_options *options) {
+    const struct sinq_want *const want = &graph->wants[op->expert_linear.first_weight];
+    const uint32_t choices = options->batch * op->expert_linear.chosen;
+    struct sinq_cpu_needs needs = find_most(want, options->exact, choices);
+    needs.shared += (size_t)(choices * (want->rows + want->cols) * sizeof(float));
+    return needs;
 }
 
 static uint64_t queue_bytes(const struct sinq_graph *graph, const struct sinq_queue_options *options) {
-    struct sinq_cpu_needs most = {0, 0};
+    struct sinq_cpu_needs most = {0, 0}, one = {0, 0};
+    size_t prepared = 0; /* of products behind each other, which may be prepared together */
     for (uint32_t i = 0; i < graph->operation_count; i++) {
         const struct sinq_operation *const op = &graph->operations[i];
-        if (op->kind == SINQ_OP_LINEAR) add_needs(&graph->wants[op->linear.weight], options, options->batch, &most);
-        if (op->kind == SINQ_OP_EXPERT_LINEAR) {
-            add_needs(&graph->wants[op->expert_linear.first_weight], options, options->batch * op->expert_linear.chosen,
-                      &most);
-        }
+        struct sinq_cpu_needs needs = {0, 0};
+        if (op->kind == SINQ_OP_LINEAR)
+            needs = find_most(&graph->wants[op->linear.weight], options->exact, options->batch);
+        if (op->kind == SINQ_OP_EXPERT_LINEAR) needs = find_expert_needs(graph, op, options);
+        if (op->kind == SINQ_OP_LINEAR) one = find_most(&graph->wants[op->linear.weight], options->exact, 1);
+        prepared = op->kind == SINQ_OP_LINEAR ? prepared + needs.shared : 0;
+        most.shared = sinq_max_u64(most.shared, sinq_max_u64(prepared, needs.shared));
+        most.scratch = sinq_max_u64(most.scratch, sinq_max_u64(needs.scratch, one.scratch + 3 * one.shared));
     }
-    return most.shared + (uint64_t)most.scratch * options->threads;
+    return most.shared + (uint64_t)most.scratch * limit_workers(options->threads);
 }
 
 static void close_backend(struct sinq_backend *backend) { free(backend); }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "checkpoint/source.h"
+#include "checkpoint_files.h"
 #include "formats.h"
 #include "model/cpu_program.h"
 #include "model/model.h"
@@ -129,7 +130,7 @@ static float *find_logits(const struct sinq_source *source, bool exact, bool one
 static void compare_ways(const char *name, const struct sinq_source *source, bool exact) {
     size_t count;
     float *const expected = find_logits(source, exact, true, 1, &count);
-    for (unsigned workers = 1; workers <= 4; workers++) {
+    for (unsigned workers = IS_SANITIZED ? 3 : 1; workers <= (IS_SANITIZED ? 3 : 4); workers++) {
         float *const logits = find_logits(source, exact, false, workers, &count);
         for (size_t i = 0; i < count; i++) {
             check_often(memcmp(&logits[i], &expected[i], sizeof(float)) == 0,
@@ -167,7 +168,7 @@ START_TEST(fused_operations_give_the_same_bits) {
         if (path == NULL) continue;
         *strrchr(path, '/') = '\0';
         ck_assert_msg(sinq_open_checkpoint(path, &source, &error) == SINQ_OK, "%s", error.message);
-        compare_ways(families[f], source, true);
+        if (!IS_SANITIZED) compare_ways(families[f], source, true);
         compare_quantized(families[f], source);
         sinq_source_close(source);
         free(path);
