@@ -5,7 +5,8 @@
 #include "kernels/rowwise.h"
 #include "model/cpu_operations.h"
 
-#define TOKENS_PER_ITEM 8u
+#define TOKENS_PER_ITEM    8u
+#define ITEMS_OF_ATTENTION 64u /* about so many, where there are tokens enough */
 
 static struct sinq_attention_job describe_attention(const struct sinq_cpu_step *step) {
     const struct sinq_operation *const op = step->operation;
@@ -28,7 +29,7 @@ static struct sinq_attention_job describe_attention(const struct sinq_cpu_step *
 
 struct sinq_cpu_needs sinq_cpu_attention_needs(const struct sinq_cpu_step *step) {
     const struct sinq_attention_job job = describe_attention(step);
-    return (struct sinq_cpu_needs){0, sinq_attention_scratch(&job)};
+    return (struct sinq_cpu_needs){sinq_attention_parts_bytes(&job, step->rows), sinq_attention_scratch(&job)};
 }
 
 /* Norms, ropes and stores of one token: of the cache's head and the query heads that share it. */
@@ -47,19 +48,52 @@ static void lead_in_head(const struct sinq_cpu_program *program, const struct si
     }
 }
 
-/* Later tokens see more: theirs come first, so that workers are done at about the same time. */
+/* Few tokens: threads share out parts of each head's positions, then join them. */
+static void attend_in_parts(const struct sinq_cpu_step *step, const struct sinq_attention_job *job, uint32_t parts,
+                            const struct sinq_cpu_hand *hand) {
+    const uint32_t kv_heads = job->layout->shape.kv_heads;
+    for (uint64_t i; (i = sinq_next_item(hand->worker)) < (uint64_t)kv_heads * parts;) {
+        sinq_attend_part(job, (uint32_t)(i / parts), step->rows, (uint32_t)(i % parts), hand->shared, hand->scratch);
+    }
+    sinq_meet(hand->worker);
+    for (uint64_t i; (i = sinq_next_item(hand->worker)) < kv_heads;) {
+        sinq_join_parts(job, (uint32_t)i, step->rows, hand->shared);
+    }
+}
+
+/* Tokens of an item: many, since they share packed keys and values, but so few that there are items enough. */
+static uint32_t attended_together(const struct sinq_attention_job *job, uint32_t rows) {
+    const uint32_t kv_heads = job->layout->shape.kv_heads;
+    const uint64_t most = sinq_attention_tokens(job), equal = (uint64_t)rows * kv_heads / ITEMS_OF_ATTENTION;
+    return (uint32_t)sinq_min_u64(most, sinq_max_u64(TOKENS_PER_ITEM, equal));
+}
+
+static void attend_whole(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage,
+                         const struct sinq_attention_job *job, const struct sinq_cpu_hand *hand) {
+    const uint32_t rows = stage->rows, kv_heads = job->layout->shape.kv_heads, size = attended_together(job, rows);
+    const uint64_t items = kv_heads * sinq_divide_up(rows, size);
+    for (uint64_t i; (i = sinq_next_item(hand->worker)) < items;) {
+        const uint64_t at = items - 1 - i; /* later tokens see more: they come first */
+        const uint32_t first = (uint32_t)(at / kv_heads) * size, kv_head = (uint32_t)(at % kv_heads);
+        if (stage->by_head) lead_in_head(program, stage, job, kv_head);
+        sinq_attend(job, kv_head, first, (uint32_t)sinq_min_u64(size, rows - first), hand->scratch);
+    }
+}
+
 void sinq_cpu_attention(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage,
                         const struct sinq_cpu_hand *hand) {
     const struct sinq_cpu_step *const step = &program->steps[stage->main];
     const struct sinq_attention_job job = describe_attention(step);
-    const uint32_t kv_heads = job.layout->shape.kv_heads;
-    const uint64_t blocks = sinq_divide_up(step->rows, TOKENS_PER_ITEM);
-    for (uint64_t i; (i = sinq_next_item(hand->worker)) < kv_heads * blocks;) {
-        const uint32_t first = (uint32_t)(blocks - 1 - i / kv_heads) * TOKENS_PER_ITEM;
-        const uint32_t kv_head = (uint32_t)(i % kv_heads);
-        if (stage->by_head) lead_in_head(program, stage, &job, kv_head);
-        sinq_attend(&job, kv_head, first, (uint32_t)sinq_min_u64(TOKENS_PER_ITEM, step->rows - first), hand->scratch);
+    const uint32_t parts = sinq_attention_parts(&job, step->rows);
+    if (parts == 1) {
+        attend_whole(program, stage, &job, hand);
+        return;
     }
+    for (uint64_t i; stage->by_head && (i = sinq_next_item(hand->worker)) < job.layout->shape.kv_heads;) {
+        lead_in_head(program, stage, &job, (uint32_t)i);
+    }
+    if (stage->by_head) sinq_meet(hand->worker);
+    attend_in_parts(step, &job, parts, hand);
 }
 
 /* ---- a matrix's own rows for each head ---- */

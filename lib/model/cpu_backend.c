@@ -177,8 +177,9 @@ static int submit(struct sinq_queue *queue, struct sinq_error *error) {
     struct run run = {.queue = queue};
     int status = find_program(queue, &run.program, error);
     if (status == SINQ_OK) {
-        run.scratch_bytes = (size_t)sinq_round_up(run.program->needs.scratch, 64);
-        status = grow(&queue->shared, run.program->needs.shared, error);
+        const struct sinq_cpu_needs needs = sinq_cpu_find_needs(run.program);
+        run.scratch_bytes = (size_t)sinq_round_up(needs.scratch, 64);
+        status = grow(&queue->shared, needs.shared, error);
     }
     if (status == SINQ_OK) status = grow(&queue->scratch, run.scratch_bytes * run.program->workers, error);
     if (status == SINQ_OK) sinq_run_team(run.program->workers, run_worker, &run);

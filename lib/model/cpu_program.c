@@ -144,9 +144,9 @@ static int plan_products(struct sinq_cpu_program *p, struct sinq_cpu_stage *stag
 
 /* ---- stages ---- */
 
-static void add_needs(struct sinq_cpu_program *p, struct sinq_cpu_needs needs) {
-    p->needs.shared = sinq_max_u64(p->needs.shared, needs.shared);
-    p->needs.scratch = sinq_max_u64(p->needs.scratch, sinq_round_up(needs.scratch, 64));
+static void add_needs(struct sinq_cpu_needs *most, struct sinq_cpu_needs needs) {
+    most->shared = sinq_max_u64(most->shared, needs.shared);
+    most->scratch = sinq_max_u64(most->scratch, sinq_round_up(needs.scratch, 64));
 }
 
 static int plan_main(struct sinq_cpu_program *p, struct sinq_cpu_stage *stage, uint32_t limit,
@@ -157,16 +157,15 @@ static int plan_main(struct sinq_cpu_program *p, struct sinq_cpu_stage *stage, u
     case SINQ_OP_ATTENTION:
         stage->kind = SINQ_STAGE_ATTENTION;
         stage->by_head = sinq_cpu_leads_by_head(&p->steps[stage->first], stage->lead);
-        add_needs(p, sinq_cpu_attention_needs(step));
         return SINQ_OK;
     case SINQ_OP_HEAD_LINEAR:
         stage->kind = SINQ_STAGE_HEADS;
-        add_needs(p, sinq_cpu_head_linear_needs(step));
+        add_needs(&p->needs, sinq_cpu_head_linear_needs(step));
         return SINQ_OK;
     case SINQ_OP_EXPERT_LINEAR:
         if (step->rows == 1) return plan_products(p, stage, limit, error);
         stage->kind = SINQ_STAGE_EXPERTS;
-        add_needs(p, sinq_cpu_expert_linear_needs(step));
+        add_needs(&p->needs, sinq_cpu_expert_linear_needs(step));
         return SINQ_OK;
     default:
         return plan_products(p, stage, limit, error);
@@ -252,6 +251,15 @@ int sinq_cpu_compile(struct sinq_cpu_program *p, const struct sinq_cpu_step *ste
         if (p->stages[i].kind == SINQ_STAGE_PRODUCTS) status = cut_shares(p, &p->stages[i], error);
     }
     return status;
+}
+
+struct sinq_cpu_needs sinq_cpu_find_needs(const struct sinq_cpu_program *p) {
+    struct sinq_cpu_needs needs = p->needs;
+    for (uint32_t i = 0; i < p->stage_count; i++) {
+        if (p->stages[i].kind != SINQ_STAGE_ATTENTION) continue;
+        add_needs(&needs, sinq_cpu_attention_needs(&p->steps[p->stages[i].main]));
+    }
+    return needs;
 }
 
 void sinq_cpu_empty_program(struct sinq_cpu_program *p) {

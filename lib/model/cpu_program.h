@@ -68,13 +68,16 @@ struct sinq_cpu_program {
     uint32_t step_count, stage_count, input_count, factor_count, share_count;
     uint32_t stage_capacity, input_capacity, factor_capacity, share_capacity;
     unsigned workers;
-    struct sinq_cpu_needs needs;
+    struct sinq_cpu_needs needs; /* without attention */
 };
 
 /* Steps are copied. Empty it afterwards, also on failure. Up to `threads` workers, as many as the work is worth. */
 int sinq_cpu_compile(struct sinq_cpu_program *program, const struct sinq_cpu_step *steps, uint32_t count,
                      unsigned threads, struct sinq_error *error);
 void sinq_cpu_empty_program(struct sinq_cpu_program *program);
+
+/* Scratch memory for the positions that are at hand. */
+struct sinq_cpu_needs sinq_cpu_find_needs(const struct sinq_cpu_program *program);
 
 /* Carries it out: all workers of a team together, `program->workers` of them or fewer. */
 void sinq_cpu_run(const struct sinq_cpu_program *program, const struct sinq_cpu_hand *hand);

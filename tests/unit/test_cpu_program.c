@@ -68,8 +68,9 @@ static void run_steps(const struct sinq_cpu_step *steps, uint32_t count) {
     struct sinq_cpu_program program;
     struct sinq_error error;
     ck_assert_int_eq(sinq_cpu_compile(&program, steps, count, mode.workers, &error), SINQ_OK);
-    const size_t each = (program.needs.scratch + 127) / 64 * 64;
-    struct run run = {&program, aligned_alloc(64, (program.needs.shared + 127) / 64 * 64),
+    const struct sinq_cpu_needs needs = sinq_cpu_find_needs(&program);
+    const size_t each = (needs.scratch + 127) / 64 * 64;
+    struct run run = {&program, aligned_alloc(64, (needs.shared + 127) / 64 * 64),
                       aligned_alloc(64, each * mode.workers), each};
     sinq_run_team(mode.workers, run_worker, &run);
     free(run.shared);
