@@ -93,7 +93,7 @@ struct sinq_softmax_step {
 };
 
 struct sinq_compute_kernels {
-    unsigned f32_tile, int8_tile; /* most tokens of a tile */
+    unsigned f32_tile, int8_tile, levels_tile; /* most tokens of a tile */
 
     /* sums[t][16] += panel times tile; the panel's columns are `stride` floats apart, the sums `sums_stride`. */
     sinq_multiply_f32_fn *multiply_f32;

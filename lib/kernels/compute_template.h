@@ -13,6 +13,7 @@
 const struct sinq_compute_kernels KERNELS = {
     .f32_tile = F32_TILE,
     .int8_tile = INT8_TILE,
+    .levels_tile = LEVELS_TILE,
     .multiply_f32 = multiply_f32,
     .multiply_shares = multiply_shares,
     .pack_f32 = pack_f32,

@@ -4,36 +4,51 @@
 
 #include "kernels/coded_template.h"
 
-/* What is not finite must show: such a group's scale is NaN. What is below 2^-100 counts as zero. */
-static void quantize_group(const float *x, const float *columns, size_t count, int8_t *codes, float *scale,
-                           float *sum) {
-    const v16 zero = v_set(0.0f);
-    v16 scaled[8], largest = zero, strange = zero; /* strange: NaN where one is not finite */
+/*
+ * What is not finite must show: such a group's scale is NaN. It shows in the sum, because neither NaN nor infinity (by 0)
+ * becomes a number again. What is below 2^-100 counts as zero.
+ */
+ALWAYS_INLINE void quantize_columns(const float *x, const float *columns, const size_t count, int8_t *codes,
+                                    float *scale, float *sum) {
+    v16 scaled[8], largest = v_set(0.0f), total = v_set(0.0f);
     for (size_t i = 0; i < count; i += 16) {
         const size_t some = count_some(i, count);
         const v16 product = v_mul(load_some(x + i, some), load_some(columns + i, some));
-        largest = v_max(largest, v_max(product, v_sub(zero, product)));
-        strange = v_add(strange, v_mul(product, zero));
+        largest = v_max(v_max(product, v_sub(v_set(0.0f), product)), largest);
         scaled[i / 16] = product;
     }
     const float magnitude = v_largest(largest);
-    const bool is_finite = v_sum(strange) == 0.0f, is_zero = !is_finite || magnitude < 0x1p-100f;
-    const v16 by = v_set(is_zero ? 0.0f : 127.0f / magnitude);
-    v16 total = zero;
+    const v16 by = v_set(magnitude < 0x1p-100f ? 0.0f : 127.0f / magnitude);
     for (size_t i = 0; i < count; i += 16) {
-        const v16 rounded = is_zero ? zero : v_round(v_mul(scaled[i / 16], by));
-        v_store_i8(codes + i, rounded);
-        total = v_add(total, rounded); /* exact: small integers */
+        scaled[i / 16] = v_round(v_mul(scaled[i / 16], by));
+        total = v_add(total, scaled[i / 16]); /* exact: small integers */
     }
-    *scale = !is_finite ? NAN : is_zero ? 0.0f : magnitude / 127.0f;
     *sum = v_sum(total);
+    *scale = magnitude < 0x1p-100f ? 0.0f : magnitude / 127.0f;
+    if (!(*sum >= -128.0f * 127.0f && *sum <= 128.0f * 127.0f)) {
+        *scale = NAN;
+        *sum = 0.0f;
+        for (size_t i = 0; i < count; i += 16) scaled[i / 16] = v_set(0.0f);
+    }
+    for (size_t i = 0; i < count; i += 16) v_store_i8(codes + i, scaled[i / 16]);
+}
+
+static void quantize_group(const float *x, const float *columns, size_t count, int8_t *codes, float *scale,
+                           float *sum) {
+    if (count == 64) {
+        quantize_columns(x, columns, 64, codes, scale, sum);
+    } else {
+        quantize_columns(x, columns, count, codes, scale, sum);
+    }
 }
 
 /* ---- unpacking ---- */
 
 ALWAYS_INLINE void unpack_bits(const unsigned bits, const bool has_levels, const struct sinq_int8_part *part,
                                uint8_t *lines) {
+    const size_t whole = part->blocks * bits * 64; /* what follows is wanted next */
     for (size_t b = 0; b < part->blocks; b++) {
+        for (unsigned i = 0; i < bits; i++) __builtin_prefetch(part->lines + whole + (b * bits + i) * 64, 0, 2);
         for (unsigned q = 0; q < 8; q++) {
             const line codes = load_quad(bits, part->lines + b * bits * 64, q);
             l_store(lines, has_levels ? l_lookup(part->low, codes) : codes);
@@ -259,7 +274,9 @@ ALWAYS_INLINE void end_group(const struct code_form form, const unsigned panels,
     }
 }
 
-/* Levels take one panel: two sums a token. */
+/* Levels take one panel, but two sums a token. */
+#define LEVELS_TILE (INT8_TILE * INT8_PANELS / 2)
+
 ALWAYS_INLINE void multiply_tile_codes(const unsigned width, const struct code_form form, const unsigned panels,
                                        const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux,
                                        float *sums, const size_t sums_stride) {
@@ -303,7 +320,7 @@ ALWAYS_INLINE void multiply_lines_width(const struct code_form form, unsigned wi
     struct sinq_expanded_aux aux = *whole_aux;
     const unsigned most = form.has_levels ? 1 : INT8_PANELS;
     for (unsigned p = 0; p < panels; p += most) {
-        CALL_WITH_WIDTH((form.has_levels ? INT8_TILE / 2 : INT8_TILE), multiply_lines_form, width, form, panels - p,
+        CALL_WITH_WIDTH((form.has_levels ? LEVELS_TILE : INT8_TILE), multiply_lines_form, width, form, panels - p,
                         &part, &aux, sums + p * sums_stride, sums_stride)
         part.lines += most * part.line_stride;
         aux.scales += most * aux.panel_stride;

@@ -15,8 +15,7 @@ struct sinq_product sinq_plan_product(const struct sinq_weight *weight, uint32_t
         p.kind = SINQ_PRODUCT_INT8;
         p.group = weight->matrix.group_size == 0 ? ROW_GROUP_COLUMNS : weight->matrix.group_size;
         p.groups = sinq_divide_up(weight->cols, p.group);
-        widest = p.kernels->int8_tile;
-        if (weight->matrix.levels == SINQ_LEVELS_F32) widest /= 2; /* two sums a token */
+        widest = weight->matrix.levels == SINQ_LEVELS_F32 ? p.kernels->levels_tile : p.kernels->int8_tile;
     } else if (!is_coded && tokens <= MOST_DOT_TOKENS) {
         p.kind = SINQ_PRODUCT_DOTS;
         widest = 1;
