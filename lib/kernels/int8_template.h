@@ -90,12 +90,31 @@ ALWAYS_INLINE v16i dot_codes(const unsigned bits, v16i sums, const line codes, c
     return bits < 8 ? i_dot_narrow(sums, codes, x) : i_dot(sums, codes, x);
 }
 
+/*
+ * A run: up to RUN_QUADS(bits) quads whose products are summed in lanes of 16 bits, where that saves operations. Without runs
+ * (0 quads) a run is the sums themselves.
+ */
+#ifndef RUN_QUADS
+#define RUN_QUADS(bits) 0u
+typedef v16i i_run;
+static inline i_run run_begin(v16i sums) { return sums; }
+static inline i_run run_dot(i_run run, line codes, const int8_t *quad) { return i_dot_narrow(run, codes, quad); }
+static inline v16i run_end(v16i sums, i_run run) {
+    (void)sums;
+    return run;
+}
+#endif
+
+ALWAYS_INLINE bool has_runs(const struct code_form form) { return !form.has_levels && RUN_QUADS(form.bits) > 0; }
+
 /* total + scale * x's scale * (dot - zero * x's sum) */
 ALWAYS_INLINE v16 add_group(const v16 total, const v16 scale, const v16 zero, const v16i dot, const float x_scale,
                             const float x_sum) {
     const v16 difference = v_fnma(zero, v_set(x_sum), i_to_float(dot));
     return v_fma(v_mul(scale, v_set(x_scale)), difference, total);
 }
+
+#define UNROLL _Pragma("GCC unroll 24")
 
 /* ---- one token ---- */
 
@@ -149,7 +168,17 @@ ALWAYS_INLINE v16i join_quads(const struct code_form form, struct one_token_sums
 ALWAYS_INLINE void add_packed_quads(const struct code_form form, const struct sinq_int8_part *part,
                                     const uint8_t *lines, const unsigned first, const unsigned end, const int8_t *x,
                                     struct one_token_sums *sums) {
-    for (unsigned q = first; q < end; q++) add_packed_quad(form, part, lines, q, x + 4 * q, sums);
+    if (!has_runs(form)) {
+        for (unsigned q = first; q < end; q++) add_packed_quad(form, part, lines, q, x + 4 * q, sums);
+        return;
+    }
+    const unsigned most = RUN_QUADS(form.bits), step = most > 0 && most < end - first ? most : end - first;
+    for (unsigned start = first; start < end; start += step) {
+        i_run run = run_begin(sums->low[0]);
+        UNROLL
+        for (unsigned q = start; q < start + step; q++) run = run_dot(run, load_quad(form.bits, lines, q), x + 4 * q);
+        sums->low[0] = run_end(sums->low[0], run);
+    }
 }
 
 ALWAYS_INLINE v16 end_packed_group(const struct code_form form, const struct sinq_int8_part *part,
@@ -230,7 +259,6 @@ DEFINE_MULTIPLY_PACKED(5)
 DEFINE_MULTIPLY_PACKED(6)
 DEFINE_MULTIPLY_PACKED(8)
 
-#define UNROLL _Pragma("GCC unroll 24")
 /* ---- tiles ---- */
 
 /* Quads [0, 4) at `lines` of each panel: sums[panel][token]. */
@@ -277,10 +305,30 @@ ALWAYS_INLINE void end_group(const struct code_form form, const unsigned panels,
 /* Levels take one panel, but two sums a token. */
 #define LEVELS_TILE (INT8_TILE * INT8_PANELS / 2)
 
+/* The same into runs. */
+ALWAYS_INLINE void add_runs(const unsigned panels, const unsigned width, const size_t quads, const uint8_t *lines,
+                            const size_t line_stride, const int8_t *x, v16i *low) {
+    i_run runs[MOST_SUMS];
+    UNROLL
+    for (unsigned i = 0; i < panels * width; i++) runs[i] = run_begin(low[i]);
+    for (size_t q = 0; q < quads; q++) {
+        UNROLL
+        for (unsigned p = 0; p < panels; p++) {
+            const line codes = l_load(lines + p * line_stride + 64 * q);
+            UNROLL
+            for (unsigned t = 0; t < width; t++) {
+                runs[p * width + t] = run_dot(runs[p * width + t], codes, x + 4 * (q * width + t));
+            }
+        }
+    }
+    UNROLL
+    for (unsigned i = 0; i < panels * width; i++) low[i] = run_end(low[i], runs[i]);
+}
+
 ALWAYS_INLINE void multiply_tile_codes(const unsigned width, const struct code_form form, const unsigned panels,
                                        const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux,
                                        float *sums, const size_t sums_stride) {
-    const size_t half_bytes = form.has_levels ? 512 : 256;
+    const size_t quad_bytes = form.has_levels ? 128 : 64;
     const uint8_t *lines = part->lines;
     const int8_t *x = part->x;
     size_t halves = 2 * part->blocks;
@@ -292,10 +340,16 @@ ALWAYS_INLINE void multiply_tile_codes(const unsigned width, const struct code_f
         for (unsigned i = 0; i < panels * width; i++) low[i] = i_zero();
         UNROLL
         for (unsigned t = 0; t < width; t++) high[t] = i_zero();
-        for (size_t i = 0; i < some; i++) {
-            add_quads(form, panels, width, lines, part->line_stride, x, low, high);
-            lines += half_bytes;
-            x += 16 * width;
+        const size_t most = has_runs(form) ? RUN_QUADS(form.bits) : 4;
+        for (size_t left = 4 * some, now; left > 0; left -= now) {
+            now = most < left ? most : left;
+            if (has_runs(form)) {
+                add_runs(panels, width, now, lines, part->line_stride, x, low);
+            } else {
+                add_quads(form, panels, width, lines, part->line_stride, x, low, high);
+            }
+            lines += now * quad_bytes;
+            x += now * 4 * width;
         }
         halves -= some;
         end_group(form, panels, width, part, aux, group, low, high, sums, sums_stride);
@@ -332,6 +386,10 @@ static void multiply_lines(const struct sinq_int8_part *part, const struct sinq_
                            unsigned width, float *sums, size_t sums_stride) {
     if (part->high != NULL) {
         multiply_lines_width((struct code_form){8, true}, width, panels, part, aux, sums, sums_stride);
+    } else if (RUN_QUADS(4) > 0 && part->bits <= 4) {
+        multiply_lines_width((struct code_form){4, false}, width, panels, part, aux, sums, sums_stride);
+    } else if (RUN_QUADS(5) > 0 && part->bits == 5) {
+        multiply_lines_width((struct code_form){5, false}, width, panels, part, aux, sums, sums_stride);
     } else if (I_DOT_WIDE || part->bits < 8) {
         multiply_lines_width((struct code_form){6, false}, width, panels, part, aux, sums, sums_stride);
     } else {

@@ -311,6 +311,11 @@ static void bench_attentions(void) {
 
 int main(int argc, char **argv) {
     const char *const part = argc > 1 ? argv[1] : "all";
+    struct sinq_error error = {0};
+    if (sinq_select_cpu(getenv("SINQ_CPU"), &error) != SINQ_OK) {
+        fprintf(stderr, "%s\n", error.message);
+        return 1;
+    }
     printf("instruction set %s, one thread\n", sinq_cpu_name());
     bench_peak();
     if (strcmp(part, "attention") != 0 && strcmp(part, "rows") != 0) bench_products();
