@@ -11,8 +11,9 @@
 #include "kernels/limits.h"
 
 #define DEFAULT_BUFFER ((uint64_t)1 << 30)
-#define LEAST_SECONDS  0.03 /* of one measurement: threads have begun and ended within a fraction of it */
-#define MEASUREMENTS   3    /* of each loop; the best counts */
+#define LEAST_SECONDS  0.02 /* of one measurement: threads have begun and ended within a fraction of it */
+#define MULTIPLY_LOOPS 4
+#define MEASUREMENTS   3 /* more of the loops that were best at first */
 #define FILL_BYTES     ((uint64_t)1 << 20)
 
 static double read_clock(void) {
@@ -81,25 +82,29 @@ static double time_loop(struct measurement *measurement) {
     return read_clock() - start;
 }
 
-/* The best rate of the loop as it is set up raises *best. */
-static int measure_loop(struct measurement *measurement, double *best, struct sinq_error *error) {
+/* The rate of the loop as it is set up: of as many rounds as take the time. */
+static double rate_loop(struct measurement *measurement) {
     struct loop *const loop = &measurement->loop;
     const double threads = loop->kind == LOOP_READ ? 1 : measurement->threads;
+    double seconds;
+    for (loop->rounds = 1; (seconds = time_loop(measurement)) < LEAST_SECONDS;) {
+        const double factor = 1.2 * LEAST_SECONDS / (seconds > 1e-6 ? seconds : 1e-6);
+        loop->rounds = (uint64_t)((double)loop->rounds * (factor > 2 ? factor : 2));
+    }
+    return threads * loop->amount * (double)loop->rounds / seconds;
+}
+
+/* Raises *best to it. */
+static int measure_loop(struct measurement *measurement, double *best, struct sinq_error *error) {
     const struct sinq_progress progress = {.activity = "measuring the machine",
                                            .bytes = measurement->done++,
                                            .bytes_total = measurement->count,
                                            .unit = "loops"};
-    loop->rounds = 1;
-    for (double seconds; (seconds = time_loop(measurement)) < LEAST_SECONDS;) {
-        const double wanted = 1.2 * LEAST_SECONDS / (seconds > 1e-6 ? seconds : 1e-6);
-        loop->rounds = (uint64_t)((double)loop->rounds * (wanted > 2 ? wanted : 2));
+    if (measurement->progress != NULL && measurement->progress(measurement->user, &progress) != 0) {
+        return sinq_fail(error, SINQ_INTERRUPTED, "interrupted");
     }
-    for (int i = 0; i < MEASUREMENTS; i++) {
-        if (measurement->progress != NULL && measurement->progress(measurement->user, &progress) != 0)
-            return sinq_fail(error, SINQ_INTERRUPTED, "interrupted");
-        const double rate = threads * loop->amount * (double)loop->rounds / time_loop(measurement);
-        if (rate > *best) *best = rate;
-    }
+    const double rate = rate_loop(measurement);
+    if (rate > *best) *best = rate;
     return SINQ_OK;
 }
 
@@ -109,16 +114,25 @@ static const size_t distances[] = {0, 2048, 4096, 8192, 16384};
 static const uint64_t parts[] = {0, (uint64_t)1 << 20};
 enum { READ_LOOPS = (sizeof distances / sizeof distances[0]) * (sizeof parts / sizeof parts[0]) };
 
+static void choose_reading(struct loop *loop, int i) {
+    enum { DISTANCES = sizeof distances / sizeof distances[0] };
+    loop->ahead = distances[i % DISTANCES];
+    loop->part = parts[i / DISTANCES];
+}
+
+/* Each loop once, then the best one again. */
 static int measure_reading(struct measurement *measurement, double *best, struct sinq_error *error) {
-    struct loop *const loop = &measurement->loop;
-    int status = SINQ_OK;
-    loop->kind = LOOP_READ;
-    loop->amount = (double)loop->bytes;
+    int best_loop = 0, status = SINQ_OK;
+    measurement->loop.kind = LOOP_READ;
+    measurement->loop.amount = (double)measurement->loop.bytes;
     for (int i = 0; i < READ_LOOPS && status == SINQ_OK; i++) {
-        loop->ahead = distances[i % (int)(sizeof distances / sizeof distances[0])];
-        loop->part = parts[i / (int)(sizeof distances / sizeof distances[0])];
+        const double before = *best;
+        choose_reading(&measurement->loop, i);
         status = measure_loop(measurement, best, error);
+        if (*best > before) best_loop = i;
     }
+    choose_reading(&measurement->loop, best_loop);
+    for (int i = 0; i < MEASUREMENTS && status == SINQ_OK; i++) status = measure_loop(measurement, best, error);
     return status;
 }
 
@@ -142,10 +156,15 @@ static int measure_multiplying(struct measurement *measurement, struct sinq_limi
     loop->data = data;
     loop->kind = LOOP_INT8;
     loop->amount = loop->kernels->int8_operations;
-    int status = measure_loop(measurement, &limits->int8_operations, error);
+    int status = SINQ_OK;
+    for (int i = 0; i < MULTIPLY_LOOPS && status == SINQ_OK; i++) {
+        status = measure_loop(measurement, &limits->int8_operations, error);
+    }
     loop->kind = LOOP_F32;
     loop->amount = loop->kernels->f32_operations;
-    if (status == SINQ_OK) status = measure_loop(measurement, &limits->f32_operations, error);
+    for (int i = 0; i < MULTIPLY_LOOPS && status == SINQ_OK; i++) {
+        status = measure_loop(measurement, &limits->f32_operations, error);
+    }
     free(data);
     return status;
 }
@@ -177,7 +196,8 @@ int sinq_measure_limits(const struct sinq_limits_options *options, sinq_progress
                                       .threads = threads,
                                       .progress = progress,
                                       .user = user,
-                                      .count = READ_LOOPS + (options->read_only ? 0 : 2)};
+                                      .count =
+                                          READ_LOOPS + MEASUREMENTS + (options->read_only ? 0 : 2 * MULTIPLY_LOOPS)};
     int status = measure_reading(&measurement, &limits->read_bytes, error);
     if (status == SINQ_OK && !options->read_only) status = measure_multiplying(&measurement, limits, error);
     sinq_unmap_memory(fill.data, bytes);
