@@ -57,7 +57,10 @@ static int bench_model(const struct sinq_bench_arguments *arguments, const char 
     } else if (!arguments->common.quiet) {
         sinq_report_bench(&bench);
     }
-    for (size_t i = 0; i < bench.case_count; i++) free(bench.cases[i].rates);
+    for (size_t i = 0; i < bench.case_count; i++) {
+        free(bench.cases[i].rates);
+        free(bench.cases[i].profile);
+    }
     free(bench.cases);
     sinq_model_free(bench.model);
     sinq_source_close(bench.source);

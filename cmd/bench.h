@@ -2,6 +2,7 @@
 #ifndef SINQ_CMD_BENCH_H
 #define SINQ_CMD_BENCH_H
 
+#include "json.h"
 #include "options.h"
 #include "progress.h"
 #include "spread.h"
@@ -14,7 +15,7 @@ struct sinq_bench_arguments {
     const char *bits, *group_size, *method, *scale_type, *head_bits;
     const char *kv;
     bool exact;
-    bool no_limits;
+    bool no_limits, profile;
     uint64_t buffer; /* 0: the library's */
 };
 
@@ -35,6 +36,10 @@ struct sinq_bench_case {
     struct sinq_spread rate;         /* tokens a second */
     double *rates;                   /* of each repetition, in order */
     struct sinq_work work;           /* of a token, on average */
+    /* With --profile: seconds of a token, on average; `total` is all of it, `choosing` the sampler's. */
+    struct sinq_profile_entry *profile;
+    size_t profile_count;
+    double choosing, total;
 };
 
 /* What the machine can do with one number of threads. */
@@ -67,6 +72,15 @@ struct sinq_bench_share sinq_find_bench_share(const struct sinq_bench *bench, co
 
 /* bench_measure.c: all cases. */
 int sinq_measure_cases(struct sinq_bench *bench, struct sinq_error *error);
+
+/* bench_profile.c: where a token's time went, in parts, the largest first. */
+struct sinq_bench_part {
+    const char *name;
+    double seconds;
+};
+size_t sinq_list_bench_parts(const struct sinq_bench_case *found, struct sinq_bench_part **parts); /* free them */
+void sinq_report_bench_profiles(const struct sinq_bench *bench);
+void sinq_write_bench_profile(struct sinq_json_writer *json, const struct sinq_bench_case *found);
 
 /* bench_report.c: on stdout, for people and as JSON. */
 void sinq_report_bench(const struct sinq_bench *bench);

@@ -6,6 +6,8 @@
 #include "memory.h"
 #include "terminal.h"
 
+#define MOST_ENTRIES 64u /* of a profile */
+
 /* A session of one number of threads, and what steps need besides. */
 struct runner {
     struct sinq_bench *bench;
@@ -15,6 +17,7 @@ struct runner {
     struct sinq_sampler *sampler;
     float *logits;
     int32_t *tokens; /* of a whole context */
+    double choosing; /* seconds, with --profile */
 };
 
 static int check_interrupt(struct sinq_error *error) {
@@ -74,8 +77,11 @@ static int choose_token(struct runner *runner, struct sinq_error *error) {
     const uint32_t rows = sinq_session_rows(runner->session);
     const uint64_t position = sinq_session_position(runner->session);
     const int status = sinq_session_logits(runner->session, rows - 1, 1, runner->logits, error);
-    if (status == SINQ_OK) (void)sinq_sample(runner->sampler, runner->logits, runner->tokens, (size_t)position);
-    return status;
+    if (status != SINQ_OK) return status;
+    const double start = runner->options.profile ? sinq_now() : 0;
+    (void)sinq_sample(runner->sampler, runner->logits, runner->tokens, (size_t)position);
+    if (runner->options.profile) runner->choosing += sinq_now() - start;
+    return SINQ_OK;
 }
 
 /* What one repetition measures. The token that is fed next is made up: those of made-up weights may be all the same. */
@@ -135,6 +141,32 @@ static const char *name_case(char name[80], const struct sinq_bench_case *measur
     return name;
 }
 
+/* ---- profiles ---- */
+
+/* What was done so far does not count. */
+static void begin_profile(struct runner *runner) {
+    (void)sinq_session_profile(runner->session, NULL, 0);
+    runner->choosing = 0;
+}
+
+/* Adds what a repetition took. */
+static void add_profile(struct runner *runner, double seconds, struct sinq_bench_case *measured) {
+    const double share = 1.0 / ((double)measured->tokens * runner->bench->arguments->repeat);
+    struct sinq_profile_entry entries[MOST_ENTRIES];
+    const size_t found = sinq_session_profile(runner->session, entries, MOST_ENTRIES);
+    if (found == 0) return;
+    measured->profile_count = found < MOST_ENTRIES ? found : MOST_ENTRIES;
+    if (measured->profile == NULL) measured->profile = sinq_allocate(MOST_ENTRIES, sizeof *measured->profile);
+    for (size_t i = 0; i < measured->profile_count; i++) {
+        entries[i].seconds = measured->profile[i].seconds + share * entries[i].seconds;
+        measured->profile[i] = entries[i];
+    }
+    measured->choosing += share * runner->choosing;
+    measured->total += share * seconds;
+}
+
+/* ---- measuring ---- */
+
 /* The first time is to warm up: it does not count. */
 static int measure_case(struct runner *runner, struct sinq_bench_case measured, struct sinq_error *error) {
     struct sinq_bench *const bench = runner->bench;
@@ -151,10 +183,13 @@ static int measure_case(struct runner *runner, struct sinq_bench_case measured, 
                                                .unit = "repetitions"};
         (void)sinq_meter_report(&bench->meter, &progress);
         status = prepare_phase(runner, &measured, error);
+        begin_profile(runner);
         const double start = sinq_now();
         if (status == SINQ_OK) status = run_phase(runner, &measured, error);
         const double seconds = sinq_now() - start;
-        if (i > 0) measured.rates[i - 1] = seconds > 0 ? measured.tokens / seconds : 0;
+        if (i == 0) continue;
+        measured.rates[i - 1] = seconds > 0 ? measured.tokens / seconds : 0;
+        add_profile(runner, seconds, &measured);
     }
     measured.rate = sinq_find_spread(measured.rates, repeat);
     sinq_reserve(&bench->cases, &bench->case_capacity, bench->case_count + 1, sizeof *bench->cases);

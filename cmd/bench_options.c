@@ -56,6 +56,12 @@ const struct sinq_option sinq_bench_options[] = {
      .help = "with so many threads, one number after the other, separated by commas (default: OMP_NUM_THREADS, else "
              "the processors this process may use)"},
 
+    {.name = "profile",
+     .kind = SINQ_OPTION_FLAG,
+     PLACE(profile),
+     .help = "tell besides where the time goes: operations of all layers under one name, by the first thread's clock, "
+             "waiting for the others included; operations that are carried out together count as one of them"},
+
     {.kind = SINQ_OPTION_HEADING, .help = "How made-up weights are quantized"},
     {.name = "bits",
      .letter = 'b',
@@ -189,5 +195,6 @@ struct sinq_session_options sinq_read_bench_session(const struct sinq_bench_argu
                                                          : SINQ_KV_F16,
         .exact = arguments->exact,
         .threads = threads,
+        .profile = arguments->profile,
     };
 }

@@ -96,6 +96,7 @@ void sinq_report_bench(const struct sinq_bench *bench) {
     putchar('\n');
     sinq_table_write(&table, stdout, sinq_has_color(stdout), sinq_terminal_width(stdout));
     sinq_table_free(&table);
+    if (bench->arguments->profile) sinq_report_bench_profiles(bench);
 }
 
 /* ---- JSON ---- */
@@ -159,6 +160,7 @@ static void write_case(struct sinq_json_writer *json, const struct sinq_bench *b
     sinq_write_real(json, "reached", share.reached);
     write_rate(json, "share", share.limit > 0 ? share.reached / share.limit : 0);
     write_rate(json, "resident_share", share.resident_limit > 0 ? share.reached / share.resident_limit : 0);
+    if (found->profile_count > 0) sinq_write_bench_profile(json, found);
     sinq_write_close(json, '}');
 }
 

@@ -509,6 +509,7 @@ struct sinq_session_options {
     enum sinq_kv_type kv_type; /* of keys and values */
     bool exact;                /* all activations in f32 */
     unsigned threads;          /* 0: sinq_count_processors() */
+    bool profile;              /* for sinq_session_profile: costs some clock readings an operation */
 };
 
 /* What running would take, in bytes. */
@@ -556,6 +557,17 @@ SINQ_API int sinq_session_logits(struct sinq_session *session, uint32_t first, u
                                  struct sinq_error *error);
 /* How many rows sinq_session_logits can give. */
 SINQ_API uint32_t sinq_session_rows(const struct sinq_session *session);
+/*
+ * Where time went since the session was opened or the profile was taken last: what belongs together in all layers as one,
+ * "self_attn.q_proj", "mlp.experts.up_proj", "attention", "norm", in the order of the model. By the first thread's clock; operations that
+ * are carried out together count as one of them. Returns how many there are, of which `most` are written, and starts anew.
+ */
+struct sinq_profile_entry {
+    char name[64];
+    double seconds;
+    uint64_t operations; /* of the model's graph that are part of it */
+};
+SINQ_API size_t sinq_session_profile(struct sinq_session *session, struct sinq_profile_entry *entries, size_t most);
 
 /* ---- sampling ---------------------------------------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /* limits.c: what the machine can do at most: reading memory, multiplying int8 and f32. Loops that do nothing else, the best of each. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/huge_memory.h"
@@ -15,12 +15,6 @@
 #define MULTIPLY_LOOPS 4
 #define MEASUREMENTS   3 /* more of the loops that were best at first */
 #define FILL_BYTES     ((uint64_t)1 << 20)
-
-static double read_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* One loop, run by all threads at once. */
 struct loop {
@@ -77,9 +71,9 @@ static void run_loop(void *context, struct sinq_worker *worker) {
 }
 
 static double time_loop(struct measurement *measurement) {
-    const double start = read_clock();
+    const double start = sinq_read_clock();
     sinq_run_team(measurement->threads, run_loop, &measurement->loop);
-    return read_clock() - start;
+    return sinq_read_clock() - start;
 }
 
 /* The rate of the loop as it is set up: of as many rounds as take the time. */

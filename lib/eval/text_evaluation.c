@@ -1,8 +1,8 @@
 /* text_evaluation.c: one pass of a model, and of its reference, over the windows of a text. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/parallel.h"
@@ -39,12 +39,6 @@ struct evaluation {
     void *user;
     struct sinq_progress report;
 };
-
-static double read_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* ---- one block of predictions ---- */
 
@@ -246,7 +240,7 @@ int sinq_evaluate_subjects(const struct sinq_text_subject *subjects, size_t coun
                            const int32_t *tokens, size_t token_count, const struct sinq_text_options *options,
                            sinq_progress_fn *progress, void *user, struct sinq_text_report *reports,
                            struct sinq_error *error) {
-    const double started = read_clock();
+    const double started = sinq_read_clock();
     struct evaluation e = {.subject_count = count,
                            .side_count = count + (reference != NULL),
                            .threads = options->threads != 0 ? options->threads : sinq_count_processors(),
@@ -261,7 +255,7 @@ int sinq_evaluate_subjects(const struct sinq_text_subject *subjects, size_t coun
     int status = prepare(&e, tokens, token_count, options, error);
     if (status == SINQ_OK) status = evaluate_windows(&e, tokens, options, error);
     for (size_t i = 0; i < count && status == SINQ_OK; i++)
-        fill_report(&e, i, token_count, read_clock() - started, &reports[i]);
+        fill_report(&e, i, token_count, sinq_read_clock() - started, &reports[i]);
     clean_up(&e);
     return status;
 }

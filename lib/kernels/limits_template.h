@@ -1,6 +1,7 @@
 /*
  * limits_template.h: the bodies of limits.h, written once over the lanes that kernels have. An instruction set's file includes
- * its lanes, defines LIMIT_KERNELS, the name of its table, and includes this.
+ * its lanes, defines LIMIT_KERNELS, the name of its table, how many sums fill its registers and its pipelines (LINES_AT_ONCE *
+ * QUADS of int8, SUMS of f32), and includes this. HOLD(sum), where it is defined, keeps a sum in its register.
  */
 #include "kernels/limits.h"
 
@@ -29,43 +30,57 @@ static uint64_t read_memory(const uint8_t *data, size_t bytes, size_t ahead) {
     return total;
 }
 
-/* A line of each round serves as many sums as a kernel's tile has tokens, each with a quad of its own. */
-static int32_t multiply_int8(const uint8_t *data, size_t rounds) {
-    v16i sums[INT8_TILE];
-    int8_t quads[INT8_TILE][4];
-    float results[16];
+#ifndef HOLD
+#define HOLD(sum) (void)(sum)
+#endif
+
+static int32_t fold_sums(const v16i *sums, unsigned count) {
     int32_t total = 0;
-    for (unsigned i = 0; i < INT8_TILE; i++) {
-        sums[i] = i_zero();
-        for (unsigned c = 0; c < 4; c++) quads[i][c] = (int8_t)(data[4 * i + c] - 64);
-    }
-    while (rounds-- > 0) {
-        for (unsigned k = 0; k < SINQ_LIMIT_LINES; k++) {
-            const line codes = l_load(data + (size_t)k * 64);
-            for (unsigned i = 0; i < INT8_TILE; i++) sums[i] = i_dot_narrow(sums[i], codes, quads[i]);
-        }
-    }
-    for (unsigned i = 0; i < INT8_TILE; i++) {
+    for (unsigned i = 0; i < count; i++) {
+        float results[16];
         v_store(results, i_to_float(sums[i]));
         for (unsigned l = 0; l < 16; l++) total ^= (int32_t)results[l];
     }
     return total;
 }
 
+/* Some lines times some quads at once, as a kernel's tile is of panels and tokens. */
+static int32_t multiply_int8(const uint8_t *data, size_t rounds) {
+    v16i sums[LINES_AT_ONCE * QUADS];
+    int8_t quads[QUADS][4];
+    for (unsigned i = 0; i < LINES_AT_ONCE * QUADS; i++) sums[i] = i_zero();
+    for (unsigned i = 0; i < QUADS; i++) {
+        for (unsigned c = 0; c < 4; c++) quads[i][c] = (int8_t)(data[4 * i + c] - 64);
+    }
+    while (rounds-- > 0) {
+        for (unsigned k = 0; k < SINQ_LIMIT_LINES; k += LINES_AT_ONCE) {
+            for (unsigned l = 0; l < LINES_AT_ONCE; l++) {
+                const line codes = l_load(data + (size_t)(k + l) * 64);
+                for (unsigned i = 0; i < QUADS; i++) {
+                    v16i sum = i_dot_narrow(sums[l * QUADS + i], codes, quads[i]);
+                    HOLD(sum);
+                    sums[l * QUADS + i] = sum;
+                }
+            }
+        }
+    }
+    return fold_sums(sums, LINES_AT_ONCE * QUADS);
+}
+
 static float multiply_f32(const float *data, size_t rounds) {
-    v16 sums[F32_TILE], factors[F32_TILE];
+    v16 sums[SUMS], factors[SUMS];
     float total = 0;
-    for (unsigned i = 0; i < F32_TILE; i++) {
+    for (unsigned i = 0; i < SUMS; i++) {
         sums[i] = v_set(0.0f);
         factors[i] = v_set(data[i]);
     }
     while (rounds-- > 0) {
         for (unsigned k = 0; k < SINQ_LIMIT_LINES; k++) {
             const v16 values = v_load(data + (size_t)k * 16);
-            for (unsigned i = 0; i < F32_TILE; i++) sums[i] = v_fma(values, factors[i], sums[i]);
+            for (unsigned i = 0; i < SUMS; i++) sums[i] = v_fma(values, factors[i], sums[i]);
         }
     }
-    for (unsigned i = 0; i < F32_TILE; i++) total += v_sum(sums[i]);
+    for (unsigned i = 0; i < SUMS; i++) total += v_sum(sums[i]);
     return total;
 }
 
@@ -73,6 +88,6 @@ const struct sinq_limit_kernels LIMIT_KERNELS = {
     .read = read_memory,
     .multiply_int8 = multiply_int8,
     .multiply_f32 = multiply_f32,
-    .int8_operations = 2.0 * SINQ_LIMIT_LINES * 64 * INT8_TILE,
-    .f32_operations = 2.0 * SINQ_LIMIT_LINES * 16 * F32_TILE,
+    .int8_operations = 2.0 * SINQ_LIMIT_LINES * 64 * QUADS,
+    .f32_operations = 2.0 * SINQ_LIMIT_LINES * 16 * SUMS,
 };

@@ -31,6 +31,15 @@ struct sinq_cache {
 };
 
 /*
+ * Where the time of operations goes, for those who look for it: seconds[i] is of operations[i], by the clock of whoever carries it
+ * out, waiting for others included. Of several that are carried out as one, all of it goes to one of them.
+ */
+struct sinq_profile {
+    const struct sinq_operation *operations;
+    double *seconds;
+};
+
+/*
  * What the numbers in operations stand for, and which tokens are at hand. Borrowed by a queue until wait() returns. As long as
  * a queue lives, a frame at the same address stands for the same weights, slots, caches and ropes; only the second half changes.
  */
@@ -40,7 +49,8 @@ struct sinq_frame {
     const uint32_t *slot_widths;
     const struct sinq_cache *caches;
     const struct sinq_rope *ropes;
-    struct sinq_buffer *tokens; /* int32 */
+    struct sinq_buffer *tokens;         /* int32 */
+    const struct sinq_profile *profile; /* NULL: no one looks */
 
     uint32_t position, count;      /* tokens position .. position + count - 1 are at hand */
     uint64_t length;               /* for ropes: see rope.h */

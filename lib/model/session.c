@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "model/model.h"
+#include "model/profile.h"
 #include "model/session_memory.h"
 
 struct sinq_session {
@@ -13,7 +14,8 @@ struct sinq_session {
     struct sinq_queue *queue;
     struct sinq_buffer **slots;
     struct sinq_cache *caches;
-    struct sinq_buffer *tokens; /* of the batch */
+    struct sinq_buffer *tokens;   /* of the batch */
+    struct sinq_profile *profile; /* NULL where it was not asked for */
     struct sinq_frame frame;
     int32_t *history; /* all tokens fed, room for a whole context */
     uint64_t position;
@@ -71,12 +73,17 @@ static int create_session(struct sinq_session *session, const struct sinq_sessio
     if (status == SINQ_OK) {
         status = backend->ops->create_buffer(backend, session->memory.batch * sizeof(int32_t), &session->tokens, error);
     }
+    if (status == SINQ_OK && options->profile) {
+        session->profile = sinq_profile_create(session->model->graph);
+        if (session->profile == NULL) status = sinq_fail_memory(error, "a profile", 0);
+    }
     session->frame = (struct sinq_frame){.weights = session->model->held,
                                          .slots = session->slots,
                                          .slot_widths = session->model->graph->slot_widths,
                                          .caches = session->caches,
                                          .ropes = session->model->config.ropes,
-                                         .tokens = session->tokens};
+                                         .tokens = session->tokens,
+                                         .profile = session->profile};
     return status;
 }
 
@@ -108,6 +115,7 @@ void sinq_session_close(struct sinq_session *session) {
     free(session->slots);
     free(session->caches);
     free(session->history);
+    sinq_profile_free(session->profile);
     free(session);
 }
 
@@ -119,6 +127,11 @@ uint32_t sinq_session_rows(const struct sinq_session *session) { return session-
 void sinq_session_reset(struct sinq_session *session) {
     session->position = session->reach = session->least = 0;
     session->rows = session->spare = 0;
+}
+
+size_t sinq_session_profile(struct sinq_session *session, struct sinq_profile_entry *entries, size_t most) {
+    if (session->profile == NULL) return 0;
+    return sinq_profile_take(session->profile, session->model->graph, entries, most);
 }
 
 void sinq_session_announce(struct sinq_session *session, uint64_t length) { session->least = length; }

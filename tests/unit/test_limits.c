@@ -38,7 +38,8 @@ static void check_reading(const struct sinq_limit_kernels *kernels, const char *
 }
 
 static void check_int8(const struct sinq_limit_kernels *kernels, const char *level) {
-    const unsigned tile = (unsigned)(kernels->int8_operations / (2.0 * SINQ_LIMIT_LINES * 64));
+    const unsigned quads = (unsigned)(kernels->int8_operations / (2.0 * SINQ_LIMIT_LINES * 64));
+    /* How many lines at once each have sums of their own is not told. */
     uint8_t *const data = make_random(SINQ_LIMIT_DATA_BYTES);
     for (size_t i = 0; i < SINQ_LIMIT_DATA_BYTES; i++) data[i] &= 0x7f;
     for (int32_t rounds = 0; rounds < 3; rounds++) {
