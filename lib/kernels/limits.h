@@ -17,8 +17,9 @@
 struct sinq_limit_kernels {
     /* Reads data[bytes], aligned to 64, and asks for what lies `ahead` bytes further on (0: leaves that to the processor). */
     uint64_t (*read)(const uint8_t *data, size_t bytes, size_t ahead);
-    /* data[SINQ_LIMIT_DATA_BYTES], aligned to 64; a round goes through all of it. Codes are below 128. */
-    int32_t (*multiply_int8)(const uint8_t *data, size_t rounds);
+    /* data[SINQ_LIMIT_DATA_BYTES], aligned to 64; a round goes through all of it. Codes are below 128.
+     * The sum of all products, modulo 2^32; of more than a few rounds just a number. */
+    uint32_t (*multiply_int8)(const uint8_t *data, size_t rounds);
     /* The same of floats, small ones. */
     float (*multiply_f32)(const float *data, size_t rounds);
     double int8_operations, f32_operations; /* of a round: two for each multiplication */

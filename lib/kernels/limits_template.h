@@ -34,18 +34,18 @@ static uint64_t read_memory(const uint8_t *data, size_t bytes, size_t ahead) {
 #define HOLD(sum) (void)(sum)
 #endif
 
-static int32_t fold_sums(const v16i *sums, unsigned count) {
-    int32_t total = 0;
+static uint32_t fold_sums(const v16i *sums, unsigned count) {
+    uint32_t total = 0;
     for (unsigned i = 0; i < count; i++) {
         float results[16];
         v_store(results, i_to_float(sums[i]));
-        for (unsigned l = 0; l < 16; l++) total ^= (int32_t)results[l];
+        for (unsigned l = 0; l < 16; l++) total += (uint32_t)(int32_t)results[l];
     }
     return total;
 }
 
 /* Some lines times some quads at once, as a kernel's tile is of panels and tokens. */
-static int32_t multiply_int8(const uint8_t *data, size_t rounds) {
+static uint32_t multiply_int8(const uint8_t *data, size_t rounds) {
     v16i sums[LINES_AT_ONCE * QUADS];
     int8_t quads[QUADS][4];
     for (unsigned i = 0; i < LINES_AT_ONCE * QUADS; i++) sums[i] = i_zero();

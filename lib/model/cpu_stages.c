@@ -1,5 +1,6 @@
 /* cpu_stages.c: carries out a program: what leads in, then what the team shares out. */
 #include "base/checked.h"
+#include "base/clock.h"
 #include "model/cpu_operations.h"
 
 /* Rows of an item: whole tiles of prepared input, of which each instruction set's width is a divisor. */
@@ -105,10 +106,23 @@ static void run_stage(const struct sinq_cpu_program *p, const struct sinq_cpu_st
     if (stage->kind == SINQ_STAGE_EXPERTS) sinq_cpu_expert_linear(main, hand);
 }
 
+/* Adds the time since *since to the operation that the stage is about, and moves *since on. */
+static void note_time(const struct sinq_cpu_program *p, const struct sinq_cpu_stage *stage, double *since) {
+    const struct sinq_cpu_step *const step = &p->steps[stage->kind == SINQ_STAGE_ROWS ? stage->first : stage->main];
+    const struct sinq_profile *const profile = step->frame->profile;
+    const double now = sinq_read_clock();
+    profile->seconds[step->operation - profile->operations] += now - *since;
+    *since = now;
+}
+
 void sinq_cpu_run(const struct sinq_cpu_program *program, const struct sinq_cpu_hand *hand) {
+    const bool is_profiled =
+        hand->worker->index == 0 && program->step_count > 0 && program->steps[0].frame->profile != NULL;
+    double since = is_profiled ? sinq_read_clock() : 0;
     for (uint32_t i = 0; i < program->stage_count; i++) {
         const struct sinq_cpu_stage *const stage = &program->stages[i];
         run_stage(program, stage, hand);
         if (stage->kind != SINQ_STAGE_ROWS && i + 1 < program->stage_count) sinq_meet(hand->worker);
+        if (is_profiled) note_time(program, stage, &since);
     }
 }

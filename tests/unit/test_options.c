@@ -15,6 +15,7 @@ struct values {
     const char *pair[2];
     double real;
     uint64_t size;
+    struct sinq_number_list numbers;
     struct sinq_rule_list rules;
 };
 
@@ -27,6 +28,7 @@ static const struct sinq_option table[] = {
     {.name = "plot", .kind = SINQ_OPTION_PAIR, .argument = "NAME FILE", PLACE(pair)},
     {.name = "max-error", .kind = SINQ_OPTION_REAL, .most = 10, PLACE(real)},
     {.name = "max-shard-size", .kind = SINQ_OPTION_SIZE, PLACE(size)},
+    {.name = "depth", .letter = 'd', .kind = SINQ_OPTION_NUMBERS, .most = 100, PLACE(numbers)},
     {.name = "include", .kind = SINQ_OPTION_RULE, .rule = SINQ_RULE_INCLUDE, PLACE(rules)},
     {.name = "exclude", .kind = SINQ_OPTION_RULE, .rule = SINQ_RULE_EXCLUDE, PLACE(rules)},
     {.name = "tensor", .kind = SINQ_OPTION_RULE, .rule = SINQ_RULE_TENSOR, PLACE(rules)},
@@ -94,6 +96,23 @@ START_TEST(refused_lines) {
          "--max-shard-size: '99999999T' is not a size such as 4G, 500MB or 64KiB"},
         {"size without a number", "--max-shard-size G",
          "--max-shard-size: 'G' is not a size such as 4G, 500MB or 64KiB"},
+        {"list with a gap", "-d 1,,2",
+         "-d/--depth: '1,,2' is not a list of at most 32 whole numbers from 0 to 100, as in 1,2,4"},
+        {"list that ends in a comma", "-d 1,",
+         "-d/--depth: '1,' is not a list of at most 32 whole numbers from 0 to 100, as in 1,2,4"},
+        {"list that begins with one", "-d ,1",
+         "-d/--depth: ',1' is not a list of at most 32 whole numbers from 0 to 100, as in 1,2,4"},
+        {"list with a letter", "-d 1,2x",
+         "-d/--depth: '1,2x' is not a list of at most 32 whole numbers from 0 to 100, as in 1,2,4"},
+        {"list with a negative number", "-d 1,-2",
+         "-d/--depth: '1,-2' is not a list of at most 32 whole numbers from 0 to 100, as in 1,2,4"},
+        {"list with a number too large", "-d 1,101",
+         "-d/--depth: '1,101' is not a list of at most 32 whole numbers from 0 to 100, as in 1,2,4"},
+        {"list with a number that overflows", "-d 99999999999999999999",
+         "-d/--depth: '99999999999999999999' is not a list of at most 32 whole numbers from 0 to 100, as in 1,2,4"},
+        {"list of too many", "-d 1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1",
+         "-d/--depth: '1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1' is not a list of at most 32 "
+         "whole numbers from 0 to 100, as in 1,2,4"},
         {"rule without a setting", "--tensor abc",
          "--tensor: 'abc' is not REGEX=SETTING, as in 'q_proj=bits:3' or 'lm_head=keep'"},
         {"rule with an empty setting",
@@ -109,6 +128,28 @@ START_TEST(refused_lines) {
         ck_assert_msg(strcmp(parsed.error.message, cases[i].message) == 0, "%s: found: %s", cases[i].name,
                       parsed.error.message);
         sinq_free_rules(&parsed.values.rules);
+    }
+}
+END_TEST
+
+START_TEST(lists_of_numbers) {
+    static const struct {
+        const char *line;
+        size_t count;
+        unsigned numbers[4];
+    } cases[] = {
+        {"", 0, {0}},
+        {"-d 7", 1, {7}},
+        {"--depth=0,100,3", 3, {0, 100, 3}},
+        {"-d 1,2 -d 4", 1, {4}}, /* the last one counts */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct parsed parsed;
+        parse(&parsed, cases[i].line);
+        ck_assert_msg(parsed.status == SINQ_OK, "%s: %s", cases[i].line, parsed.error.message);
+        ck_assert_uint_eq(parsed.values.numbers.count, cases[i].count);
+        for (size_t k = 0; k < cases[i].count; k++)
+            ck_assert_uint_eq(parsed.values.numbers.numbers[k], cases[i].numbers[k]);
     }
 }
 END_TEST
@@ -265,5 +306,5 @@ START_TEST(distances) {
 }
 END_TEST
 
-UNIT_MAIN("options", refused_lines, sizes, reals, options_and_operands_mix, values_reach_their_place,
+UNIT_MAIN("options", refused_lines, lists_of_numbers, sizes, reals, options_and_operands_mix, values_reach_their_place,
           the_last_of_two_wins, rules_keep_their_order, distances)

@@ -278,6 +278,45 @@ START_TEST(only_chosen_experts_are_read) {
 }
 END_TEST
 
+/* ---- profiles ---- */
+
+START_TEST(profiles_tell_where_time_goes) {
+    static const char *const expected[] = {"embedding",     "norm",      "self_attn.q_proj",
+                                           "mlp.down_proj", "attention", "head"};
+    static const int32_t tokens[] = {1, 2, 3};
+    enum { MOST = 64 };
+    const struct sinq_synthetic_options made = describe("tiny", 4);
+    struct sinq_source *const source = open_synthetic(&made);
+    struct sinq_profile_entry entries[MOST];
+    struct sinq_model *model;
+    struct sinq_session *session;
+    struct sinq_error error;
+    float logits[1024];
+    ck_assert_int_eq(sinq_load_model(source, &model, &error), SINQ_OK);
+    for (int is_wanted = 0; is_wanted < 2; is_wanted++) {
+        const struct sinq_session_options options = {.context = 8, .threads = 2, .profile = is_wanted != 0};
+        ck_assert_int_eq(sinq_open_session(model, &options, &session, &error), SINQ_OK);
+        ck_assert_int_eq(sinq_session_feed(session, tokens, 3, &error), SINQ_OK);
+        ck_assert_int_eq(sinq_session_logits(session, 0, 1, logits, &error), SINQ_OK);
+        const size_t count = sinq_session_profile(session, entries, MOST);
+        ck_assert_uint_eq(count > 0, is_wanted != 0);
+        double seconds = 0;
+        for (size_t i = 0; i < count; i++) seconds += entries[i].seconds;
+        for (size_t k = 0; is_wanted != 0 && k < sizeof expected / sizeof expected[0]; k++) {
+            size_t i = 0;
+            while (i < count && strcmp(entries[i].name, expected[k]) != 0) i++;
+            ck_assert_msg(i < count, "%s is not there", expected[k]);
+        }
+        ck_assert(seconds > 0 || is_wanted == 0);
+        ck_assert_uint_eq(sinq_session_profile(session, entries, 1), count); /* and starts anew */
+        ck_assert(count == 0 || entries[0].seconds == 0);
+        sinq_session_close(session);
+    }
+    sinq_model_free(model);
+    sinq_source_close(source);
+}
+END_TEST
+
 UNIT_MAIN("synthetic", shapes_have_the_sizes_of_the_real_models, the_same_options_give_the_same_bytes,
           made_up_models_run_as_they_were_asked_for, what_cannot_be_made_says_so, work_is_what_it_is_on_paper,
-          only_chosen_experts_are_read)
+          only_chosen_experts_are_read, profiles_tell_where_time_goes)
