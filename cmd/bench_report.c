@@ -54,6 +54,11 @@ static void report_model(const struct sinq_bench *bench) {
                     arguments->kv != NULL ? arguments->kv : "f16");
 }
 
+/* Four digits, or the whole number. */
+static void add_speed(struct sinq_table *table, double speed) {
+    sinq_table_print_cell(table, speed < 9999.5 ? "%.4g" : "%.0f", speed);
+}
+
 static void add_share(struct sinq_table *table, double reached, double limit) {
     char share[SINQ_QUANTITY_SIZE];
     sinq_table_add(table, limit > 0 ? sinq_format_percent(share, reached / limit) : "");
@@ -67,9 +72,9 @@ static void add_case(struct sinq_table *table, const struct sinq_bench *bench, c
     sinq_table_print_cell(table, "%s %u", is_prompt ? "prompt of" : "decode at",
                           is_prompt ? found->tokens : found->depth);
     sinq_table_print_cell(table, "%u", found->threads);
-    sinq_table_print_cell(table, "%.4g", found->rate.median);
-    sinq_table_print_cell(table, "%.4g", found->rate.least);
-    sinq_table_print_cell(table, "%.4g", found->rate.most);
+    add_speed(table, found->rate.median);
+    add_speed(table, found->rate.least);
+    add_speed(table, found->rate.most);
     sinq_table_add(table, format_rate(rate, share.reached, is_prompt ? (is_int8 ? "op" : "flop") : "B"));
     if (table->column_count > FIRST_SHARE) add_share(table, share.reached, share.limit);
     if (table->column_count > FIRST_SHARE + 1) add_share(table, share.reached, share.resident_limit);
