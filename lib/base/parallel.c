@@ -2,29 +2,42 @@
 
 #include <stdatomic.h>
 
-/* Rounds use the counters in turn: one is set back while the other is in use. */
+/* Who takes an item holds up the round's end; who comes too late for a round passes it by. */
 struct sinq_team {
-    struct {
-        _Alignas(64) atomic_uint_fast64_t next;
-    } items[2];
-    struct sinq_barrier barrier;
+    struct sinq_signal ticket;              /* the round, and the next item of it */
+    _Alignas(64) atomic_uint_fast64_t done; /* items of the round */
 };
+#define ROUND_SHIFT 32u
 
-uint64_t sinq_next_item(struct sinq_worker *worker) {
-    return atomic_fetch_add_explicit(&worker->team->items[worker->round & 1].next, 1, memory_order_relaxed);
+bool sinq_take_item(struct sinq_worker *worker, uint64_t count, uint64_t *item) {
+    atomic_uint_fast64_t *const ticket = &worker->team->ticket.value;
+    uint_fast64_t seen = atomic_load_explicit(ticket, memory_order_acquire);
+    do {
+        *item = seen & UINT32_MAX;
+        if (seen >> ROUND_SHIFT != worker->round || *item >= count) return false;
+    } while (
+        !atomic_compare_exchange_weak_explicit(ticket, &seen, seen + 1, memory_order_acq_rel, memory_order_acquire));
+    worker->taken++;
+    return true;
 }
 
-void sinq_meet(struct sinq_worker *worker) {
+void sinq_meet(struct sinq_worker *worker, uint64_t count) {
     struct sinq_team *const team = worker->team;
+    const uint64_t taken = worker->taken, round = worker->round;
+    if (count == 0) return;
+    worker->taken = 0;
     worker->round++;
-    /* All have left the round before this one, whose counter is the next one's. */
-    if (worker->index == 0) atomic_store_explicit(&team->items[worker->round & 1].next, 0, memory_order_relaxed);
-    if (worker->size > 1) sinq_barrier_wait(&team->barrier, worker->size, &worker->patience);
+    if (taken > 0 && atomic_fetch_add_explicit(&team->done, taken, memory_order_acq_rel) + taken == count) {
+        atomic_store_explicit(&team->done, 0, memory_order_relaxed);
+        sinq_signal_set(&team->ticket, (round + 1) << ROUND_SHIFT);
+    } else {
+        sinq_signal_wait(&team->ticket, ROUND_SHIFT, round, &worker->patience);
+    }
 }
 
 static void init_team(struct sinq_team *team) {
-    for (int i = 0; i < 2; i++) atomic_init(&team->items[i].next, 0);
-    sinq_barrier_init(&team->barrier);
+    sinq_signal_init(&team->ticket, 0);
+    atomic_init(&team->done, 0);
 }
 
 static void run_alone(sinq_team_fn *work, void *context) {
@@ -32,7 +45,7 @@ static void run_alone(sinq_team_fn *work, void *context) {
     init_team(&team);
     struct sinq_worker worker = {.team = &team, .size = 1};
     work(context, &worker);
-    sinq_barrier_destroy(&team.barrier);
+    sinq_signal_destroy(&team.ticket);
 }
 
 #if defined(__SANITIZE_THREAD__) || defined(_OPENMP)
@@ -119,7 +132,7 @@ void sinq_run_team(unsigned threads, sinq_team_fn *work, void *context) {
     pthread_mutex_unlock(&gate);
     work(context, &members[0].worker);
     for (unsigned i = 1; i < started; i++) pthread_join(handles[i], NULL);
-    sinq_barrier_destroy(&team.barrier);
+    sinq_signal_destroy(&team.ticket);
 }
 
 #elif defined(_OPENMP)
@@ -148,7 +161,7 @@ void sinq_run_team(unsigned threads, sinq_team_fn *work, void *context) {
             .team = &team, .index = (unsigned)omp_get_thread_num(), .size = (unsigned)omp_get_num_threads()};
         work(context, &worker);
     }
-    sinq_barrier_destroy(&team.barrier);
+    sinq_signal_destroy(&team.ticket);
 }
 
 #else

@@ -47,12 +47,13 @@ static uint64_t read_share(const struct loop *loop, struct sinq_worker *worker) 
 }
 
 static uint64_t read_parts(const struct loop *loop, struct sinq_worker *worker) {
+    const uint64_t count = sinq_divide_up(loop->bytes, loop->part);
     uint64_t found = 0;
-    for (uint64_t i; (i = sinq_next_item(worker)) * loop->part < loop->bytes;) {
+    for (uint64_t i; sinq_take_item(worker, count, &i);) {
         const uint64_t at = i * loop->part, size = sinq_min_u64(loop->part, loop->bytes - at);
         found ^= loop->kernels->read(loop->data + at, (size_t)size, loop->ahead);
     }
-    sinq_meet(worker);
+    sinq_meet(worker, count);
     return found;
 }
 

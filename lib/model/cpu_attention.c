@@ -52,13 +52,14 @@ static void lead_in_head(const struct sinq_cpu_program *program, const struct si
 static void attend_in_parts(const struct sinq_cpu_step *step, const struct sinq_attention_job *job, uint32_t parts,
                             const struct sinq_cpu_hand *hand) {
     const uint32_t kv_heads = job->layout->shape.kv_heads;
-    for (uint64_t i; (i = sinq_next_item(hand->worker)) < (uint64_t)kv_heads * parts;) {
+    for (uint64_t i; sinq_take_item(hand->worker, (uint64_t)kv_heads * parts, &i);) {
         sinq_attend_part(job, (uint32_t)(i / parts), step->rows, (uint32_t)(i % parts), hand->shared, hand->scratch);
     }
-    sinq_meet(hand->worker);
-    for (uint64_t i; (i = sinq_next_item(hand->worker)) < kv_heads;) {
+    sinq_meet(hand->worker, (uint64_t)kv_heads * parts);
+    for (uint64_t i; sinq_take_item(hand->worker, kv_heads, &i);) {
         sinq_join_parts(job, (uint32_t)i, step->rows, hand->shared);
     }
+    sinq_meet(hand->worker, kv_heads);
 }
 
 /* Tokens of an item: many, since they share packed keys and values, but so few that there are items enough. */
@@ -72,12 +73,13 @@ static void attend_whole(const struct sinq_cpu_program *program, const struct si
                          const struct sinq_attention_job *job, const struct sinq_cpu_hand *hand) {
     const uint32_t rows = stage->rows, kv_heads = job->layout->shape.kv_heads, size = attended_together(job, rows);
     const uint64_t items = kv_heads * sinq_divide_up(rows, size);
-    for (uint64_t i; (i = sinq_next_item(hand->worker)) < items;) {
+    for (uint64_t i; sinq_take_item(hand->worker, items, &i);) {
         const uint64_t at = items - 1 - i; /* later tokens see more: they come first */
         const uint32_t first = (uint32_t)(at / kv_heads) * size, kv_head = (uint32_t)(at % kv_heads);
         if (stage->by_head) lead_in_head(program, stage, job, kv_head);
         sinq_attend(job, kv_head, first, (uint32_t)sinq_min_u64(size, rows - first), hand->scratch);
     }
+    sinq_meet(hand->worker, items);
 }
 
 void sinq_cpu_attention(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage,
@@ -89,10 +91,9 @@ void sinq_cpu_attention(const struct sinq_cpu_program *program, const struct sin
         attend_whole(program, stage, &job, hand);
         return;
     }
-    for (uint64_t i; stage->by_head && (i = sinq_next_item(hand->worker)) < job.layout->shape.kv_heads;) {
-        lead_in_head(program, stage, &job, (uint32_t)i);
-    }
-    if (stage->by_head) sinq_meet(hand->worker);
+    const uint32_t leads = stage->by_head ? job.layout->shape.kv_heads : 0;
+    for (uint64_t i; sinq_take_item(hand->worker, leads, &i);) lead_in_head(program, stage, &job, (uint32_t)i);
+    sinq_meet(hand->worker, leads);
     attend_in_parts(step, &job, parts, hand);
 }
 
@@ -135,9 +136,10 @@ void sinq_cpu_head_linear(const struct sinq_cpu_step *step, const struct sinq_cp
     const struct sinq_operation *const op = step->operation;
     const struct sinq_weight *const weight = sinq_cpu_weight(step, op->head_linear.weight);
     float *const matrix = (float *)(void *)hand->scratch;
-    for (uint64_t h; (h = sinq_next_item(hand->worker)) < op->head_linear.heads;) {
+    for (uint64_t h; sinq_take_item(hand->worker, op->head_linear.heads, &h);) {
         const uint64_t first = op->head_linear.first_row + h * op->head_linear.row_stride;
         sinq_weight_decode(weight, first, op->head_linear.rows, matrix);
         multiply_head(step, (uint32_t)h, matrix, (uint32_t)weight->cols);
     }
+    sinq_meet(hand->worker, op->head_linear.heads);
 }

@@ -128,9 +128,10 @@ static void multiply_expert(const struct sinq_cpu_step *step, const struct plan 
                          (size_t)weight->rows, scratch);
 }
 
-/* Panels that one item takes, so that each worker finds several. */
-static uint64_t choose_share(uint64_t panels, unsigned workers) {
-    return sinq_max_u64(1, panels / ((uint64_t)workers * 8));
+/* Panels that one item takes, so that each worker finds several, also where few experts are active. */
+static uint64_t choose_share(uint64_t panels, uint64_t most, unsigned workers) {
+    const uint64_t equal = panels * most / ((uint64_t)workers * 8);
+    return sinq_max_u64(1, sinq_min_u64(equal, sinq_divide_up(panels, 4)));
 }
 
 static void scatter_outputs(const struct sinq_cpu_step *step, const struct plan *plan, uint32_t i) {
@@ -141,23 +142,27 @@ static void scatter_outputs(const struct sinq_cpu_step *step, const struct plan 
            rows * sizeof(float));
 }
 
+/* Numbers of items do not depend on how many experts are active: workers that are late need not know it. */
 void sinq_cpu_expert_linear(const struct sinq_cpu_step *step, const struct sinq_cpu_hand *hand) {
     struct sinq_worker *const worker = hand->worker;
     struct plan plan;
+    uint64_t i;
     (void)divide(step, hand->shared, &plan);
-    if (worker->index == 0) sort_choices(step, &plan);
-    sinq_meet(worker);
-    const uint32_t active = *plan.active;
-    for (uint64_t i; (i = sinq_next_item(worker)) < active;) prepare_expert(step, &plan, (uint32_t)i);
-    sinq_meet(worker);
+    const uint64_t most = sinq_min_u64(plan.choices, step->operation->expert_linear.experts);
     const uint64_t panels = sinq_divide_up(expert_weight(step, 0)->rows, SINQ_PANEL_ROWS);
-    const uint64_t size = choose_share(panels * active, worker->size);
-    const uint64_t per_expert = sinq_divide_up(panels, size);
-    for (uint64_t i; (i = sinq_next_item(worker)) < active * per_expert;) {
-        const uint64_t first = i % per_expert * size;
-        multiply_expert(step, &plan, (uint32_t)(i / per_expert), first, sinq_min_u64(size, panels - first),
-                        hand->scratch);
+    const uint64_t size = choose_share(panels, most, worker->size), shares = sinq_divide_up(panels, size);
+    if (sinq_take_item(worker, 1, &i)) sort_choices(step, &plan);
+    sinq_meet(worker, 1);
+    while (sinq_take_item(worker, most, &i)) {
+        if (i < *plan.active) prepare_expert(step, &plan, (uint32_t)i);
     }
-    sinq_meet(worker);
-    for (uint64_t i; (i = sinq_next_item(worker)) < plan.choices;) scatter_outputs(step, &plan, (uint32_t)i);
+    sinq_meet(worker, most);
+    while (sinq_take_item(worker, most * shares, &i)) {
+        const uint64_t expert = i / shares, first = i % shares * size;
+        if (expert >= *plan.active) continue;
+        multiply_expert(step, &plan, (uint32_t)expert, first, sinq_min_u64(size, panels - first), hand->scratch);
+    }
+    sinq_meet(worker, most * shares);
+    while (sinq_take_item(worker, plan.choices, &i)) scatter_outputs(step, &plan, (uint32_t)i);
+    sinq_meet(worker, plan.choices);
 }

@@ -22,24 +22,21 @@ void sinq_cpu_combine_values(const struct sinq_cpu_step *step, uint32_t row, uin
 /* The expert that a token's choice `place` fell on. */
 uint32_t sinq_cpu_chosen_expert(const struct sinq_cpu_step *step, uint32_t row, uint32_t place);
 
-/* A worker's own copy of a slot's row, or SINQ_NO_VIEW. */
-struct sinq_cpu_own_row {
-    uint32_t slot;
-    float *row;
-};
+/* Rows [first, first + rows) through all steps, one after the other. */
+void sinq_cpu_run_rows(const struct sinq_cpu_step *steps, uint32_t count, uint32_t first, uint32_t rows);
+/* One row's steps, by whoever comes first; all meet. */
+void sinq_cpu_run_solo(const struct sinq_cpu_step *steps, uint32_t count, const struct sinq_cpu_hand *hand);
 
-/* Prepares rows [first, first + count) of an input of the stage. */
-void sinq_cpu_prepare_rows(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage, uint32_t input,
-                           const struct sinq_cpu_own_row *own, uint32_t first, uint32_t count, uint8_t *prepared);
-
-/* Team operations: a round of items, or several, all workers together; without the meeting at the end. */
-void sinq_cpu_multiply_shares(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage,
-                              const struct sinq_cpu_own_row *own, const uint8_t *prepared,
-                              const struct sinq_cpu_hand *hand);
+/* Team operations: rounds of items, all workers together. */
+void sinq_cpu_products(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage,
+                       const struct sinq_cpu_hand *hand);
 void sinq_cpu_head_linear(const struct sinq_cpu_step *step, const struct sinq_cpu_hand *hand);
 void sinq_cpu_attention(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage,
                         const struct sinq_cpu_hand *hand);
 void sinq_cpu_expert_linear(const struct sinq_cpu_step *step, const struct sinq_cpu_hand *hand);
+
+/* Rows of an item where workers take rows: whole tiles of prepared input, if there are rows enough. */
+uint32_t sinq_cpu_item_rows(uint32_t rows, unsigned workers);
 
 struct sinq_cpu_needs sinq_cpu_head_linear_needs(const struct sinq_cpu_step *step);
 struct sinq_cpu_needs sinq_cpu_attention_needs(const struct sinq_cpu_step *step);

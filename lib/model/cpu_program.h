@@ -9,7 +9,7 @@
  *   experts    products with experts, of several tokens
  *
  * Row operations compute each row by itself. With several rows, workers take rows and carry out all that leads in on them, the
- * preparing of the products' inputs included; then they meet. One row is not worth that: the first worker does alone what
+ * preparing of the products' inputs included; then they meet. One row is not worth that: whoever comes first does alone what
  * leads in, and they meet; but a last operation that makes the stage's input each worker carries out for itself, on a row of
  * its own, and none waits. Likewise, keys and values of one token are rotated and stored head by head by who attends to them.
  *

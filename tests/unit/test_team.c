@@ -1,6 +1,6 @@
 /*
  * test_team.c: teams hand out every item once a round, and no worker is ahead of a meeting: also where there are more workers
- * than processors, and where one is late. The thread sanitizer looks at the same.
+ * than processors, and where some are late, with an item or without. The thread sanitizer looks at the same.
  */
 #define _GNU_SOURCE
 #include "base/parallel.h"
@@ -14,30 +14,34 @@ enum { ROUNDS = 200, ITEMS = 37 };
 
 struct rounds {
     unsigned taken[ROUNDS][ITEMS];   /* how often */
-    unsigned long long sums[ROUNDS]; /* of the round before, as the first worker sees them after meeting */
+    unsigned long long sums[ROUNDS]; /* of the round before, as whoever has the next one's item sees them */
     unsigned size;
-    unsigned late_ns; /* how long one worker dawdles before each tenth meeting */
+    unsigned late_ns; /* how long some dawdle, with and without an item */
 };
 
 static void dawdle(unsigned nanoseconds) {
     const struct timespec time = {.tv_nsec = nanoseconds};
-    nanosleep(&time, NULL);
+    if (nanoseconds > 0) nanosleep(&time, NULL);
 }
 
-/* Each item is written by one worker; after the meeting all of them are there. */
+/* Each item is written by one worker; in the next round all of them are there. */
 static void run_rounds(void *context, struct sinq_worker *worker) {
     struct rounds *const rounds = context;
     if (worker->index == 0) rounds->size = worker->size;
     for (unsigned round = 0; round < ROUNDS; round++) {
-        for (uint64_t i; (i = sinq_next_item(worker)) < ITEMS;) rounds->taken[round][i]++;
-        if (rounds->late_ns > 0 && round % 10 == 0 && worker->index == round / 10 % worker->size) {
-            dawdle(rounds->late_ns);
+        uint64_t i;
+        if (round % 10 == worker->index) dawdle(rounds->late_ns);
+        while (sinq_take_item(worker, ITEMS, &i)) {
+            rounds->taken[round][i]++;
+            if (round % 10 == 5 && i == round % ITEMS) dawdle(rounds->late_ns);
         }
-        sinq_meet(worker);
-        unsigned long long sum = 0;
-        for (unsigned i = 0; i < ITEMS; i++) sum += rounds->taken[round][i];
-        if (worker->index == worker->size - 1) rounds->sums[round] = sum;
-        sinq_meet(worker);
+        sinq_meet(worker, ITEMS);
+        while (sinq_take_item(worker, 1, &i)) {
+            for (unsigned k = 0; k < ITEMS; k++) rounds->sums[round] += rounds->taken[round][k];
+        }
+        sinq_meet(worker, 1);
+        while (sinq_take_item(worker, 0, &i)) rounds->sums[round]++; /* a round without items is none */
+        sinq_meet(worker, 0);
     }
 }
 
