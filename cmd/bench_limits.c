@@ -1,6 +1,9 @@
 /* bench_limits.c: what the machine could do, and how near a model comes to it. */
 #include "bench.h"
 
+#include "machine_memory.h"
+
+#define USUAL_BUFFER     ((uint64_t)1 << 30)
 #define LARGEST_RESIDENT ((uint64_t)512 << 20) /* caches that are larger are not known of */
 
 static int measure(struct sinq_bench *bench, const struct sinq_limits_options *options, struct sinq_limits *limits,
@@ -8,12 +11,19 @@ static int measure(struct sinq_bench *bench, const struct sinq_limits_options *o
     return sinq_measure_limits(options, sinq_meter_report, &bench->meter, limits, error);
 }
 
+/* What was asked for, or as much as the library takes, but no more than a fraction of what there is. */
+static uint64_t choose_buffer(const struct sinq_bench *bench) {
+    const uint64_t available = sinq_available_memory();
+    if (bench->arguments->buffer != 0) return bench->arguments->buffer;
+    return available != 0 && available / 4 < USUAL_BUFFER ? available / 4 : USUAL_BUFFER;
+}
+
 int sinq_measure_machine(struct sinq_bench *bench, struct sinq_error *error) {
     const struct sinq_number_list *const threads = &bench->arguments->threads;
     int status = SINQ_OK;
     for (size_t i = 0; i < threads->count && status == SINQ_OK; i++) {
         const struct sinq_limits_options options = {.threads = threads->numbers[i],
-                                                    .buffer_bytes = bench->arguments->buffer};
+                                                    .buffer_bytes = choose_buffer(bench)};
         status = measure(bench, &options, &bench->limits[i].machine, error);
     }
     return status;

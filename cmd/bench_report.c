@@ -1,7 +1,9 @@
 /* bench_report.c: what `sinq bench` found. */
 #include <stdio.h>
+#include <string.h>
 
 #include "bench.h"
+#include "describe.h"
 #include "json.h"
 #include "quantity.h"
 #include "report.h"
@@ -9,6 +11,27 @@
 #include "terminal.h"
 
 #define FIRST_SHARE 6u /* of the table's columns */
+
+/* The first quantized matrix whose name has one of two parts in it; false where there is none. */
+static bool find_matrix(const struct sinq_source *source, const char *part, const char *other,
+                        struct sinq_matrix_info *info) {
+    for (size_t i = 0; i < sinq_source_tensor_count(source); i++) {
+        const struct sinq_tensor *const tensor = sinq_source_tensor(source, i);
+        const bool is_wanted = strstr(tensor->name, part) != NULL || strstr(tensor->name, other) != NULL;
+        struct sinq_error error;
+        if (tensor->dtype != SINQ_DUAL_SCALE || !is_wanted) continue;
+        return sinq_source_matrix_info(source, i, 0, info, &error) == SINQ_OK;
+    }
+    return false;
+}
+
+/* The matrices of layers, and the head, or the embedding that is its head. */
+static bool find_layers(const struct sinq_bench *bench, struct sinq_matrix_info *info) {
+    return find_matrix(bench->source, "layers.", ".h.", info);
+}
+static bool find_head(const struct sinq_bench *bench, struct sinq_matrix_info *info) {
+    return find_matrix(bench->source, "lm_head", "embed_tokens", info);
+}
 
 /* ---- for people ---- */
 
@@ -43,6 +66,18 @@ static void report_limits(const struct sinq_bench *bench) {
     }
 }
 
+static void report_coding(const struct sinq_bench *bench) {
+    struct sinq_matrix_info layers, head;
+    char coding[SINQ_DESCRIPTION_SIZE], head_coding[SINQ_DESCRIPTION_SIZE] = "not quantized";
+    if (!find_layers(bench, &layers)) return;
+    if (find_head(bench, &head)) {
+        (void)sinq_describe_coding(head_coding, head.method, head.bits, head.group_size, head.scale_type);
+    }
+    sinq_print_fact("coding", "%s, the head %s",
+                    sinq_describe_coding(coding, layers.method, layers.bits, layers.group_size, layers.scale_type),
+                    head_coding);
+}
+
 static void report_model(const struct sinq_bench *bench) {
     const struct sinq_bench_arguments *const arguments = bench->arguments;
     char weights[SINQ_QUANTITY_SIZE], active[SINQ_QUANTITY_SIZE];
@@ -50,6 +85,7 @@ static void report_model(const struct sinq_bench *bench) {
     sinq_print_fact("family", "%s%s", bench->facts.family, arguments->shape != NULL ? ", weights made up" : "");
     sinq_print_fact("weights", "%s, %s of them read for a token", sinq_format_bytes(weights, bench->facts.weight_bytes),
                     sinq_format_bytes(active, bench->facts.active_bytes));
+    report_coding(bench);
     sinq_print_fact("computed", "%s, keys and values in %s", arguments->exact ? "with f32 activations" : "in int8",
                     arguments->kv != NULL ? arguments->kv : "f16");
 }
@@ -169,6 +205,29 @@ static void write_case(struct sinq_json_writer *json, const struct sinq_bench *b
     sinq_write_close(json, '}');
 }
 
+static void write_coding(struct sinq_json_writer *json, const char *key, const struct sinq_matrix_info *info) {
+    sinq_write_open_inline(json, key, '{');
+    sinq_write_text(json, "method", sinq_method_name(info->method));
+    sinq_write_count(json, "bits", info->bits);
+    sinq_write_count(json, "group_size", info->group_size);
+    sinq_write_text(json, "scale_type", sinq_aux_type_name(info->scale_type));
+    sinq_write_close(json, '}');
+}
+
+static void write_codings(struct sinq_json_writer *json, const struct sinq_bench *bench) {
+    struct sinq_matrix_info info;
+    if (find_layers(bench, &info)) {
+        write_coding(json, "layers", &info);
+    } else {
+        sinq_write_null(json, "layers");
+    }
+    if (find_head(bench, &info)) {
+        write_coding(json, "head", &info);
+    } else {
+        sinq_write_null(json, "head");
+    }
+}
+
 static void write_model(struct sinq_json_writer *json, const struct sinq_bench *bench) {
     const struct sinq_bench_arguments *const arguments = bench->arguments;
     sinq_write_text(json, "model", sinq_source_path(bench->source));
@@ -176,6 +235,7 @@ static void write_model(struct sinq_json_writer *json, const struct sinq_bench *
     sinq_write_text(json, "family", bench->facts.family);
     sinq_write_count(json, "weight_bytes", bench->facts.weight_bytes);
     sinq_write_count(json, "active_bytes", bench->facts.active_bytes);
+    write_codings(json, bench);
     sinq_write_count(json, "context", bench->context);
     sinq_write_text(json, "kv_type", arguments->kv != NULL ? arguments->kv : "f16");
     sinq_write_flag(json, "exact", arguments->exact);

@@ -4,6 +4,7 @@
 /* The program's files are no library: they are compiled into the test. */
 #include "cmd/bench_limits.c"
 #include "cmd/bench_options.c"
+#include "cmd/machine_memory.c"
 #include "cmd/memory.c"
 #include "cmd/options.c"
 #include "cmd/printable.c"
