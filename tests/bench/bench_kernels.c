@@ -8,6 +8,7 @@
 #include "kernels/attention.h"
 #include "kernels/compute.h"
 #include "kernels/cpu.h"
+#include "kernels/limits.h"
 #include "kernels/matmul.h"
 #include "kernels/rowwise.h"
 
@@ -57,28 +58,54 @@ static float next_value(void) {
     return (float)(state >> 8) * 0x1p-23f - 1.0f;
 }
 
-/* ---- the machine's limit ---- */
+/* ---- the machine's limits ---- */
 
-struct peak {
-    const struct sinq_compute_kernels *kernels;
-    float *panel, *x, *sums;
-    unsigned width;
+struct loop {
+    enum { LOOP_READ, LOOP_INT8, LOOP_F32 } kind;
+    const uint8_t *data;
+    size_t bytes, ahead;
+    uint64_t sink;
 };
 
-static void run_peak(void *context) {
-    const struct peak *const p = context;
-    p->kernels->multiply_f32(p->panel, 16, p->x, 128, p->width, p->sums, 16);
+static void run_loop(void *context) {
+    struct loop *const loop = context;
+    const struct sinq_limit_kernels *const kernels = sinq_get_limit_kernels();
+    if (loop->kind == LOOP_READ) loop->sink += kernels->read(loop->data, loop->bytes, loop->ahead);
+    if (loop->kind == LOOP_INT8) loop->sink += kernels->multiply_int8(loop->data, 16);
+    if (loop->kind == LOOP_F32) {
+        loop->sink += kernels->multiply_f32((const float *)(const void *)loop->data, 16) > 0;
+    }
 }
 
-/* The inner loop alone, everything in the first cache. */
-static void bench_peak(void) {
-    struct peak p = {.kernels = sinq_get_compute_kernels()};
-    p.width = p.kernels->f32_tile;
-    p.panel = allocate(128 * 16 * sizeof(float));
-    p.x = allocate(128 * 16 * sizeof(float));
-    p.sums = allocate(16 * 16 * sizeof(float));
-    const double seconds = measure(run_peak, &p);
-    printf("%-44s %8.1f Gflop/s\n", "inner loop of f32 in the first cache", 2.0 * 128 * 16 * p.width / seconds * 1e-9);
+/* Operations a second of loops that do nothing but multiply. */
+static double int8_limit, f32_limit;
+
+static void measure_limits(void) {
+    const struct sinq_limit_kernels *const kernels = sinq_get_limit_kernels();
+    uint8_t *const data = allocate(SINQ_LIMIT_DATA_BYTES);
+    for (size_t i = 0; i < SINQ_LIMIT_DATA_BYTES; i++) data[i] = (uint8_t)(i * 2654435761u >> 13 & 0x7f);
+    struct loop loop = {.kind = LOOP_INT8, .data = data};
+    int8_limit = 16 * kernels->int8_operations / measure(run_loop, &loop);
+    for (size_t i = 0; i < SINQ_LIMIT_DATA_BYTES / sizeof(float); i++) ((float *)(void *)data)[i] = next_value();
+    loop.kind = LOOP_F32;
+    f32_limit = 16 * kernels->f32_operations / measure(run_loop, &loop);
+    printf("%-44s %8.1f Gop/s of int8, %.1f Gflop/s of f32\n", "limits: registers and the first cache",
+           int8_limit * 1e-9, f32_limit * 1e-9);
+    free(data);
+}
+
+/* Seconds that reading them takes, wherever they lie. */
+static double time_reading(const uint8_t *bytes, uint64_t size) {
+    static const size_t distances[] = {0, 4096};
+    double best = INFINITY;
+    for (size_t i = 0; i < sizeof distances / sizeof distances[0]; i++) {
+        struct loop loop = {.kind = LOOP_READ,
+                            .data = bytes,
+                            .bytes = (size_t)(size / SINQ_LIMIT_READ_BYTES * SINQ_LIMIT_READ_BYTES),
+                            .ahead = distances[i]};
+        best = fmin(best, measure(run_loop, &loop));
+    }
+    return best;
 }
 
 /* ---- products ---- */
@@ -110,12 +137,15 @@ static void bench_product(const char *name, struct sinq_weight weight, uint32_t 
     const double seconds = measure(run_product, &p);
     p.prepare_only = true;
     const double preparing = measure(run_product, &p);
+    const bool is_int8 = weight.dtype == SINQ_DUAL_SCALE && !exact;
+    const double operations = 2.0 * (double)weight.rows * (double)weight.cols * tokens;
+    const double reading = tokens <= 8 ? time_reading(weight.bytes, weight.size) : 0;
+    const double least = fmax(operations / (is_int8 ? int8_limit : f32_limit), reading);
     char label[96];
     snprintf(label, sizeof label, "%s, %llu x %llu, %u tokens", name, (unsigned long long)weight.rows,
              (unsigned long long)weight.cols, tokens);
-    printf("%-44s %8.1f G%s/s %7.2f GB/s  (input %.0f %%)\n", label,
-           2.0 * (double)weight.rows * (double)weight.cols * tokens / seconds * 1e-9,
-           weight.dtype == SINQ_DUAL_SCALE && !exact ? "op  " : "flop", (double)weight.size / seconds * 1e-9,
+    printf("%-44s %8.1f G%s/s %7.2f GB/s  %3.0f %% of the limit (input %.0f %%)\n", label, operations / seconds * 1e-9,
+           is_int8 ? "op  " : "flop", (double)weight.size / seconds * 1e-9, 100 * least / seconds,
            100 * preparing / seconds);
     free(p.x);
     free(p.y);
@@ -206,8 +236,10 @@ static void bench_attention(enum sinq_kv_type type, uint32_t positions, uint32_t
     char label[96];
     snprintf(label, sizeof label, "attention %s, %u x %u heads of %u, %u tokens, %u", names[type], kv_heads, sharing,
              dim, tokens, positions);
-    printf("%-44s %8.1f Gflop/s %7.2f GB/s\n", label, 4.0 * seen * heads * dim / seconds * 1e-9,
-           (double)layout.bytes / seconds * 1e-9);
+    const double operations = 4.0 * seen * heads * dim;
+    const double least = fmax(operations / f32_limit, tokens == 1 ? time_reading(cache, layout.bytes) : 0);
+    printf("%-44s %8.1f Gflop/s %7.2f GB/s  %3.0f %% of the limit\n", label, operations / seconds * 1e-9,
+           (double)layout.bytes / seconds * 1e-9, 100 * least / seconds);
     free(cache);
     free(queries);
     free(out);
@@ -317,7 +349,7 @@ int main(int argc, char **argv) {
         return 1;
     }
     printf("instruction set %s, one thread\n", sinq_cpu_name());
-    bench_peak();
+    measure_limits();
     if (strcmp(part, "attention") != 0 && strcmp(part, "rows") != 0) bench_products();
     if (strcmp(part, "products") != 0 && strcmp(part, "rows") != 0) bench_attentions();
     if (strcmp(part, "products") != 0 && strcmp(part, "attention") != 0) bench_rows(4096);
