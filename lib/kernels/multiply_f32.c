@@ -17,9 +17,12 @@ struct f32_scratch {
     float levels[16];
 };
 
+/* [panel][token][16] of sums behind it. */
+static size_t panel_sums(const struct sinq_product *p) { return (size_t)p->tiles * p->width * SINQ_PANEL_ROWS; }
+
 size_t sinq_f32_scratch(const struct sinq_product *product) {
-    (void)product;
-    return (size_t)sinq_round_up(sizeof(struct f32_scratch), 64);
+    return (size_t)sinq_round_up(sizeof(struct f32_scratch) + SINQ_PANELS_AT_ONCE * panel_sums(product) * sizeof(float),
+                                 64);
 }
 
 /* ---- dense ---- */
@@ -168,16 +171,8 @@ static void decode_columns(const struct sinq_product *p, uint64_t panel, uint64_
     }
 }
 
-float sinq_multiply_f32(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
-                        void *scratch, float *sums) {
-    struct f32_scratch *const s = scratch;
-    memset(sums, 0, panels * sinq_panel_sums(p) * sizeof *sums);
-    if (p->kind == SINQ_PRODUCT_DOTS) {
-        for (uint64_t i = 0; i < panels; i++) {
-            dot_panel(p, prepared, first_panel + i, s, sums + i * sinq_panel_sums(p));
-        }
-        return 1.0f;
-    }
+static void multiply_decoded(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
+                             struct f32_scratch *s, float *sums) {
     for (uint64_t first = 0; first < p->weight->cols; first += DECODED_COLUMNS) {
         const uint64_t count = sinq_min_u64(DECODED_COLUMNS, p->weight->cols - first);
         for (uint64_t i = 0; i < panels; i++) decode_columns(p, first_panel + i, first, count, s, s->panels[i]);
@@ -186,9 +181,21 @@ float sinq_multiply_f32(const struct sinq_product *p, const void *prepared, uint
             float *const tile_sums = sums + tile * p->width * SINQ_PANEL_ROWS;
             for (uint64_t i = 0; i < panels; i++) {
                 p->kernels->multiply_f32(s->panels[i], SINQ_PANEL_ROWS, x, (size_t)count, p->width,
-                                         tile_sums + i * sinq_panel_sums(p), SINQ_PANEL_ROWS);
+                                         tile_sums + i * panel_sums(p), SINQ_PANEL_ROWS);
             }
         }
     }
-    return 1.0f;
+}
+
+void sinq_multiply_f32(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
+                       void *scratch, const struct sinq_output *output) {
+    struct f32_scratch *const s = scratch;
+    float *const sums = (float *)(void *)(s + 1);
+    memset(sums, 0, panels * panel_sums(p) * sizeof *sums);
+    if (p->kind == SINQ_PRODUCT_DOTS) {
+        for (uint64_t i = 0; i < panels; i++) dot_panel(p, prepared, first_panel + i, s, sums + i * panel_sums(p));
+    } else {
+        multiply_decoded(p, prepared, first_panel, panels, s, sums);
+    }
+    sinq_write_rows(p, output, sums, panel_sums(p), 1.0f, first_panel, panels, 0, p->tokens);
 }

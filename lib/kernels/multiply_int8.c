@@ -4,27 +4,49 @@
 
 #include "kernels/product.h"
 
-/* Columns of a panel that are unpacked at once, 16 KiB (32 with levels); and that one token passes at once. */
-#define UNPACKED_COLUMNS 512u
-#define PACKED_COLUMNS   8192u
-#define LEVEL_STEPS      65535.0f
+/* Columns that one token passes at once. */
+#define PACKED_COLUMNS 8192u
+/* Columns of two unpacked panels, and tiles of the input, that stay in the first cache together. */
+#define TILED_COLUMNS 512u
+#define TILES_AT_ONCE 4u
+#define LEVEL_STEPS   65535.0f
 
-/* Groups have 16 columns or more. */
-struct int8_scratch {
-    union {
-        struct {
-            uint8_t lines[SINQ_PANELS_AT_ONCE][2 * UNPACKED_COLUMNS * SINQ_PANEL_ROWS];
-            float scales[SINQ_PANELS_AT_ONCE][UNPACKED_COLUMNS], zeros[SINQ_PANELS_AT_ONCE][UNPACKED_COLUMNS];
-        };
-        struct {
-            float scale_ranges[PACKED_COLUMNS / 8], zero_ranges[PACKED_COLUMNS / 8];
-        };
-    };
+/* One worker's memory. */
+struct scratch {
+    float *scale_ranges, *zero_ranges;          /* one token */
+    uint8_t *lines;                             /* tiles: [panel][column] of 16 bytes (32 with levels) */
+    float *scales, *zeros;                      /* [panel][group][16] */
+    float *sums;                                /* [panel][token][16] */
+    size_t line_stride, aux_stride, panel_sums; /* from panel to panel */
 };
 
+/* `count` floats of `memory` behind the first *used of them; NULL where they are only counted. */
+static float *take_floats(float *memory, size_t *used, size_t count) {
+    float *const taken = memory == NULL ? NULL : memory + *used;
+    *used += count;
+    return taken;
+}
+
+/* Returns how many bytes it takes, the same for any number of tokens; `memory` may be NULL. */
+static size_t divide_scratch(const struct sinq_product *p, void *memory, struct scratch *s) {
+    const bool has_levels = p->weight->matrix.levels == SINQ_LEVELS_F32;
+    const unsigned widest = has_levels ? p->kernels->levels_tile : p->kernels->int8_tile;
+    size_t used = 0;
+    *s = (struct scratch){.panel_sums = TILES_AT_ONCE * widest * SINQ_PANEL_ROWS,
+                          .line_stride = (size_t)p->padded * SINQ_PANEL_ROWS * (has_levels ? 2 : 1),
+                          .aux_stride = (size_t)p->groups * SINQ_PANEL_ROWS};
+    s->sums = take_floats(memory, &used, SINQ_PANELS_AT_ONCE * s->panel_sums);
+    s->scale_ranges = take_floats(memory, &used, PACKED_COLUMNS / 8); /* groups have 16 columns or more */
+    s->zero_ranges = take_floats(memory, &used, PACKED_COLUMNS / 8);
+    s->scales = take_floats(memory, &used, SINQ_PANELS_AT_ONCE * s->aux_stride);
+    s->zeros = take_floats(memory, &used, SINQ_PANELS_AT_ONCE * s->aux_stride);
+    s->lines = memory == NULL ? NULL : (uint8_t *)memory + used * sizeof(float);
+    return used * sizeof(float) + SINQ_PANELS_AT_ONCE * s->line_stride;
+}
+
 size_t sinq_int8_scratch(const struct sinq_product *product) {
-    (void)product;
-    return (size_t)sinq_round_up(sizeof(struct int8_scratch), 64);
+    struct scratch s;
+    return (size_t)sinq_round_up(divide_scratch(product, NULL, &s), 64);
 }
 
 /*
@@ -105,7 +127,7 @@ static const float *expand_ranges(const struct sinq_product *p, const struct sin
 
 /* s (level - z) = s step (number - (z - low) / step), s step being left to the end: so levels need no arithmetic of their own. */
 static void multiply_packed(const struct operand *o, uint64_t panel, uint64_t first, uint64_t columns,
-                            struct int8_scratch *s, float *sums) {
+                            const struct scratch *s, float *sums) {
     const struct sinq_product *const p = o->product;
     const bool is_row = p->weight->matrix.group_size == 0;
     struct sinq_int8_part part = find_part(o, panel, first, columns);
@@ -125,14 +147,12 @@ static void multiply_packed(const struct operand *o, uint64_t panel, uint64_t fi
 
 /* ---- tiles: panels are unpacked once for all of them ---- */
 
-static void unpack_panel(const struct operand *o, uint64_t panel, uint64_t first, uint64_t columns, uint8_t *lines,
-                         float *scales, float *zeros) {
+static void unpack_panel(const struct operand *o, uint64_t panel, uint8_t *lines, float *scales, float *zeros) {
     const struct sinq_product *const p = o->product;
-    const bool is_row = p->weight->matrix.group_size == 0;
-    const struct sinq_int8_part part = find_part(o, panel, first, columns);
-    const uint64_t group = is_row ? 0 : first / p->group, groups = is_row ? 1 : part.groups;
-    const struct sinq_stored_aux stored_scales = sinq_find_scales(p->weight, panel, group);
-    const struct sinq_stored_aux stored_zeros = sinq_find_zeros(p->weight, panel, group);
+    const struct sinq_int8_part part = find_part(o, panel, 0, p->weight->cols);
+    const uint64_t groups = p->weight->matrix.group_size == 0 ? 1 : part.groups;
+    const struct sinq_stored_aux stored_scales = sinq_find_scales(p->weight, panel, 0);
+    const struct sinq_stored_aux stored_zeros = sinq_find_zeros(p->weight, panel, 0);
     p->kernels->expand_aux(&stored_scales, (size_t)groups, scales);
     p->kernels->expand_aux(&stored_zeros, (size_t)groups, zeros);
     for (uint64_t i = 0; o->levels != NULL && i < groups * SINQ_PANEL_ROWS; i++) {
@@ -141,48 +161,75 @@ static void unpack_panel(const struct operand *o, uint64_t panel, uint64_t first
     if (part.bits != 8) p->kernels->unpack[part.bits](&part, lines); /* 8 bits are read where they are */
 }
 
-static void multiply_tiles(const struct operand *o, uint64_t first_panel, uint64_t panels, uint64_t first,
-                           uint64_t columns, struct int8_scratch *s, float *sums) {
+/* Some panels from panel `i` of those at hand, some columns: times tiles [first_tile, end). */
+static void multiply_block(const struct operand *o, const struct sinq_int8_part *unpacked, const struct scratch *s,
+                           uint64_t i, unsigned panels, uint64_t first, uint64_t first_tile, uint64_t end) {
     const struct sinq_product *const p = o->product;
-    const size_t panel_sums = sinq_panel_sums(p);
-    struct sinq_int8_part part = find_part(o, first_panel, first, columns);
-    if (part.bits != 8) {
-        part.lines = s->lines[0];
-        part.line_stride = sizeof s->lines[0];
-    } else {
-        part.line_stride = (size_t)(p->weight->sizes.column_blocks * part.bits * SINQ_LINE_BYTES);
-    }
-    for (uint64_t i = 0; i < panels; i++) {
-        unpack_panel(o, first_panel + i, first, columns, s->lines[i], s->scales[i], s->zeros[i]);
-    }
-    const struct sinq_expanded_aux aux = {.scales = s->scales[0],
-                                          .zeros = s->zeros[0],
-                                          .stride = p->weight->matrix.group_size == 0 ? 0 : SINQ_PANEL_ROWS,
-                                          .panel_stride = UNPACKED_COLUMNS};
-    for (uint64_t tile = 0; tile < p->tiles; tile++) {
+    const uint64_t columns = sinq_min_u64(TILED_COLUMNS, p->weight->cols - first);
+    const size_t aux_stride = p->weight->matrix.group_size == 0 ? 0 : SINQ_PANEL_ROWS;
+    const size_t aux_offset = i * s->aux_stride + first / p->group * aux_stride;
+    const struct sinq_expanded_aux aux = {.scales = s->scales + aux_offset,
+                                          .zeros = s->zeros + aux_offset,
+                                          .stride = aux_stride,
+                                          .panel_stride = s->aux_stride};
+    struct sinq_int8_part part = *unpacked;
+    part.lines += i * part.line_stride + first * SINQ_PANEL_ROWS * (o->levels != NULL ? 2 : 1);
+    part.blocks = (size_t)sinq_divide_up(columns, SINQ_BLOCK_COLUMNS);
+    part.groups = (size_t)sinq_divide_up(columns, p->group);
+    for (uint64_t tile = first_tile; tile < end; tile++) {
         place_input(o, tile, first, &part);
-        p->kernels->multiply_lines(&part, &aux, (unsigned)panels, p->width, sums + tile * p->width * SINQ_PANEL_ROWS,
-                                   panel_sums);
+        p->kernels->multiply_lines(&part, &aux, panels, p->width,
+                                   s->sums + i * s->panel_sums + (tile - first_tile) * p->width * SINQ_PANEL_ROWS,
+                                   s->panel_sums);
     }
 }
 
-float sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
-                         void *scratch, float *sums) {
-    struct integer_levels levels;
-    const bool has_levels = p->weight->matrix.levels == SINQ_LEVELS_F32, is_packed = p->tiles * p->width == 1;
-    const uint64_t cols = p->weight->cols, most = is_packed ? PACKED_COLUMNS : UNPACKED_COLUMNS;
-    const struct operand operand = {p, prepared, has_levels ? &levels : NULL};
-    if (has_levels) find_integer_levels(p->weight, &levels);
-    memset(sums, 0, panels * sinq_panel_sums(p) * sizeof *sums);
-    for (uint64_t first = 0; first < cols; first += most) {
-        const uint64_t columns = sinq_min_u64(most, cols - first);
-        if (!is_packed) {
-            multiply_tiles(&operand, first_panel, panels, first, columns, scratch, sums);
-            continue;
+static void multiply_tiles(const struct operand *o, uint64_t first_panel, uint64_t panels, float factor,
+                           const struct scratch *s, const struct sinq_output *output) {
+    const struct sinq_product *const p = o->product;
+    struct sinq_int8_part unpacked = find_part(o, first_panel, 0, p->weight->cols);
+    unpacked.line_stride = (size_t)(p->weight->sizes.column_blocks * unpacked.bits * SINQ_LINE_BYTES);
+    for (uint64_t i = 0; i < panels; i++) {
+        unpack_panel(o, first_panel + i, s->lines + i * s->line_stride, s->scales + i * s->aux_stride,
+                     s->zeros + i * s->aux_stride);
+    }
+    if (unpacked.bits != 8) {
+        unpacked.lines = s->lines;
+        unpacked.line_stride = s->line_stride;
+    }
+    for (uint64_t tile = 0; tile < p->tiles; tile += TILES_AT_ONCE) {
+        const uint64_t end = sinq_min_u64(tile + TILES_AT_ONCE, p->tiles);
+        memset(s->sums, 0, panels * s->panel_sums * sizeof *s->sums);
+        for (uint64_t i = 0; i < panels; i += 2) {
+            for (uint64_t first = 0; first < p->weight->cols; first += TILED_COLUMNS) {
+                multiply_block(o, &unpacked, s, i, panels - i > 1 ? 2 : 1, first, tile, end);
+            }
         }
-        for (uint64_t i = 0; i < panels; i++) {
-            multiply_packed(&operand, first_panel + i, first, columns, scratch, sums + i * SINQ_PANEL_ROWS);
+        sinq_write_rows(p, output, s->sums, s->panel_sums, factor, first_panel, panels, (uint32_t)(tile * p->width),
+                        (uint32_t)sinq_min_u64(end * p->width, p->tokens));
+    }
+}
+
+void sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
+                        void *scratch, const struct sinq_output *output) {
+    struct integer_levels levels;
+    struct scratch s;
+    const bool has_levels = p->weight->matrix.levels == SINQ_LEVELS_F32;
+    const uint64_t cols = p->weight->cols;
+    const struct operand operand = {p, prepared, has_levels ? &levels : NULL};
+    (void)divide_scratch(p, scratch, &s);
+    if (has_levels) find_integer_levels(p->weight, &levels);
+    const float factor = p->weight->matrix.factor * (has_levels ? levels.step : 1.0f);
+    if (p->tiles * p->width > 1) {
+        multiply_tiles(&operand, first_panel, panels, factor, &s, output);
+        return;
+    }
+    memset(s.sums, 0, panels * s.panel_sums * sizeof *s.sums);
+    for (uint64_t i = 0; i < panels; i++) {
+        for (uint64_t first = 0; first < cols; first += PACKED_COLUMNS) {
+            multiply_packed(&operand, first_panel + i, first, sinq_min_u64(PACKED_COLUMNS, cols - first), &s,
+                            s.sums + i * s.panel_sums);
         }
     }
-    return p->weight->matrix.factor * (has_levels ? levels.step : 1.0f);
+    sinq_write_rows(p, output, s.sums, s.panel_sums, factor, first_panel, panels, 0, 1);
 }

@@ -45,22 +45,30 @@ static inline float *sinq_tile_sums(const struct sinq_product *p, const void *pr
     return (float *)((uintptr_t)prepared + p->sum_offset) + (tile * p->groups + group) * p->width;
 }
 
-/* Scratch without the sums. */
 size_t sinq_f32_scratch(const struct sinq_product *product);
 size_t sinq_int8_scratch(const struct sinq_product *product);
 
 /* Panels that are multiplied at once: a tile of the input is read once for all of them. */
 #define SINQ_PANELS_AT_ONCE 4u
 
-/* sums[panel][token][16] = some panels times the input, tokens up to tiles * width; returns what they are to be multiplied by. */
-float sinq_multiply_f32(const struct sinq_product *product, const void *prepared, uint64_t first_panel, uint64_t panels,
-                        void *scratch, float *sums);
-float sinq_multiply_int8(const struct sinq_product *product, const void *prepared, uint64_t first_panel,
-                         uint64_t panels, void *scratch, float *sums);
+/* Where products go: y[t * stride + r] (= or +=) the product + bias[r]. */
+struct sinq_output {
+    const float *bias; /* or NULL */
+    bool accumulate;
+    float *y;
+    size_t stride;
+};
 
-static inline size_t sinq_panel_sums(const struct sinq_product *p) {
-    return (size_t)p->tiles * p->width * SINQ_PANEL_ROWS;
-}
+/* Rows of `panels` panels for tokens [first, end): sums[panel][token - first][16] (panels panel_sums floats apart) * factor. */
+void sinq_write_rows(const struct sinq_product *product, const struct sinq_output *output, const float *sums,
+                     size_t panel_sums, float factor, uint64_t first_panel, uint64_t panels, uint32_t first,
+                     uint32_t end);
+
+/* Up to SINQ_PANELS_AT_ONCE panels times the input. */
+void sinq_multiply_f32(const struct sinq_product *product, const void *prepared, uint64_t first_panel, uint64_t panels,
+                       void *scratch, const struct sinq_output *output);
+void sinq_multiply_int8(const struct sinq_product *product, const void *prepared, uint64_t first_panel, uint64_t panels,
+                        void *scratch, const struct sinq_output *output);
 
 /* How the scales (or zero points) of groups [first, ...) of a panel are stored. */
 struct sinq_stored_aux sinq_find_scales(const struct sinq_weight *weight, uint64_t panel, uint64_t first);
