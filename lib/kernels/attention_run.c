@@ -53,9 +53,9 @@ static void load_queries(const struct sinq_attention_pass *pass, bool has_sinks)
         pass->total[q] = sink != -INFINITY ? 1.0f : 0.0f;
     }
     if (pass->is_streamed) {
-        sinq_stream_load(pass);
+        sinq_stream_load_queries(pass);
     } else {
-        sinq_tiles_load(pass);
+        sinq_tiles_load_queries(pass);
     }
 }
 
@@ -91,23 +91,28 @@ static void share_out(const struct sinq_attention_pass *pass, uint32_t tile, con
     }
 }
 
-static void attend_block(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block) {
-    if (pass->job->layout->type == SINQ_KV_I8) load_scales(pass, block);
-    if (pass->is_streamed) {
-        sinq_stream_score(pass, block);
-    } else {
-        sinq_tiles_score(pass, block);
-    }
+/* A tile's scores become shares while they are in the first cache. */
+static void attend_tiles(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block) {
+    sinq_tiles_load_keys(pass, block);
     for (uint32_t tile = 0; tile < pass->tiles; tile++) {
         size_t from, end;
         sinq_attention_seen_by_tile(pass, tile, block, &from, &end);
-        if (from < end) share_out(pass, tile, block);
+        if (from == end) continue;
+        sinq_tiles_score(pass, tile, block);
+        share_out(pass, tile, block);
     }
-    if (pass->is_streamed) {
-        sinq_stream_add(pass, block);
-    } else {
-        sinq_tiles_add(pass, block);
+    sinq_tiles_add(pass, block);
+}
+
+static void attend_block(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block) {
+    if (pass->job->layout->type == SINQ_KV_I8) load_scales(pass, block);
+    if (!pass->is_streamed) {
+        attend_tiles(pass, block);
+        return;
     }
+    sinq_stream_score(pass, block);
+    share_out(pass, 0, block);
+    sinq_stream_add(pass, block);
 }
 
 void sinq_attention_run(struct sinq_attention_pass *pass, bool has_sinks, void *scratch) {

@@ -3,7 +3,7 @@
 
 #include "kernels/attention_ways.h"
 
-void sinq_stream_load(const struct sinq_attention_pass *pass) {
+void sinq_stream_load_queries(const struct sinq_attention_pass *pass) {
     for (uint32_t q = 0; q < pass->count; q++) {
         float *const to = pass->queries + q * pass->key_lanes;
         memcpy(to, sinq_attention_query(pass, q), pass->key_dim * sizeof *to);

@@ -57,38 +57,50 @@ ALWAYS_INLINE void widen_f8(const bool is_e4m3, const uint8_t *from, size_t coun
 static void widen_e4m3(const uint8_t *from, size_t count, float *out) { widen_f8(true, from, count, out); }
 static void widen_e5m2(const uint8_t *from, size_t count, float *out) { widen_f8(false, from, count, out); }
 
-/* Scores as the softmax takes them, and the largest; those that the query does not see become minus infinity. */
-ALWAYS_INLINE float finish_scores(const struct sinq_softmax_step *step, float *scores) {
-    const v16 scale = v_set(step->scale), cap = v_set(step->cap);
-    for (size_t i = 0; i < step->positions; i += 16) {
-        v16 score = v_mul(v_load(scores + i), scale);
-        if (step->key_scales != NULL) score = v_mul(score, v_load(step->key_scales + i));
-        if (step->cap != 0.0f) score = v_mul(cap, v_tanh(v_div(score, cap)));
-        v_store(scores + i, score);
+/* Sixteen scores as the softmax takes them; those that the query does not see become minus infinity. */
+ALWAYS_INLINE v16 finish_scores(const struct sinq_softmax_step *step, size_t at, v16 score) {
+    score = v_mul(score, v_set(step->scale));
+    if (step->key_scales != NULL) score = v_mul(score, v_load(step->key_scales + at));
+    if (step->cap != 0.0f) score = v_mul(v_set(step->cap), v_tanh(v_div(score, v_set(step->cap))));
+    if (at >= step->first && at + 16 <= step->end) return score;
+    float scores[16];
+    v_store(scores, score);
+    for (size_t l = 0; l < 16; l++) {
+        if (at + l < step->first || at + l >= step->end) scores[l] = -INFINITY;
     }
-    for (size_t i = 0; i < step->first; i++) scores[i] = -INFINITY;
-    for (size_t i = step->end; i < step->positions; i++) scores[i] = -INFINITY;
-    v16 largest = v_load(scores);
-    for (size_t i = 16; i < step->positions; i += 16) largest = v_max(largest, v_load(scores + i));
-    return v_largest(largest);
+    return v_load(scores);
 }
 
+/* What was summed so far is expressed relative to a larger score. */
+static void shrink_sums(const struct sinq_softmax_step *step, float largest, float *sums) {
+    const v16 shrink = v_exp(v_set(*step->largest - largest));
+    for (size_t i = 0; i < step->values; i += 16) v_store(sums + i, v_mul(v_load(sums + i), shrink));
+    *step->total *= v_first(shrink);
+    *step->largest = largest;
+}
+
+/* Shares may grow to e^8, which costs no accuracy: sums need to shrink but rarely. */
+#define SHARE_ROOM 8.0f
+
 static void update_softmax(const struct sinq_softmax_step *step, float *scores, float *sums) {
-    const float block_largest = finish_scores(step, scores), before = *step->largest;
-    const v16 largest = v_set(block_largest > before ? block_largest : before);
-    v16 total = v_set(0.0f);
-    for (size_t i = 0; i < step->positions; i += 16) {
-        const v16 share = v_exp(v_sub(v_load(scores + i), largest));
+    const size_t begin = step->first / 16 * 16, end = (step->end + 15) / 16 * 16;
+    v16 largest = v_set(-INFINITY), total = v_set(0.0f);
+    for (size_t i = begin; i < end; i += 16) {
+        const v16 score = finish_scores(step, i, v_load(scores + i));
+        v_store(scores + i, score);
+        largest = v_max(largest, score);
+    }
+    const float block_largest = v_largest(largest);
+    if (block_largest > *step->largest + SHARE_ROOM) shrink_sums(step, block_largest, sums);
+    const v16 top = v_set(*step->largest);
+    for (size_t i = begin; i < end; i += 16) {
+        const v16 share = v_exp_bounded(v_sub(v_load(scores + i), top));
         total = v_add(total, share);
         v_store(scores + i, step->value_scales == NULL ? share : v_mul(share, v_load(step->value_scales + i)));
     }
-    if (block_largest > before) {
-        const v16 shrink = v_exp(v_sub(v_set(before), largest));
-        for (size_t i = 0; i < step->values; i += 16) v_store(sums + i, v_mul(v_load(sums + i), shrink));
-        *step->total *= v_first(shrink);
-        *step->largest = block_largest;
-    }
     *step->total += v_sum(total);
+    for (size_t i = 0; i < begin; i += 16) v_store(scores + i, v_set(0.0f));
+    for (size_t i = end; i < step->positions; i += 16) v_store(scores + i, v_set(0.0f));
 }
 
 #endif

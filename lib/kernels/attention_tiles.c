@@ -1,21 +1,25 @@
 /* attention_tiles.c: many queries: keys become panels and values f32, which all tiles of queries go through. */
 #include <string.h>
 
+#include "base/checked.h"
 #include "kernels/attention_ways.h"
 
 #define POSITIONS SINQ_ATTENTION_POSITIONS
 
-void sinq_tiles_load(const struct sinq_attention_pass *pass) {
-    memset(pass->queries, 0, (size_t)pass->tiles * pass->width * pass->key_dim * sizeof(float));
-    for (uint32_t q = 0; q < pass->count; q++) {
-        const float *const from = sinq_attention_query(pass, q);
-        float *const to = pass->queries + q / pass->width * pass->width * pass->key_dim + q % pass->width;
-        for (size_t i = 0; i < pass->key_dim; i++) to[i * pass->width] = from[i];
+void sinq_tiles_load_queries(const struct sinq_attention_pass *pass) {
+    float *const rows = pass->keys; /* there is none yet */
+    for (uint32_t first = 0; first < pass->count; first += pass->width) {
+        const uint32_t count = (uint32_t)sinq_min_u64(pass->width, pass->count - first);
+        for (uint32_t i = 0; i < count; i++) {
+            memcpy(rows + i * pass->key_lanes, sinq_attention_query(pass, first + i), pass->key_dim * sizeof *rows);
+        }
+        pass->kernels->pack_tile(rows, pass->key_lanes, count, pass->key_dim, pass->width,
+                                 pass->queries + first * pass->key_dim);
     }
 }
 
 /* Sixteens of positions become panels; places beyond the last position repeat it. */
-static void load_keys(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block) {
+void sinq_tiles_load_keys(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block) {
     const struct sinq_cache_layout *const layout = pass->job->layout;
     for (size_t p = 0; p < sinq_round_to_lanes(block->count); p += 16) {
         const uint8_t *rows[16];
@@ -38,18 +42,15 @@ static void load_keys(const struct sinq_attention_pass *pass, const struct sinq_
     }
 }
 
-void sinq_tiles_score(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block) {
-    load_keys(pass, block);
-    for (uint32_t tile = 0; tile < pass->tiles; tile++) {
-        size_t from, end;
-        sinq_attention_seen_by_tile(pass, tile, block, &from, &end);
-        const float *const queries = pass->queries + (size_t)tile * pass->width * pass->key_dim;
-        float *const scores = pass->scores + (size_t)tile * pass->width * POSITIONS;
-        memset(scores, 0, pass->width * POSITIONS * sizeof(float));
-        for (size_t p = from / 16 * 16; p < end; p += 16) {
-            pass->kernels->multiply_f32(pass->keys + p * pass->key_lanes, 16, queries, pass->key_dim, pass->width,
-                                        scores + p, POSITIONS);
-        }
+void sinq_tiles_score(const struct sinq_attention_pass *pass, uint32_t tile, const struct sinq_attention_block *block) {
+    size_t from, end;
+    sinq_attention_seen_by_tile(pass, tile, block, &from, &end);
+    const float *const queries = pass->queries + (size_t)tile * pass->width * pass->key_dim;
+    float *const scores = pass->scores + (size_t)tile * pass->width * POSITIONS;
+    memset(scores, 0, pass->width * POSITIONS * sizeof(float));
+    for (size_t p = from / 16 * 16; p < end; p += 16) {
+        pass->kernels->multiply_f32(pass->keys + p * pass->key_lanes, 16, queries, pass->key_dim, pass->width,
+                                    scores + p, POSITIONS);
     }
 }
 

@@ -7,11 +7,14 @@
 
 #include "kernels/attention_pass.h"
 
-/* Each: queries into place; a block's scores; its values, times shares, into the sums. */
-void sinq_tiles_load(const struct sinq_attention_pass *pass);
-void sinq_tiles_score(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block);
+/* Queries into place; a block's keys and the scores of one tile; its values, times shares, into the sums. */
+void sinq_tiles_load_queries(const struct sinq_attention_pass *pass);
+void sinq_tiles_load_keys(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block);
+void sinq_tiles_score(const struct sinq_attention_pass *pass, uint32_t tile, const struct sinq_attention_block *block);
 void sinq_tiles_add(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block);
-void sinq_stream_load(const struct sinq_attention_pass *pass);
+
+/* The same; all queries are one tile. */
+void sinq_stream_load_queries(const struct sinq_attention_pass *pass);
 void sinq_stream_score(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block);
 void sinq_stream_add(const struct sinq_attention_pass *pass, const struct sinq_attention_block *block);
 

@@ -88,7 +88,7 @@ struct sinq_softmax_step {
     const float *key_scales;   /* [positions] or NULL */
     const float *value_scales; /* likewise: what shares are multiplied by once they are summed up */
     float scale, cap;
-    float *largest, *total; /* the largest score so far, and the sum of exp(score - largest) */
+    float *largest, *total; /* about the largest score so far, 8 below it at most; the sum of exp(score - largest) */
     size_t values;          /* of `sums`, a multiple of 16 */
 };
 

@@ -9,9 +9,8 @@
  * e^r. With rounding the whole is within 1.5e-7 of e^x, relatively. Above 88.72 it is infinite, below -87.33 it is 0 (results that
  * f32 holds only as subnormals are left out); NaN stays NaN.
  */
-ALWAYS_INLINE v16 v_exp(v16 x) {
-    const v16 highest = v_set(88.72f), lowest = v_set(-87.33f), shifter = v_set(12582912.0f); /* 1.5 * 2^23 */
-    const v16 within = v_max(lowest, v_min(highest, x));                                      /* NaN is kept */
+ALWAYS_INLINE v16 v_exp_reduced(v16 within, v16 *power) {
+    const v16 shifter = v_set(12582912.0f); /* 1.5 * 2^23 */
     const v16 shifted = v_fma(within, v_set(1.44269504f), shifter), n = v_sub(shifted, shifter);
     /* ln 2 in two parts: the first has few bits, so that its product with n is exact. */
     const v16 r = v_fnma(n, v_set(-2.12194440e-4f), v_fnma(n, v_set(0.693359375f), within));
@@ -20,11 +19,26 @@ ALWAYS_INLINE v16 v_exp(v16 x) {
     q = v_fma(q, r, v_set(0.04166637361049652f));
     q = v_fma(q, r, v_set(0.16666576266288757f));
     q = v_fma(q, r, v_set(0.5f));
-    const v16 fraction = v_add(v_fma(v_mul(r, r), q, r), v_set(1.0f));
+    *power = shifted;
+    return v_add(v_fma(v_mul(r, r), q, r), v_set(1.0f));
+}
+
+ALWAYS_INLINE v16 v_exp(v16 x) {
+    const v16 highest = v_set(88.72f), lowest = v_set(-87.33f);
+    v16 power;
+    const v16 fraction = v_exp_reduced(v_max(lowest, v_min(highest, x)), &power); /* NaN is kept */
     /* 2^128 does not fit: half of it twice. */
-    const v16 half = v_power_of_two(v_sub(shifted, v_set(1.0f)));
+    const v16 half = v_power_of_two(v_sub(power, v_set(1.0f)));
     const v16 result = v_mul(v_mul(fraction, half), v_set(2.0f));
     return v_where_greater(x, highest, v_set(INFINITY), v_where_greater(lowest, x, v_set(0.0f), result));
+}
+
+/* The same where x is not above 88. */
+ALWAYS_INLINE v16 v_exp_bounded(v16 x) {
+    const v16 lowest = v_set(-87.33f);
+    v16 power;
+    const v16 fraction = v_exp_reduced(v_max(lowest, x), &power);
+    return v_where_greater(lowest, x, v_set(0.0f), v_mul(fraction, v_power_of_two(power)));
 }
 
 /* Within 3e-7 of tanh x, relatively: a polynomial below 0.625, 1 - 2 / (e^2x + 1) above. */
