@@ -148,6 +148,7 @@ struct sinq_compute_kernels {
     void (*add_row)(const float *in, float factor, uint32_t width, float *out);
     void (*softcap_row)(float *in_out, uint32_t width, float cap);
     void (*softmax_row)(float *in_out, uint32_t width);
+    void (*copy_scores)(const float *logits, uint32_t count, float *scores, float *peaks);
 };
 
 /* The table of the level in use (kernels/cpu.h). */

@@ -55,4 +55,5 @@ const struct sinq_compute_kernels KERNELS = {
     .add_row = add_row,
     .softcap_row = softcap_row,
     .softmax_row = softmax_row,
+    .copy_scores = copy_scores,
 };

@@ -44,3 +44,7 @@ void sinq_softcap_row(float *in_out, uint32_t width, float cap) {
 }
 
 void sinq_softmax_row(float *in_out, uint32_t width) { sinq_get_compute_kernels()->softmax_row(in_out, width); }
+
+void sinq_copy_scores(const float *logits, uint32_t count, float *scores, float *peaks) {
+    sinq_get_compute_kernels()->copy_scores(logits, count, scores, peaks);
+}

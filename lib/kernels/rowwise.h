@@ -23,6 +23,13 @@ void sinq_gpt_oss_row(const float *gate, const float *up, uint32_t width, uint32
 void sinq_add_row(const float *in, float factor, uint32_t width, float *out);
 void sinq_softcap_row(float *in_out, uint32_t width, float cap);
 
+/*
+ * Logits as scores, which are finite: what is not a number becomes the lowest one, infinities the lowest and the highest;
+ * peaks[b] is the best score of block b. Exact, so the same on every instruction set.
+ */
+#define SINQ_SCORE_BLOCK 64u
+void sinq_copy_scores(const float *logits, uint32_t count, float *scores, float *peaks);
+
 /* In place: exp(x - max) / sum. */
 void sinq_softmax_row(float *in_out, uint32_t width);
 

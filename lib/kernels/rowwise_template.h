@@ -2,7 +2,10 @@
 #ifndef SINQ_KERNELS_ROWWISE_TEMPLATE_H
 #define SINQ_KERNELS_ROWWISE_TEMPLATE_H
 
+#include <float.h>
+
 #include "kernels/math_template.h"
+#include "kernels/rowwise.h"
 
 ALWAYS_INLINE double sum_lanes(v16d lanes) {
     double sums[16] = {0}, sum = 0.0;
@@ -116,6 +119,28 @@ static void softmax_row(float *in_out, uint32_t width) {
     for (size_t i = 0; i < width; i += 16) {
         const size_t some = count_some(i, width);
         store_some(in_out + i, some, v_mul(load_some(in_out + i, some), inverse));
+    }
+}
+
+/* The operand that is not a number comes first: then the other one is taken. */
+static void copy_scores(const float *logits, uint32_t count, float *scores, float *peaks) {
+    const v16 lowest = v_set(-FLT_MAX), highest = v_set(FLT_MAX);
+    for (size_t first = 0; first < count; first += SINQ_SCORE_BLOCK) {
+        const size_t end = count - first < SINQ_SCORE_BLOCK ? count : first + SINQ_SCORE_BLOCK;
+        v16 lanes = lowest;
+        size_t i = first;
+        for (; i + 16 <= end; i += 16) {
+            const v16 score = v_min(v_max(v_load(logits + i), lowest), highest);
+            v_store(scores + i, score);
+            lanes = v_max(lanes, score);
+        }
+        float peak = v_largest(lanes);
+        for (; i < end; i++) {
+            const float low = logits[i] > -FLT_MAX ? logits[i] : -FLT_MAX;
+            scores[i] = low < FLT_MAX ? low : FLT_MAX;
+            peak = scores[i] > peak ? scores[i] : peak;
+        }
+        peaks[first / SINQ_SCORE_BLOCK] = peak;
     }
 }
 

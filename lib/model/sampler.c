@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/exponential.h"
+#include "model/score_blocks.h"
 #include "model/selection.h"
 
 struct sinq_sampler {
@@ -18,6 +19,7 @@ struct sinq_sampler {
     uint32_t vocabulary;
     uint64_t random;
     float *scores;
+    float *peaks;           /* the best score of each block */
     uint32_t *last_penalty; /* a call's number for each token: penalized once a call however often it appears */
     uint32_t calls;
     struct sinq_choice *choices;
@@ -61,9 +63,10 @@ int sinq_open_sampler(const struct sinq_sampling *options, uint32_t vocabulary, 
     const bool takes_all = options->top_k == 0 || options->top_k > vocabulary / 2;
     s->choice_capacity = takes_all ? vocabulary : 2 * (size_t)options->top_k;
     s->scores = malloc(vocabulary * sizeof *s->scores);
+    s->peaks = malloc(sinq_count_blocks(vocabulary) * sizeof *s->peaks);
     s->last_penalty = calloc(vocabulary, sizeof *s->last_penalty);
     s->choices = malloc(s->choice_capacity * sizeof *s->choices);
-    if (s->scores == NULL || s->last_penalty == NULL || s->choices == NULL) {
+    if (s->scores == NULL || s->peaks == NULL || s->last_penalty == NULL || s->choices == NULL) {
         sinq_sampler_close(s);
         return sinq_fail_memory(error, "a sampler", (uint64_t)vocabulary * 24);
     }
@@ -75,22 +78,9 @@ void sinq_sampler_close(struct sinq_sampler *sampler) {
     if (sampler == NULL) return;
     free(sampler->choices);
     free(sampler->last_penalty);
+    free(sampler->peaks);
     free(sampler->scores);
     free(sampler);
-}
-
-/* What is not a number comes last. */
-static float make_finite(float logit) {
-    const float low = logit > -FLT_MAX ? logit : -FLT_MAX;
-    return low < FLT_MAX ? low : FLT_MAX;
-}
-
-static uint32_t find_best(const float *scores, uint32_t count) {
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < count; i++) {
-        if (scores[i] > scores[best]) best = i;
-    }
-    return best;
 }
 
 static void penalize_repeats(struct sinq_sampler *s, const int32_t *history, size_t count) {
@@ -104,7 +94,17 @@ static void penalize_repeats(struct sinq_sampler *s, const int32_t *history, siz
         s->last_penalty[id] = s->calls;
         const double score = (double)s->scores[id], changed = score > 0.0 ? score / penalty : score * penalty;
         s->scores[id] = fabs(changed) < (double)FLT_MAX ? (float)changed : (float)copysign((double)FLT_MAX, changed);
+        const uint32_t block = (uint32_t)id / SINQ_SCORE_BLOCK;
+        s->peaks[block] = sinq_find_peak(s->scores, s->vocabulary, block);
     }
+}
+
+/* Forgets choices that are not among the best k; the score of the worst one left. */
+static float drop_choices(struct sinq_sampler *s, size_t *count, size_t k) {
+    float least = FLT_MAX;
+    *count = sinq_gather_best(s->choices, *count, (double)k);
+    for (size_t i = 0; i < *count; i++) least = fminf(least, sinq_key_score(s->choices[i].key));
+    return least;
 }
 
 /* All tokens, or the top-k ones: what cannot be among them is not even noted. */
@@ -112,15 +112,15 @@ static size_t choose_top_k(struct sinq_sampler *s) {
     const size_t k = s->options.top_k == 0 || s->options.top_k > s->vocabulary ? s->vocabulary : s->options.top_k;
     size_t count = 0;
     float least = -FLT_MAX;
-    for (uint32_t id = 0; id < s->vocabulary; id++) {
-        if (s->scores[id] < least) continue;
-        if (count == s->choice_capacity) {
-            count = sinq_gather_best(s->choices, count, (double)k);
-            least = FLT_MAX;
-            for (size_t i = 0; i < count; i++) least = fminf(least, sinq_key_score(s->choices[i].key));
+    for (uint32_t block = 0; block < sinq_count_blocks(s->vocabulary); block++) {
+        if (s->peaks[block] < least) continue;
+        const uint32_t end = sinq_end_of_block(s->vocabulary, block);
+        for (uint32_t id = block * SINQ_SCORE_BLOCK; id < end; id++) {
             if (s->scores[id] < least) continue;
+            if (count == s->choice_capacity) least = drop_choices(s, &count, k);
+            if (s->scores[id] < least) continue;
+            s->choices[count++] = (struct sinq_choice){.key = sinq_choice_key(s->scores[id], id), .weight = 1.0};
         }
-        s->choices[count++] = (struct sinq_choice){.key = sinq_choice_key(s->scores[id], id), .weight = 1.0};
     }
     return k < s->vocabulary ? sinq_gather_best(s->choices, count, (double)k) : count;
 }
@@ -167,9 +167,9 @@ static uint32_t draw(const struct sinq_choice *choices, size_t count, double poi
 int32_t sinq_sample(struct sinq_sampler *sampler, const float *logits, const int32_t *history, size_t count) {
     struct sinq_sampler *const s = sampler;
     const struct sinq_sampling *const o = &s->options;
-    for (uint32_t i = 0; i < s->vocabulary; i++) s->scores[i] = make_finite(logits[i]);
+    sinq_copy_scores(logits, s->vocabulary, s->scores, s->peaks);
     penalize_repeats(s, history, count);
-    const uint32_t best_id = find_best(s->scores, s->vocabulary);
+    const uint32_t best_id = sinq_find_best(s->scores, s->peaks, s->vocabulary);
     if (o->temperature == 0.0) return (int32_t)best_id;
     const double best = (double)s->scores[best_id];
     size_t left = choose_top_k(s);
@@ -200,9 +200,14 @@ static void sift_down(struct sinq_candidate *heap, size_t count, struct sinq_can
     heap[at] = added;
 }
 
-static double sum_exponentials(const float *logits, uint32_t count, double best) {
+static double sum_exponentials(const float *logits, uint32_t vocabulary, double best) {
     double sum = 0.0;
-    for (uint32_t i = 0; i < count; i++) sum += sinq_exp_negative((double)make_finite(logits[i]) - best);
+    for (uint32_t b = 0; b < sinq_count_blocks(vocabulary); b++) {
+        float scores[SINQ_SCORE_BLOCK], peak;
+        const uint32_t first = b * SINQ_SCORE_BLOCK, count = sinq_end_of_block(vocabulary, b) - first;
+        sinq_copy_scores(logits + first, count, scores, &peak);
+        for (uint32_t i = 0; i < count; i++) sum += sinq_exp_negative((double)scores[i] - best);
+    }
     return sum;
 }
 
@@ -210,9 +215,15 @@ void sinq_find_candidates(const float *logits, uint32_t vocabulary, size_t count
     const struct sinq_candidate none = {.id = INT32_MAX, .logprob = -INFINITY};
     for (size_t i = 0; i < count; i++) best[i] = none;
     if (count == 0) return;
-    for (uint32_t i = 0; i < vocabulary; i++) {
-        const struct sinq_candidate candidate = {.id = (int32_t)i, .logprob = (double)make_finite(logits[i])};
-        if (is_better(&candidate, &best[0])) sift_down(best, count, candidate);
+    for (uint32_t b = 0; b < sinq_count_blocks(vocabulary); b++) {
+        float scores[SINQ_SCORE_BLOCK], peak;
+        const uint32_t first = b * SINQ_SCORE_BLOCK, end = sinq_end_of_block(vocabulary, b);
+        sinq_copy_scores(logits + first, end - first, scores, &peak);
+        if ((double)peak < best[0].logprob) continue;
+        for (uint32_t i = first; i < end; i++) {
+            const struct sinq_candidate candidate = {.id = (int32_t)i, .logprob = (double)scores[i - first]};
+            if (is_better(&candidate, &best[0])) sift_down(best, count, candidate);
+        }
     }
     for (size_t left = count - 1; left > 0; left--) { /* heap sort: the worst goes to the end */
         const struct sinq_candidate worst = best[0];

@@ -240,6 +240,19 @@ uint64_t sinq_session_rewind(struct sinq_session *session, uint64_t position) {
 
 /* ---- logits ---- */
 
+/* A compiler makes vectors of the first loop; the second is for the message. */
+static int check_row(const struct sinq_session *session, const float *logits, uint64_t position,
+                     struct sinq_error *error) {
+    const uint32_t vocabulary = session->model->config.vocabulary;
+    unsigned has_nan = 0;
+    for (uint32_t i = 0; i < vocabulary; i++) has_nan |= isnan(logits[i]) != 0;
+    if (has_nan == 0) return SINQ_OK;
+    uint32_t token = 0;
+    while (!isnan(logits[token])) token++;
+    return sinq_fail(error, SINQ_FAILED, "the logit of token %llu at position %llu is not a number",
+                     (unsigned long long)token, (unsigned long long)position);
+}
+
 static int read_block(struct sinq_session *session, uint32_t first, uint32_t count, float *logits,
                       struct sinq_error *error) {
     const struct sinq_model *const model = session->model;
@@ -252,12 +265,9 @@ static int read_block(struct sinq_session *session, uint32_t first, uint32_t cou
         status = backend->ops->download(backend, session->slots[model->graph->logits_slot], 0, logits,
                                         values * sizeof *logits, error);
     }
-    for (uint64_t i = 0; status == SINQ_OK && i < values; i++) {
-        if (!isnan(logits[i])) continue;
-        status =
-            sinq_fail(error, SINQ_FAILED, "the logit of token %llu at position %llu is not a number",
-                      (unsigned long long)(i % model->config.vocabulary),
-                      (unsigned long long)(session->position - session->rows + first + i / model->config.vocabulary));
+    for (uint32_t r = 0; status == SINQ_OK && r < count; r++) {
+        status = check_row(session, logits + (size_t)r * model->config.vocabulary,
+                           session->position - session->rows + first + r, error);
     }
     return status;
 }

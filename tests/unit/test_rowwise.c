@@ -4,6 +4,7 @@
  * Bounds, in units of 2^-24 of the expected magnitude unless said otherwise: exp 3, norm and rotation 4 (of the larger
  * value of the pair), activations 12 plus 2^-22 of |gate * up| where a factor cancels near zero, softmax 6 and softcap 8.
  */
+#include <float.h>
 #include <math.h>
 
 #include "cpu_levels.h"
@@ -206,4 +207,35 @@ START_TEST(edges_are_as_documented) {
 }
 END_TEST
 
-UNIT_MAIN("row functions", rows_equal_the_formulas, exp_and_tanh_are_as_exact_as_they_say, edges_are_as_documented)
+START_TEST(scores_are_finite_and_peaks_the_best_of_their_blocks) {
+    for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
+        if (!select_cpu_level(level)) continue;
+        for (uint32_t count = 1; count < 300; count += count < 20 ? 1 : 7) {
+            fill(USUAL);
+            for (uint32_t i = count % 5; i < count; i += 11)
+                in[i] = i % 3 == 0 ? NAN : i % 3 == 1 ? INFINITY : -INFINITY;
+            struct guarded out = make_guarded(count * sizeof(float));
+            struct guarded best = make_guarded((count - 1) / SINQ_SCORE_BLOCK * sizeof(float) + sizeof(float));
+            const float *const scores = (const float *)(void *)out.bytes;
+            sinq_copy_scores(in, count, (float *)(void *)out.bytes, (float *)(void *)best.bytes);
+            float peak = -INFINITY;
+            for (uint32_t i = 0; i < count; i++) {
+                const float expected = isnan(in[i]) ? -FLT_MAX : fmaxf(-FLT_MAX, fminf(in[i], FLT_MAX));
+                ck_assert_msg(scores[i] == expected, "%s: score %u of %u is %g for %g", cpu_level_names[level], i,
+                              count, (double)scores[i], (double)in[i]);
+                peak = i % SINQ_SCORE_BLOCK == 0 ? expected : fmaxf(peak, expected);
+                if (i + 1 < count && (i + 1) % SINQ_SCORE_BLOCK != 0) continue;
+                const float found = ((const float *)(void *)best.bytes)[i / SINQ_SCORE_BLOCK];
+                ck_assert_msg(found == peak, "%s: the best of block %u of %u", cpu_level_names[level],
+                              i / SINQ_SCORE_BLOCK, count);
+            }
+            release_guarded(out, "scores");
+            release_guarded(best, "peaks");
+        }
+    }
+    sinq_select_cpu(NULL, NULL);
+}
+END_TEST
+
+UNIT_MAIN("row functions", rows_equal_the_formulas, exp_and_tanh_are_as_exact_as_they_say, edges_are_as_documented,
+          scores_are_finite_and_peaks_the_best_of_their_blocks)

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/exponential.h"
+#include "cpu_levels.h"
 #include "sinq.h"
 #include "unit.h"
 
@@ -275,6 +276,49 @@ START_TEST(a_seed_gives_the_same_tokens_everywhere) {
 }
 END_TEST
 
+enum { MANY = 10000, MANY_DRAWS = 20 };
+
+/* Draws from the 40 best of many tokens, a penalized one among them, which must be those that sorting finds. */
+static void draw_from_many(const float *logits, const uint32_t *order, int32_t *drawn) {
+    struct sinq_sampling options = plain_sampling();
+    options.top_k = 40;
+    options.repeat_penalty = 1e6;
+    options.repeat_last = 1;
+    const int32_t history[] = {(int32_t)order[0]};
+    struct sinq_sampler *const sampler = open_sampler(&options, MANY);
+    for (int draw = 0; draw < MANY_DRAWS; draw++) {
+        drawn[draw] = sinq_sample(sampler, logits, history, 1);
+        bool is_among = false;
+        for (int i = 1; i <= 40; i++) is_among = is_among || order[i] == (uint32_t)drawn[draw];
+        ck_assert_msg(is_among, "token %d is not among the best", (int)drawn[draw]);
+    }
+    sinq_sampler_close(sampler);
+    options.temperature = 0.0;
+    ck_assert_int_eq(sample_once(&options, MANY, logits, history, 1), (int32_t)order[1]);
+}
+
+START_TEST(many_tokens_on_every_instruction_set) {
+    static float logits[MANY];
+    static uint32_t order[MANY];
+    for (uint32_t round = 0; round < 6; round++) {
+        for (uint32_t i = 0; i < MANY; i++) order[i] = i;
+        make_logits(logits, MANY, round); /* 800 values: many are equal */
+        for (uint32_t i = 0; i < MANY; i++) {
+            logits[i] += 5.0f + (round % 3 == 1 ? (float)i * 1e-3f : round % 3 == 2 ? (float)(MANY - i) * 1e-3f : 0.0f);
+        }
+        compared_logits = logits;
+        qsort(order, MANY, sizeof order[0], compare_ids);
+        int32_t first[MANY_DRAWS], drawn[MANY_DRAWS];
+        for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
+            if (!select_cpu_level(level)) continue;
+            draw_from_many(logits, order, level == 0 ? first : drawn);
+            if (level > 0) ck_assert_mem_eq(first, drawn, sizeof drawn);
+        }
+    }
+    sinq_select_cpu(NULL, NULL);
+}
+END_TEST
+
 START_TEST(seeds_differ) {
     float logits[MAX_VOCABULARY] = {0.0f};
     struct sinq_sampling options = plain_sampling();
@@ -378,5 +422,6 @@ START_TEST(a_large_vocabulary_is_fast) {
 END_TEST
 
 UNIT_MAIN("sampler", draws_follow_the_distribution, edges_of_the_stages, temperature_zero_is_the_first_best,
-          a_vocabulary_of_one, repeats_are_penalized, a_seed_gives_the_same_tokens_everywhere, seeds_differ,
-          own_exp_is_near_libm, options_that_cannot_be, a_large_vocabulary_is_fast)
+          a_vocabulary_of_one, repeats_are_penalized, a_seed_gives_the_same_tokens_everywhere,
+          many_tokens_on_every_instruction_set, seeds_differ, own_exp_is_near_libm, options_that_cannot_be,
+          a_large_vocabulary_is_fast)
