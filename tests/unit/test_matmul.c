@@ -15,7 +15,7 @@
 #include "kernels/matmul.h"
 #include "random_blob.h"
 
-enum { MOST_TOKENS = 65 };
+enum { MOST_TOKENS = 65, MOST_COLUMNS = 8224 };
 
 enum activations { GAUSSIAN, MIXED, TINY, LARGE, ZEROS, CONSTANT, ACTIVATION_KINDS };
 static const char *const activation_names[ACTIVATION_KINDS] = {"gaussian", "mixed", "tiny",
@@ -58,7 +58,7 @@ static void run_product(const struct product *p) {
     const uint32_t part = p->tokens > 5 ? 5 : p->tokens;
     sinq_prepare_input(w, p->x, p->stride, p->tokens, part, p->tokens - part, p->exact, prepared.bytes);
     sinq_prepare_input(w, p->x, p->stride, p->tokens, 0, part, p->exact, prepared.bytes);
-    for (uint64_t panel = 0, count = 1; panel < panels; panel += count, count = count % 3 + 1) {
+    for (uint64_t panel = 0, count = 1; panel < panels; panel += count, count = count % 5 + 2) {
         if (count > panels - panel) count = panels - panel;
         sinq_multiply_panels(w, prepared.bytes, p->tokens, panel, count, p->bias, p->accumulate, p->exact, p->y,
                              p->stride, scratch.bytes);
@@ -105,8 +105,8 @@ static void check_exact(const struct product *p) {
 
 /* One token's activations in int8, by the formula of matmul.h. */
 struct quantized_input {
-    int8_t codes[4200];
-    float scaled[4200], scales[512];
+    int8_t codes[MOST_COLUMNS];
+    float scaled[MOST_COLUMNS], scales[MOST_COLUMNS / 16];
 };
 
 static uint64_t activation_group(const struct sinq_weight *w) {
@@ -168,7 +168,7 @@ static struct int8_sums sum_int8(const struct sinq_weight *w, uint64_t row, cons
 static void check_int8(const struct product *p) {
     const struct sinq_weight *const w = p->weight;
     const uint64_t padded = (w->cols + 31) / 32 * 32;
-    static uint8_t codes[16 * 4224];
+    static uint8_t codes[16 * MOST_COLUMNS];
     static struct quantized_input input[MOST_TOKENS];
     float levels[256];
     for (unsigned c = 0; c < 256; c++) levels[c] = (float)c;
@@ -238,7 +238,7 @@ enum { TOKEN_COUNTS = sizeof token_counts / sizeof token_counts[0] };
 
 static const struct {
     uint64_t rows, cols;
-} shapes[] = {{16, 64}, {1, 1}, {1, 100}, {33, 40}, {17, 33}, {48, 257}, {5, 1030}};
+} shapes[] = {{16, 64}, {1, 1}, {1, 100}, {97, 40}, {17, 33}, {48, 257}, {5, 1030}, {1, 8200}};
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
 static void check_quantized(struct sinq_dual_scale matrix, const char *level, size_t salt) {
