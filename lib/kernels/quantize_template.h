@@ -3,9 +3,46 @@
  * operations (simd_*.h) and KERNELS, the name of its table, and includes this.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "kernels/quantize.h"
+
+/*
+ * Division by what has been inverted: quick where the instruction set has v_divide_quick, which gives the same bits as a
+ * division unless something is so small or large that a product or remainder leaves the range of normal numbers.
+ */
+static inline v16 divide(bool is_quick, v16 a, v16 b, v16 by_b) {
+    return is_quick ? v_divide_quick(a, b, by_b) : v_div(a, b);
+}
+
+/* Values other than zero must reach this for v_divide_quick by two scales: 2^-70, as bits of f32 and of bf16. */
+#define TINY_F32  (57u << 23)
+#define TINY_BF16 (57u << 7)
+
+static inline bool has_tiny_f32(const float *values, size_t stride, size_t cols) {
+    uint32_t least = UINT32_MAX;
+    for (unsigned r = 0; r < SINQ_LANES; r++) {
+        uint32_t bits[SINQ_STRIP_COLUMNS];
+        memcpy(bits, values + r * stride, cols * sizeof *bits);
+        for (size_t j = 0; j < cols; j++) {
+            const uint32_t place = (bits[j] & 0x7fffffffu) - 1u; /* zero comes last */
+            least = place < least ? place : least;
+        }
+    }
+    return least < TINY_F32 - 1u;
+}
+
+static inline bool has_tiny_bf16(const uint16_t *values, size_t stride, size_t cols) {
+    uint16_t least = UINT16_MAX;
+    for (unsigned r = 0; r < SINQ_LANES; r++) {
+        for (size_t j = 0; j < cols; j++) {
+            const uint16_t place = (uint16_t)((values[r * stride + j] & 0x7fffu) - 1u);
+            least = place < least ? place : least;
+        }
+    }
+    return least < TINY_BF16 - 1u;
+}
 
 #define DEFINE_STRIP_KERNELS(SUFFIX, ELEMENT, LOAD)                                                                    \
     static inline __attribute__((always_inline)) void measure_vectors_##SUFFIX(                                        \
@@ -54,15 +91,18 @@
         }                                                                                                              \
     }                                                                                                                  \
                                                                                                                        \
-    static void normalize_rows_##SUFFIX(const ELEMENT *values, size_t stride, unsigned vectors,                        \
-                                        const float *col_scale, const float *row_scale, float *out, size_t out_stride, \
-                                        float *lowest, float *highest) {                                               \
-        v16 low[SINQ_LANES], high[SINQ_LANES];                                                                         \
+    static inline __attribute__((always_inline)) void normalize_vectors_##SUFFIX(                                      \
+        bool is_quick, const ELEMENT *values, size_t stride, unsigned vectors, const float *col_scale,                 \
+        const float *row_scale, float *out, size_t out_stride, float *lowest, float *highest) {                        \
+        v16 low[SINQ_LANES], high[SINQ_LANES], by_col[SINQ_STRIP_VECTORS];                                             \
+        float by_row[SINQ_LANES];                                                                                      \
+        for (unsigned v = 0; v < vectors; v++) by_col[v] = v_div(v_set(1.0f), v_load(col_scale + SINQ_LANES * v));     \
+        v_store(by_row, v_div(v_set(1.0f), v_load(row_scale)));                                                        \
         for (unsigned r = 0; r < SINQ_LANES; r++) {                                                                    \
-            const v16 by_row = v_set(row_scale[r]);                                                                    \
+            const v16 u = v_set(row_scale[r]), by_u = v_set(by_row[r]);                                                \
             for (unsigned v = 0; v < vectors; v++) {                                                                   \
-                const v16 m = LOAD(values + r * stride + SINQ_LANES * v);                                              \
-                const v16 x = v_div(v_div(m, v_load(col_scale + SINQ_LANES * v)), by_row);                             \
+                const v16 m = LOAD(values + r * stride + SINQ_LANES * v), t = v_load(col_scale + SINQ_LANES * v);      \
+                const v16 x = divide(is_quick, divide(is_quick, m, t, by_col[v]), u, by_u);                            \
                 v_store(out + r * out_stride + SINQ_LANES * v, x);                                                     \
                 low[r] = v == 0 ? x : v_min(low[r], x);                                                                \
                 high[r] = v == 0 ? x : v_max(high[r], x);                                                              \
@@ -70,6 +110,18 @@
         }                                                                                                              \
         v_store(lowest, v_min_rows(low));                                                                              \
         v_store(highest, v_max_rows(high));                                                                            \
+    }                                                                                                                  \
+                                                                                                                       \
+    static void normalize_rows_##SUFFIX(const ELEMENT *values, size_t stride, unsigned vectors,                        \
+                                        const float *col_scale, const float *row_scale, float *out, size_t out_stride, \
+                                        float *lowest, float *highest) {                                               \
+        if (vectors == SINQ_STRIP_VECTORS && !has_tiny_##SUFFIX(values, stride, SINQ_STRIP_COLUMNS)) {                 \
+            normalize_vectors_##SUFFIX(true, values, stride, SINQ_STRIP_VECTORS, col_scale, row_scale, out,            \
+                                       out_stride, lowest, highest);                                                   \
+        } else {                                                                                                       \
+            normalize_vectors_##SUFFIX(false, values, stride, vectors, col_scale, row_scale, out, out_stride, lowest,  \
+                                       highest);                                                                       \
+        }                                                                                                              \
     }
 
 DEFINE_STRIP_KERNELS(f32, float, v_load)
@@ -125,18 +177,34 @@ static inline void add_error(v16 x, v16 rebuilt, v16 weight, v16 *error, v16 *no
     *norm = v_add(*norm, v_mul(w, w));
 }
 
-static void encode_uniform(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
-                           float top, const float *weights, uint8_t *codes, size_t code_stride, float *row_error,
-                           float *row_norm) {
+/* Group scales that v_divide_quick can divide any value by. */
+#define SMALLEST_QUICK_SCALE ((127u - 60u) << 23)
+#define LARGEST_QUICK_SCALE  ((127u + 100u) << 23)
+
+static inline bool are_quick_scales(const float *scale) {
+    uint32_t bits[SINQ_LANES], farthest = 0;
+    memcpy(bits, scale, sizeof bits);
+    for (unsigned r = 0; r < SINQ_LANES; r++) {
+        const uint32_t place = bits[r] - SMALLEST_QUICK_SCALE;
+        farthest = place > farthest ? place : farthest;
+    }
+    return farthest <= LARGEST_QUICK_SCALE - SMALLEST_QUICK_SCALE;
+}
+
+static inline __attribute__((always_inline)) void
+encode_vectors(bool is_quick, const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
+               float top, const float *weights, uint8_t *codes, size_t code_stride, float *row_error, float *row_norm) {
     const v16 bottom = v_set(0.0f), ceiling = v_set(top);
     v16 errors[SINQ_LANES], norms[SINQ_LANES];
+    float by_scale[SINQ_LANES];
+    v_store(by_scale, v_div(v_set(1.0f), v_load(scale)));
     for (unsigned r = 0; r < SINQ_LANES; r++) {
-        const v16 s = v_set(scale[r]), z = v_set(zero[r]);
+        const v16 s = v_set(scale[r]), by_s = v_set(by_scale[r]), z = v_set(zero[r]);
         errors[r] = norms[r] = v_set(0.0f);
         for (unsigned v = 0; v < vectors; v++) {
             const v16 value = v_load(x + r * x_stride + SINQ_LANES * v);
             /* Both bounds are integers, so clamping first changes nothing and keeps rounding in range. */
-            const v16 place = v_min(v_max(v_add(v_div(value, s), z), bottom), ceiling);
+            const v16 place = v_min(v_max(v_add(divide(is_quick, value, s, by_s), z), bottom), ceiling);
             const v16 code = v_round(place);
             v_store_u8(codes + r * code_stride + SINQ_LANES * v, code);
             add_error(value, v_mul(v_sub(code, z), s), v_load(weights + SINQ_LANES * v), &errors[r], &norms[r]);
@@ -144,6 +212,18 @@ static void encode_uniform(const float *x, size_t x_stride, unsigned vectors, co
     }
     v_store(row_error, v_sum_rows(errors));
     v_store(row_norm, v_sum_rows(norms));
+}
+
+static void encode_uniform(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
+                           float top, const float *weights, uint8_t *codes, size_t code_stride, float *row_error,
+                           float *row_norm) {
+    /* A value so tiny that its quotient is not exact adds nothing to a zero point, and rounds to 0 where that is 0. */
+    if (vectors == SINQ_STRIP_VECTORS && are_quick_scales(scale)) {
+        encode_vectors(true, x, x_stride, SINQ_STRIP_VECTORS, scale, zero, top, weights, codes, code_stride, row_error,
+                       row_norm);
+    } else {
+        encode_vectors(false, x, x_stride, vectors, scale, zero, top, weights, codes, code_stride, row_error, row_norm);
+    }
 }
 
 static void encode_levels(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,

@@ -29,6 +29,11 @@ static inline v16 v_add(v16 a, v16 b) { EACH_LANE(a.lane[l] + b.lane[l]); }
 static inline v16 v_sub(v16 a, v16 b) { EACH_LANE(a.lane[l] - b.lane[l]); }
 static inline v16 v_mul(v16 a, v16 b) { EACH_LANE(a.lane[l] * b.lane[l]); }
 static inline v16 v_div(v16 a, v16 b) { EACH_LANE(a.lane[l] / b.lane[l]); }
+/* Others have fused operations for it. */
+static inline v16 v_divide_quick(v16 a, v16 b, v16 by_b) {
+    (void)by_b;
+    return v_div(a, b);
+}
 static inline float v_first(v16 v) { return v.lane[0]; }
 static inline v16 v_min(v16 a, v16 b) { EACH_LANE(a.lane[l] < b.lane[l] ? a.lane[l] : b.lane[l]); }
 static inline v16 v_max(v16 a, v16 b) { EACH_LANE(a.lane[l] > b.lane[l] ? a.lane[l] : b.lane[l]); }

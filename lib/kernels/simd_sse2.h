@@ -32,6 +32,11 @@ static inline v16 v_add(v16 a, v16 b) { EACH_PART(_mm_add_ps(a.part[p], b.part[p
 static inline v16 v_sub(v16 a, v16 b) { EACH_PART(_mm_sub_ps(a.part[p], b.part[p])); }
 static inline v16 v_mul(v16 a, v16 b) { EACH_PART(_mm_mul_ps(a.part[p], b.part[p])); }
 static inline v16 v_div(v16 a, v16 b) { EACH_PART(_mm_div_ps(a.part[p], b.part[p])); }
+/* Others have fused operations for it. */
+static inline v16 v_divide_quick(v16 a, v16 b, v16 by_b) {
+    (void)by_b;
+    return v_div(a, b);
+}
 static inline float v_first(v16 v) { return _mm_cvtss_f32(v.part[0]); }
 static inline v16 v_min(v16 a, v16 b) { EACH_PART(_mm_min_ps(a.part[p], b.part[p])); }
 static inline v16 v_max(v16 a, v16 b) { EACH_PART(_mm_max_ps(a.part[p], b.part[p])); }
