@@ -1,4 +1,4 @@
-/* job.c: sinq_quantize: source -> recipe -> matrices -> sink, one matrix in memory at a time. */
+/* job.c: sinq_quantize: source -> recipe -> matrices -> sink. */
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
@@ -10,39 +10,7 @@
 #include "base/text.h"
 #include "checkpoint/sink.h"
 #include "checkpoint/source.h"
-#include "quant/load.h"
-#include "quant/matrix.h"
-#include "quant/recipe.h"
-
-/* What became of one tensor; recorded with it, so that a resumed run knows what the first one did. */
-struct tensor_note {
-    struct sinq_hash source_hash;
-    int64_t source_modified_ns;
-    double error_square, norm_square;
-    uint64_t bytes;          /* written */
-    uint64_t nonfinite;      /* values replaced */
-    uint64_t gated, widened; /* matrices */
-};
-
-struct quantize_job {
-    const struct sinq_source *source;
-    const struct sinq_recipe *recipe;
-    struct sinq_sink *sink;
-    sinq_progress_fn *progress;
-    void *user;
-    struct sinq_error *error;
-
-    size_t *order; /* source indices in the order of the output */
-    size_t count;
-    struct sinq_sink_tensor *planned;
-    struct tensor_note *notes; /* in the order of the output */
-    uint64_t bytes_done, bytes_total;
-
-    struct sinq_loader loader;
-    struct sinq_unit_matrix units;
-    struct sinq_blob blob;
-    char plan_fingerprint[33];
-};
+#include "quant/job_state.h"
 
 static double read_clock(void) {
     struct timespec now;
@@ -50,32 +18,9 @@ static double read_clock(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static int report(const struct quantize_job *job, const char *activity, size_t position) {
-    if (job->progress == NULL) return SINQ_OK;
-    const bool is_tensor = position < job->count;
-    const struct sinq_progress progress = {
-        .activity = activity,
-        .name = is_tensor ? job->planned[position].name : NULL,
-        .item = position,
-        .items = job->count,
-        .bytes = job->bytes_done,
-        .bytes_total = job->bytes_total,
-    };
-    if (job->progress(job->user, &progress) == 0) return SINQ_OK;
-    return sinq_fail(job->error, SINQ_INTERRUPTED, "interrupted after %zu of %zu tensors", position, job->count);
-}
-
 /* ---- the plan: quantized tensors first, so that each begins on 64 bytes; then the others, the widest elements first ---- */
 
-static const struct sinq_recipe_entry *entry_at(const struct quantize_job *job, size_t position) {
-    return sinq_recipe_entry(job->recipe, job->order[position]);
-}
-
-static const struct sinq_tensor *tensor_at(const struct quantize_job *job, size_t position) {
-    return sinq_source_tensor(job->source, job->order[position]);
-}
-
-static void order_tensors(struct quantize_job *job) {
+static void order_tensors(struct sinq_quantize_job *job) {
     const size_t tensors = sinq_source_tensor_count(job->source);
     job->count = 0;
     for (size_t i = 0; i < tensors; i++) {
@@ -93,7 +38,7 @@ static void order_tensors(struct quantize_job *job) {
     }
 }
 
-static int make_plan(struct quantize_job *job) {
+static int make_plan(struct sinq_quantize_job *job) {
     const size_t tensors = sinq_source_tensor_count(job->source);
     job->order = calloc(tensors + 1, sizeof *job->order);
     job->planned = calloc(tensors + 1, sizeof *job->planned);
@@ -103,13 +48,13 @@ static int make_plan(struct quantize_job *job) {
     }
     order_tensors(job);
     for (size_t i = 0; i < job->count; i++) {
-        const struct sinq_tensor *const tensor = tensor_at(job, i);
-        const bool is_quantized = entry_at(job, i)->action == SINQ_QUANTIZE;
+        const struct sinq_tensor *const tensor = sinq_job_tensor(job, i);
+        const bool is_quantized = sinq_job_entry(job, i)->action == SINQ_QUANTIZE;
         job->planned[i] =
             (struct sinq_sink_tensor){.name = tensor->name,
                                       .dtype = is_quantized ? SINQ_DUAL_SCALE : tensor->dtype,
                                       .rank = tensor->rank,
-                                      .bytes = is_quantized ? entry_at(job, i)->bytes_after : tensor->bytes};
+                                      .bytes = is_quantized ? sinq_job_entry(job, i)->bytes_after : tensor->bytes};
         memcpy(job->planned[i].shape, tensor->shape, sizeof tensor->shape);
         job->bytes_total += tensor->bytes;
     }
@@ -117,7 +62,7 @@ static int make_plan(struct quantize_job *job) {
 }
 
 /* Of everything that decides the output's bytes and can be known before reading weights. */
-static int take_fingerprint(struct quantize_job *job) {
+static int take_fingerprint(struct sinq_quantize_job *job) {
     struct sinq_text text = {0};
     sinq_text_print(&text, "sinq %s %s %u\n", SINQ_VERSION, SINQ_DUAL_SCALE_NAME, SINQ_DUAL_SCALE_VERSION);
     for (size_t i = 0; i < job->source->shard_count; i++) {
@@ -135,73 +80,19 @@ static int take_fingerprint(struct quantize_job *job) {
     return SINQ_OK;
 }
 
-/* ---- notes ---- */
-
-static char *print_note(const struct tensor_note *note) {
-    struct sinq_text text = {0};
-    char hex[33];
-    sinq_hash_to_text(note->source_hash, hex);
-    sinq_text_print(&text,
-                    "{\"source\":\"%s\",\"modified\":\"%lld\",\"error\":%.17g,\"norm\":%.17g,\"bytes\":%llu,"
-                    "\"nonfinite\":%llu,\"gated\":%llu,\"widened\":%llu}",
-                    hex, (long long)note->source_modified_ns, note->error_square, note->norm_square,
-                    (unsigned long long)note->bytes, (unsigned long long)note->nonfinite,
-                    (unsigned long long)note->gated, (unsigned long long)note->widened);
-    return text.data;
-}
-
-static double get_number(const cJSON *object, const char *name) {
-    const cJSON *const item = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : -1.0;
-}
-
-static bool parse_hash(const char *hex, struct sinq_hash *hash) {
-    if (hex == NULL || strlen(hex) != 32) return false;
-    for (size_t i = 0; i < sizeof hash->bytes; i++) {
-        const char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-        char *end;
-        hash->bytes[i] = (uint8_t)strtoul(pair, &end, 16);
-        if (end != pair + 2) return false;
-    }
-    return true;
-}
-
-static bool parse_note(const char *text, struct tensor_note *note) {
-    cJSON *const object = text == NULL ? NULL : cJSON_Parse(text);
-    const char *const modified = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "modified"));
-    const double numbers[6] = {get_number(object, "error"), get_number(object, "norm"),
-                               get_number(object, "bytes"), get_number(object, "nonfinite"),
-                               get_number(object, "gated"), get_number(object, "widened")};
-    bool is_valid =
-        parse_hash(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "source")), &note->source_hash) &&
-        modified != NULL;
-    for (size_t i = 0; i < 6; i++) is_valid = is_valid && numbers[i] >= 0 && (i < 2 || numbers[i] < 9e15);
-    if (is_valid) {
-        note->source_modified_ns = strtoll(modified, NULL, 10);
-        note->error_square = numbers[0];
-        note->norm_square = numbers[1];
-        note->bytes = (uint64_t)numbers[2];
-        note->nonfinite = (uint64_t)numbers[3];
-        note->gated = (uint64_t)numbers[4];
-        note->widened = (uint64_t)numbers[5];
-    }
-    cJSON_Delete(object);
-    return is_valid;
-}
-
 /* ---- resuming: what is finished must still be of this source ---- */
 
-static int hash_source_tensor(struct quantize_job *job, size_t position, struct sinq_hash *hash) {
-    if (entry_at(job, position)->action == SINQ_QUANTIZE) {
+static int hash_source_tensor(struct sinq_quantize_job *job, size_t position, struct sinq_hash *hash) {
+    if (sinq_job_entry(job, position)->action == SINQ_QUANTIZE) {
         return sinq_hash_matrices(&job->loader, job->order[position], hash, job->error);
     }
     return sinq_copy_tensor(&job->loader, job->order[position], NULL, NULL, hash, job->error);
 }
 
-static int recall_tensor(struct quantize_job *job, size_t position) {
-    struct tensor_note *const note = &job->notes[position];
-    const struct sinq_tensor *const tensor = tensor_at(job, position);
-    if (!parse_note(job->sink->ops->note(job->sink, position), note)) {
+static int recall_tensor(struct sinq_quantize_job *job, size_t position) {
+    struct sinq_tensor_note *const note = &job->notes[position];
+    const struct sinq_tensor *const tensor = sinq_job_tensor(job, position);
+    if (!sinq_parse_note(job->sink->ops->note(job->sink, position), note)) {
         return sinq_fail(job->error, SINQ_FAILED, "%s: the journal of the unfinished output is damaged", tensor->name);
     }
     /* An untouched file need not be read again. */
@@ -215,13 +106,13 @@ static int recall_tensor(struct quantize_job *job, size_t position) {
                      sinq_source_shard_path(job->source, tensor->shard), tensor->name);
 }
 
-static int begin_output(struct quantize_job *job, size_t *finished) {
+static int begin_output(struct sinq_quantize_job *job, size_t *finished) {
     const struct sinq_sink_plan plan = {job->planned, job->count, job->plan_fingerprint};
     int status = job->sink->ops->begin(job->sink, &plan, finished, job->error);
     for (size_t i = 0; i < *finished && status == SINQ_OK; i++) {
         status = recall_tensor(job, i);
-        job->bytes_done += tensor_at(job, i)->bytes;
-        if (status == SINQ_OK) status = report(job, "resuming", i);
+        job->bytes_done += sinq_job_tensor(job, i)->bytes;
+        if (status == SINQ_OK) status = sinq_job_report(job, "resuming", i);
     }
     return status;
 }
@@ -229,81 +120,31 @@ static int begin_output(struct quantize_job *job, size_t *finished) {
 /* ---- tensors ---- */
 
 static int write_to_sink(void *user, const void *bytes, uint64_t size, struct sinq_error *error) {
-    const struct quantize_job *const job = user;
+    const struct sinq_quantize_job *const job = user;
     return job->sink->ops->write(job->sink, bytes, size, error);
 }
 
-static int quantize_one_matrix(struct quantize_job *job, size_t position, uint64_t index, struct sinq_hash *hash) {
-    const struct sinq_recipe_entry *const entry = entry_at(job, position);
-    const struct sinq_tensor *const tensor = tensor_at(job, position);
-    struct tensor_note *const note = &job->notes[position];
-    int status = sinq_load_matrix(&job->loader, job->order[position], index, entry->transposed, entry->group_size,
-                                  &job->units, hash, job->error);
-    if (status != SINQ_OK) return status;
-    struct sinq_dual_scale description;
-    struct sinq_dual_scale_sizes sizes;
-    struct sinq_matrix_outcome outcome;
-    sinq_describe_matrix(entry, job->units.rows, job->units.cols, &description);
-    if (tensor->rank > 2) {
-        description.stack_index = (uint32_t)index;
-        description.stack_count = (uint32_t)sinq_tensor_matrix_shape(tensor).count;
-    }
-    const struct sinq_matrix_method method = {.method = entry->method,
-                                              .bits = (unsigned)entry->bits,
-                                              .kurtosis_gate = job->recipe->kurtosis_gate,
-                                              .threads = job->recipe->threads};
-    status = sinq_quantize_packed(&job->units, &method, &description, &job->blob, &outcome, job->error);
-    if (status != SINQ_OK) return status;
-    if (!sinq_dual_scale_measure(&description, &sizes)) return SINQ_FAILED;
-    note->error_square += outcome.error_square;
-    note->norm_square += outcome.norm_square;
-    note->gated += outcome.was_gated;
-    note->widened += outcome.was_widened;
-    note->bytes += sizes.bytes;
-    return job->sink->ops->write(job->sink, job->blob.bytes, sizes.bytes, job->error);
-}
-
-static int quantize_tensor(struct quantize_job *job, size_t position) {
-    const struct sinq_tensor *const tensor = tensor_at(job, position);
-    const uint64_t count = sinq_tensor_matrix_shape(tensor).count;
-    struct sinq_hasher *const hasher = sinq_hasher_create();
-    if (hasher == NULL) return sinq_fail_memory(job->error, "a hash", 1);
-    int status = SINQ_OK;
-    for (uint64_t index = 0; index < count && status == SINQ_OK; index++) {
-        struct sinq_hash hash;
-        if (index > 0) status = report(job, "quantizing", position);
-        if (status == SINQ_OK) status = quantize_one_matrix(job, position, index, &hash);
-        if (status != SINQ_OK) break;
-        sinq_hasher_update(hasher, &hash, sizeof hash);
-        job->bytes_done += tensor->bytes / count;
-    }
-    job->notes[position].source_hash = sinq_hasher_finish(hasher);
-    return status;
-}
-
-static int process_tensor(struct quantize_job *job, size_t position) {
-    const bool is_quantized = entry_at(job, position)->action == SINQ_QUANTIZE;
-    struct tensor_note *const note = &job->notes[position];
+static int copy_tensor(struct sinq_quantize_job *job, size_t position) {
+    struct sinq_tensor_note *const note = &job->notes[position];
     const uint64_t replaced_before = job->loader.nonfinite_replaced;
-    int status = report(job, is_quantized ? "quantizing" : "copying", position);
+    int status = sinq_job_report(job, "copying", position);
     if (status == SINQ_OK) status = job->sink->ops->begin_tensor(job->sink, position, job->error);
     if (status != SINQ_OK) return status;
-    if (is_quantized) {
-        status = quantize_tensor(job, position);
-    } else {
-        status =
-            sinq_copy_tensor(&job->loader, job->order[position], write_to_sink, job, &note->source_hash, job->error);
-        note->bytes = tensor_at(job, position)->bytes;
-        job->bytes_done += note->bytes;
-    }
+    status = sinq_copy_tensor(&job->loader, job->order[position], write_to_sink, job, &note->source_hash, job->error);
+    note->bytes = sinq_job_tensor(job, position)->bytes;
+    job->bytes_done += note->bytes;
     if (status != SINQ_OK) return status;
     note->nonfinite = job->loader.nonfinite_replaced - replaced_before;
-    note->source_modified_ns = job->source->shards[tensor_at(job, position)->shard].modified_ns;
-    char *const text = print_note(note);
-    if (text == NULL) return sinq_fail_memory(job->error, "a note", 256);
-    status = job->sink->ops->end_tensor(job->sink, text, job->error);
-    free(text);
-    return status;
+    return sinq_job_end_tensor(job, position, job->error);
+}
+
+/* Tensors from `first` on that are quantized go through a pipeline together; *next is the first one after what was done. */
+static int process_tensors(struct sinq_quantize_job *job, size_t first, size_t *next) {
+    *next = first;
+    while (*next < job->count && sinq_job_entry(job, *next)->action == SINQ_QUANTIZE) ++*next;
+    if (*next > first) return sinq_job_quantize(job, first, *next);
+    *next = first + 1;
+    return copy_tensor(job, first);
 }
 
 /* ---- the end ---- */
@@ -314,14 +155,14 @@ static uint64_t count_values(const struct sinq_tensor *tensor) {
     return values;
 }
 
-static void summarize(const struct quantize_job *job, struct sinq_quantize_summary *summary) {
+static void summarize(const struct sinq_quantize_job *job, struct sinq_quantize_summary *summary) {
     struct sinq_hasher *const hasher = sinq_hasher_create();
     double error = 0, norm = 0, linear_bits = 0, linear_weights = 0, bits = 0, values = 0;
     if (hasher != NULL) sinq_hasher_update(hasher, job->plan_fingerprint, sizeof job->plan_fingerprint);
     for (size_t i = 0; i < job->count; i++) {
-        const struct tensor_note *const note = &job->notes[i];
-        const struct sinq_recipe_entry *const entry = entry_at(job, i);
-        const double weights = (double)count_values(tensor_at(job, i));
+        const struct sinq_tensor_note *const note = &job->notes[i];
+        const struct sinq_recipe_entry *const entry = sinq_job_entry(job, i);
+        const double weights = (double)count_values(sinq_job_tensor(job, i));
         if (hasher != NULL) sinq_hasher_update(hasher, &note->source_hash, sizeof note->source_hash);
         bits += 8.0 * (double)note->bytes;
         values += weights;
@@ -354,10 +195,11 @@ static void print_group_size(struct sinq_text *text, uint32_t group_size) {
 }
 
 /* What one tensor has that differs from the recipe at large; nothing where nothing does. */
-static void print_exception(const struct quantize_job *job, size_t position, bool *is_first, struct sinq_text *text) {
+static void print_exception(const struct sinq_quantize_job *job, size_t position, bool *is_first,
+                            struct sinq_text *text) {
     const struct sinq_recipe_summary *const usual = &job->recipe->summary;
-    const struct sinq_recipe_entry *const entry = entry_at(job, position);
-    const struct tensor_note *const note = &job->notes[position];
+    const struct sinq_recipe_entry *const entry = sinq_job_entry(job, position);
+    const struct sinq_tensor_note *const note = &job->notes[position];
     const bool is_kept_linear = entry->action == SINQ_KEEP && entry->is_linear;
     const bool differs =
         entry->action == SINQ_QUANTIZE &&
@@ -381,7 +223,7 @@ static void print_exception(const struct quantize_job *job, size_t position, boo
 }
 
 /* The quantization_config of docs/format.md. */
-static char *print_quantization(const struct quantize_job *job, const struct sinq_quantize_summary *summary) {
+static char *print_quantization(const struct sinq_quantize_job *job, const struct sinq_quantize_summary *summary) {
     const struct sinq_recipe_summary *const usual = &job->recipe->summary;
     struct sinq_text text = {0};
     sinq_text_print(&text,
@@ -400,7 +242,7 @@ static char *print_quantization(const struct quantize_job *job, const struct sin
     return text.data;
 }
 
-static int finish_output(struct quantize_job *job, struct sinq_quantize_summary *summary) {
+static int finish_output(struct sinq_quantize_job *job, struct sinq_quantize_summary *summary) {
     summarize(job, summary);
     char *const quantization = print_quantization(job, summary);
     if (quantization == NULL) return sinq_fail_memory(job->error, "quantization_config", 0);
@@ -410,7 +252,7 @@ static int finish_output(struct quantize_job *job, struct sinq_quantize_summary 
     return status;
 }
 
-static int run_job(struct quantize_job *job, struct sinq_quantize_summary *summary) {
+static int run_job(struct sinq_quantize_job *job, struct sinq_quantize_summary *summary) {
     size_t finished = 0;
     if (job->recipe->tiling_2d)
         return sinq_fail(job->error, SINQ_USAGE, "2-D tiling is for trials, it cannot be stored");
@@ -419,8 +261,8 @@ static int run_job(struct quantize_job *job, struct sinq_quantize_summary *summa
     if (status == SINQ_OK) status = begin_output(job, &finished);
     if (status != SINQ_OK) return status;
     summary->tensors_resumed = finished;
-    for (size_t i = finished; i < job->count; i++) {
-        status = process_tensor(job, i);
+    for (size_t i = finished; i < job->count;) {
+        status = process_tensors(job, i, &i);
         if (status == SINQ_OK) continue;
         /* What is finished is worth keeping; the first failure is the one to report. */
         struct sinq_error ignored;
@@ -434,7 +276,7 @@ int sinq_quantize(const struct sinq_source *source, const struct sinq_recipe *re
                   sinq_progress_fn *progress, void *user, struct sinq_quantize_summary *summary,
                   struct sinq_error *error) {
     const double start = read_clock();
-    struct quantize_job job = {
+    struct sinq_quantize_job job = {
         .source = source,
         .recipe = recipe,
         .sink = sink,
@@ -449,8 +291,6 @@ int sinq_quantize(const struct sinq_source *source, const struct sinq_recipe *re
     summary->seconds_sync = sink->seconds_sync;
     summary->seconds_total = read_clock() - start;
     sinq_free_loader(&job.loader);
-    sinq_free_units(&job.units);
-    free(job.blob.bytes);
     free(job.order);
     free(job.planned);
     free(job.notes);

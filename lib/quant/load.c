@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/large_memory.h"
 #include "base/parallel.h"
 #include "tensor/dtype.h"
 
@@ -28,7 +29,7 @@ static int reserve(struct sinq_loader *loader, uint64_t buffer_bytes, uint64_t c
     if (bytes > loader->buffer_capacity) {
         free(loader->buffers);
         loader->buffer_capacity = 0;
-        loader->buffers = aligned_alloc(SINQ_LINE_BYTES, (size_t)bytes);
+        loader->buffers = sinq_allocate_large(bytes);
         if (loader->buffers == NULL) return sinq_fail_memory(error, "reading buffers", bytes);
         loader->buffer_capacity = bytes;
     }
@@ -84,7 +85,7 @@ static int check_finite(struct sinq_loader *loader, const struct sinq_tensor *te
 
 /* ---- matrices ---- */
 
-/* One matrix on its way from a tensor's rows into units. */
+/* How one matrix gets from a tensor's rows into units. */
 struct transfer {
     struct sinq_loader *loader;
     size_t tensor_index;
@@ -95,7 +96,7 @@ struct transfer {
     uint64_t chunk_rows;
     bool is_direct; /* stored as f32 or bf16, and nothing else to apply */
     bool transposed;
-    const struct sinq_unit_matrix *units;
+    struct sinq_unit_matrix *units;
 };
 
 static bool is_plain(const struct sinq_tensor *tensor) {
@@ -181,30 +182,31 @@ static int load_chunk(const struct transfer *t, uint64_t chunk, uint8_t *buffer,
 }
 
 /* The chunks of one matrix, and what each thread has met among its own. */
-struct chunk_job {
-    const struct transfer *transfer;
-    uint64_t buffer_bytes;
+struct sinq_matrix_load {
+    struct transfer transfer;
+    uint64_t chunks, buffer_bytes;
     float *largest;
     uint64_t *failed; /* the first chunk that failed; UINT64_MAX: none */
     struct sinq_error *errors;
 };
 
-static void run_chunk(void *context, uint64_t chunk, unsigned worker) {
-    const struct chunk_job *const job = context;
-    if (job->failed[worker] != UINT64_MAX) return; /* a thread's chunks come in order */
-    uint8_t *const buffer = job->transfer->loader->buffers + worker * job->buffer_bytes;
+uint64_t sinq_load_chunk_count(const struct sinq_matrix_load *load) { return load->chunks; }
+
+void sinq_load_chunk(struct sinq_matrix_load *load, uint64_t chunk, unsigned worker) {
+    if (load->failed[worker] != UINT64_MAX) return; /* a thread's chunks come in order */
+    uint8_t *const buffer = load->transfer.loader->buffers + worker * load->buffer_bytes;
     float largest = 0;
-    if (load_chunk(job->transfer, chunk, buffer, &largest, &job->errors[worker]) != SINQ_OK) {
-        job->failed[worker] = chunk;
+    if (load_chunk(&load->transfer, chunk, buffer, &largest, &load->errors[worker]) != SINQ_OK) {
+        load->failed[worker] = chunk;
         return;
     }
-    job->largest[worker] = fmaxf(job->largest[worker], largest);
+    load->largest[worker] = fmaxf(load->largest[worker], largest);
 }
 
 /* The first failure in the file is the one reported, whichever thread met it. */
-static int collect_chunks(const struct chunk_job *job, unsigned threads, float *largest, struct sinq_error *error) {
+static int collect_chunks(const struct sinq_matrix_load *job, float *largest, struct sinq_error *error) {
     unsigned first = 0;
-    for (unsigned i = 0; i < threads; i++) {
+    for (unsigned i = 0; i < job->transfer.loader->threads; i++) {
         *largest = fmaxf(*largest, job->largest[i]);
         if (job->failed[i] < job->failed[first]) first = i;
     }
@@ -227,43 +229,80 @@ static int hash_indirect(struct sinq_loader *loader, const struct sinq_tensor *t
     return status;
 }
 
+static void free_load(struct sinq_matrix_load *load) {
+    free(load->largest);
+    free(load->errors);
+    free(load->failed);
+    free(load);
+}
+
+static int prepare_load(struct sinq_matrix_load *load, uint32_t group_size, struct sinq_error *error) {
+    struct transfer *const t = &load->transfer;
+    const uint64_t rows = t->transposed ? t->shape.cols : t->shape.rows;
+    const uint64_t cols = t->transposed ? t->shape.rows : t->shape.cols;
+    const bool is_bf16 = t->is_direct && t->tensor->dtype == SINQ_BF16;
+    const unsigned threads = t->loader->threads;
+    int status = sinq_shape_units(t->units, rows, cols, group_size, is_bf16, error);
+    if (status != SINQ_OK) return status;
+    load->chunks = sinq_divide_up(t->shape.rows, t->chunk_rows);
+    const uint64_t float_bytes = t->is_direct ? 0 : t->chunk_rows * t->shape.cols * sizeof(float);
+    load->buffer_bytes =
+        sinq_round_up(t->chunk_rows * t->row_bytes, SINQ_LINE_BYTES) + sinq_round_up(float_bytes, SINQ_LINE_BYTES);
+    status = reserve(t->loader, load->buffer_bytes, load->chunks, error);
+    if (status != SINQ_OK) return status;
+    load->largest = calloc(threads, sizeof *load->largest);
+    load->errors = calloc(threads, sizeof *load->errors);
+    load->failed = malloc(threads * sizeof *load->failed);
+    if (load->largest == NULL || load->errors == NULL || load->failed == NULL) {
+        return sinq_fail_memory(error, "reading", threads * sizeof *load->errors);
+    }
+    for (unsigned i = 0; i < threads; i++) load->failed[i] = UINT64_MAX;
+    return SINQ_OK;
+}
+
+int sinq_load_begin(struct sinq_loader *loader, size_t tensor, uint64_t index, bool transposed, uint32_t group_size,
+                    struct sinq_unit_matrix *units, struct sinq_matrix_load **load, struct sinq_error *error) {
+    struct sinq_matrix_load *const made = calloc(1, sizeof *made);
+    *load = NULL;
+    if (made == NULL) return sinq_fail_memory(error, "reading", sizeof *made);
+    made->transfer = plan_transfer(loader, tensor, index);
+    made->transfer.units = units;
+    made->transfer.transposed = transposed;
+    const int status = prepare_load(made, group_size, error);
+    if (status == SINQ_OK) {
+        *load = made;
+    } else {
+        free_load(made);
+    }
+    return status;
+}
+
+int sinq_load_end(struct sinq_matrix_load *load, struct sinq_hash *hash, struct sinq_error *error) {
+    const struct transfer *const t = &load->transfer;
+    float largest = 0;
+    int status = collect_chunks(load, &largest, error);
+    if (status != SINQ_OK) goto done;
+    t->units->largest = largest;
+    sinq_finish_units(t->units, t->loader->threads);
+    if (t->row_bytes == 0) {
+        status = hash_indirect(t->loader, t->tensor, t->tensor_index, hash, error);
+    } else {
+        *hash = sinq_hash_bytes(t->loader->hashes, (size_t)load->chunks * sizeof *t->loader->hashes);
+    }
+done:
+    free_load(load);
+    return status;
+}
+
+static void run_chunk(void *context, uint64_t chunk, unsigned worker) { sinq_load_chunk(context, chunk, worker); }
+
 int sinq_load_matrix(struct sinq_loader *loader, size_t tensor, uint64_t index, bool transposed, uint32_t group_size,
                      struct sinq_unit_matrix *units, struct sinq_hash *hash, struct sinq_error *error) {
-    struct transfer t = plan_transfer(loader, tensor, index);
-    const uint64_t rows = transposed ? t.shape.cols : t.shape.rows, cols = transposed ? t.shape.rows : t.shape.cols;
-    const bool is_bf16 = t.is_direct && t.tensor->dtype == SINQ_BF16;
-    int status = sinq_shape_units(units, rows, cols, group_size, is_bf16, error);
+    struct sinq_matrix_load *load;
+    const int status = sinq_load_begin(loader, tensor, index, transposed, group_size, units, &load, error);
     if (status != SINQ_OK) return status;
-    t.units = units;
-    t.transposed = transposed;
-    const uint64_t chunks = sinq_divide_up(t.shape.rows, t.chunk_rows);
-    const uint64_t float_bytes = t.is_direct ? 0 : t.chunk_rows * t.shape.cols * sizeof(float);
-    const uint64_t buffer_bytes =
-        sinq_round_up(t.chunk_rows * t.row_bytes, SINQ_LINE_BYTES) + sinq_round_up(float_bytes, SINQ_LINE_BYTES);
-    status = reserve(loader, buffer_bytes, chunks, error);
-    if (status != SINQ_OK) return status;
-
-    struct chunk_job job = {.transfer = &t, .buffer_bytes = buffer_bytes};
-    job.largest = calloc(loader->threads, sizeof *job.largest);
-    job.errors = calloc(loader->threads, sizeof *job.errors);
-    job.failed = malloc(loader->threads * sizeof *job.failed);
-    float largest = 0;
-    if (job.largest == NULL || job.errors == NULL || job.failed == NULL) {
-        status = sinq_fail_memory(error, "reading", loader->threads * sizeof *job.errors);
-    } else {
-        for (unsigned i = 0; i < loader->threads; i++) job.failed[i] = UINT64_MAX;
-        sinq_parallel_for(loader->threads, chunks, run_chunk, &job);
-        status = collect_chunks(&job, loader->threads, &largest, error);
-    }
-    free(job.largest);
-    free(job.errors);
-    free(job.failed);
-    if (status != SINQ_OK) return status;
-    units->largest = largest;
-    sinq_finish_units(units, loader->threads);
-    if (t.row_bytes == 0) return hash_indirect(loader, t.tensor, tensor, hash, error);
-    *hash = sinq_hash_bytes(loader->hashes, (size_t)chunks * sizeof *loader->hashes);
-    return SINQ_OK;
+    sinq_parallel_for(loader->threads, load->chunks, run_chunk, load);
+    return sinq_load_end(load, hash, error);
 }
 
 /* ---- hashes alone ---- */

@@ -29,6 +29,17 @@ int sinq_load_matrix(struct sinq_loader *loader, size_t tensor, uint64_t index, 
                      struct sinq_unit_matrix *units, struct sinq_hash *hash, struct sinq_error *error);
 
 /*
+ * The same in steps, so that a caller's threads can do other work beside it: begin; each chunk once, from any thread; end,
+ * which frees the load. A loader has one load at a time.
+ */
+struct sinq_matrix_load;
+int sinq_load_begin(struct sinq_loader *loader, size_t tensor, uint64_t index, bool transposed, uint32_t group_size,
+                    struct sinq_unit_matrix *units, struct sinq_matrix_load **load, struct sinq_error *error);
+uint64_t sinq_load_chunk_count(const struct sinq_matrix_load *load);
+void sinq_load_chunk(struct sinq_matrix_load *load, uint64_t chunk, unsigned worker);
+int sinq_load_end(struct sinq_matrix_load *load, struct sinq_hash *hash, struct sinq_error *error);
+
+/*
  * Passes the stored bytes of a tensor on, in order, through `write` (NULL: only hashes them). Float values are checked, and
  * replaced where that is asked for.
  */

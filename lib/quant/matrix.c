@@ -2,466 +2,49 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "quant/rounding.h"
-#include "quant/sinkhorn.h"
-#include "quant/storage.h"
-#include "tensor/dtype.h"
+#include "quant/unit.h"
 
-#define BLOCK_ROWS SINQ_SCALE_BLOCK_ROWS
+/* ---- threads and their working memory ---- */
 
-/* A stored scale further from the wished one than this share may cost something: then the cost is measured. */
-#define HARMLESS_DEVIATION 0.02f
-/* Storing may add this share to the squared error of the mean group (1 % of its error); else wider types are taken. */
-#define ALLOWED_EXCESS 0.02
-/* One group's excess counts at most this much: an error that was zero would count without end. */
-#define LARGEST_EXCESS 100.0
-
-/* A scale stored too small clips the ends of its groups: by this many steps at most, else it is stored too large. */
-#define ALLOWED_CLIPPING 0.25f
-
-/* Stands for the scale of a group that is all zeros: everything rounds to its zero point. */
-#define SCALE_OF_NOTHING 1e30f
-
-/* What one unit adds to the outcome; summed in the order of units. */
-struct unit_outcome {
-    double error_square; /* with scales and zeros as stored */
-    double norm_square;
-    double excess; /* what storing adds to the squared error of each group, relative to it; summed over groups */
-    double groups;
-    bool needs_exact_storage; /* a group whose exactness only f16 keeps */
-};
-
-/* Everything that threads share while one matrix is quantized. */
-struct job {
-    const struct sinq_unit_matrix *units;
-    enum sinq_method method;
-    unsigned bits;
-    const float *levels;
-    unsigned level_count;
-    size_t row_tile; /* rows that share a column scale: all, or a group's width in 2-D tiling */
-    /* One of the two is written: plain arrays, or a blob. */
-    struct sinq_plain_matrix *plain;
-    const struct sinq_dual_scale *description;
-    const struct sinq_dual_scale_sizes *sizes;
-    uint8_t *blob;
-    int16_t *integer_zeros; /* per entry of the blob's zero section */
-    int scale_exponent;     /* stored scales are scales times 2^-scale_exponent */
-    struct unit_outcome *outcomes;
-};
-
-/* One thread's working memory. */
-struct unit_work {
-    struct sinq_sinkhorn *sinkhorn;
-    float *row_scale; /* [tiles in a unit][padded rows] */
-    float *col_scale; /* [row tiles][unit stride] */
-    float *weights;   /* [unit stride]: column scales with zeros in the padding */
-    float *x;         /* [32][unit stride] */
-    uint8_t *codes;   /* [32][unit stride] */
-};
-
-static void free_work(struct unit_work *work) {
-    sinq_sinkhorn_free(work->sinkhorn);
-    free(work->row_scale);
-    free(work->col_scale);
-    free(work->weights);
-    free(work->x);
-    free(work->codes);
+int sinq_create_unit_crew(unsigned threads, struct sinq_unit_crew *crew, struct sinq_error *error) {
+    *crew = (struct sinq_unit_crew){.threads = threads,
+                                    .works = calloc(threads, sizeof *crew->works),
+                                    .is_ready = calloc(threads, sizeof *crew->is_ready),
+                                    .has_failed = calloc(threads, sizeof *crew->has_failed)};
+    if (crew->works != NULL && crew->is_ready != NULL && crew->has_failed != NULL) return SINQ_OK;
+    sinq_free_unit_crew(crew);
+    return sinq_fail_memory(error, "the working memory of a matrix", threads * sizeof *crew->works);
 }
 
-static size_t group_width(const struct sinq_unit_matrix *units) {
-    return units->group_size == 0 ? (size_t)units->cols : units->group_size;
+void sinq_free_unit_crew(struct sinq_unit_crew *crew) {
+    for (unsigned i = 0; crew->works != NULL && i < crew->threads; i++) sinq_free_unit_work(&crew->works[i]);
+    free(crew->works);
+    free(crew->is_ready);
+    free(crew->has_failed);
+    *crew = (struct sinq_unit_crew){0};
 }
 
-static size_t count_row_tiles(const struct job *job) { return (size_t)sinq_divide_up(job->units->rows, job->row_tile); }
-
-static bool create_work(const struct job *job, struct unit_work *work) {
-    const size_t stride = sinq_pad_lanes((size_t)sinq_min_u64(job->units->unit_cols, job->units->cols));
-    const size_t tiles = (size_t)sinq_divide_up(stride, group_width(job->units));
-    const size_t rows = (size_t)job->units->padded_rows;
-    work->sinkhorn = sinq_sinkhorn_create(rows, stride);
-    work->row_scale = malloc(tiles * rows * sizeof(float));
-    work->col_scale = malloc(count_row_tiles(job) * stride * sizeof(float));
-    work->weights = malloc(stride * sizeof(float));
-    work->x = aligned_alloc(SINQ_LINE_BYTES, BLOCK_ROWS * stride * sizeof(float));
-    work->codes = aligned_alloc(SINQ_LINE_BYTES, BLOCK_ROWS * stride);
-    return work->sinkhorn != NULL && work->row_scale != NULL && work->col_scale != NULL && work->weights != NULL &&
-           work->x != NULL && work->codes != NULL;
-}
-
-/* One group's columns within a unit. */
-struct group {
-    struct sinq_tile tile;
-    size_t in_unit; /* first column within the unit */
-    uint64_t index; /* in the matrix */
-    float *row_scale;
-    float *col_scale; /* of the first row tile */
-    size_t unit_stride;
-};
-
-static struct group find_group(const struct job *job, struct unit_work *work, uint64_t unit, size_t index) {
-    const struct sinq_tile whole = sinq_unit_tile(job->units, unit);
-    const size_t width = group_width(job->units), first = index * width;
-    struct group group = {.tile = whole, .in_unit = first, .unit_stride = whole.stride};
-    group.tile.cols = (size_t)sinq_min_u64(width, whole.cols - first);
-    group.tile.values =
-        whole.is_bf16 ? (const void *)sinq_tile_bf16(&whole, 0, first) : (const void *)sinq_tile_f32(&whole, 0, first);
-    group.index = unit * sinq_divide_up(job->units->unit_cols, width) + index;
-    group.row_scale = work->row_scale + index * (size_t)job->units->padded_rows;
-    group.col_scale = work->col_scale + first;
-    return group;
-}
-
-/* ---- normalization ---- */
-
-static void set_ones(float *array, size_t count) {
-    for (size_t i = 0; i < count; i++) array[i] = 1.0f;
-}
-
-/* Column scales are stored in f16: where codes are chosen for what is stored, they must be too. */
-static void round_to_halves(float *array, size_t count) {
-    for (size_t i = 0; i < count; i++) array[i] = sinq_half_to_float(sinq_float_to_half(array[i]));
-}
-
-static void normalize_group(const struct job *job, struct unit_work *work, const struct group *group) {
-    const size_t stride = sinq_pad_lanes(group->tile.cols);
-    set_ones(group->row_scale, (size_t)job->units->padded_rows);
-    for (size_t tile_index = 0; tile_index < count_row_tiles(job); tile_index++) {
-        float *const col_scale = group->col_scale + tile_index * group->unit_stride;
-        set_ones(col_scale, stride);
-        if (!sinq_method_normalizes(job->method)) continue;
-        const size_t first = tile_index * job->row_tile;
-        struct sinq_tile tile = group->tile;
-        tile.rows = (size_t)sinq_min_u64(job->row_tile, job->units->rows - first);
-        tile.values = tile.is_bf16 ? (const void *)sinq_tile_bf16(&group->tile, first, 0)
-                                   : (const void *)sinq_tile_f32(&group->tile, first, 0);
-        struct sinq_sinkhorn_result result;
-        sinq_normalize_tile(work->sinkhorn, &tile, col_scale, group->row_scale + first, &result);
-        if (job->blob != NULL && job->description->scale_type != SINQ_AUX_F16) round_to_halves(col_scale, stride);
+void sinq_run_unit(const struct sinq_unit_job *job, struct sinq_unit_crew *crew, uint64_t unit, unsigned worker) {
+    if (!crew->is_ready[worker] && !crew->has_failed[worker]) {
+        crew->is_ready[worker] = sinq_create_unit_work(job, &crew->works[worker]);
+        crew->has_failed[worker] = !crew->is_ready[worker];
     }
+    if (crew->is_ready[worker]) sinq_quantize_unit(job, &crew->works[worker], unit);
 }
 
-/* ---- one block of 32 rows of one group ---- */
-
-struct block {
-    const struct group *group;
-    size_t first, rows;
-    float *x;
-    uint8_t *codes;
-    size_t stride;
-    const float *row_scale;
-    struct sinq_group_block values;
-    struct sinq_group_parameters parameters;   /* as wished, normalized domain */
-    float scale[BLOCK_ROWS], zero[BLOCK_ROWS]; /* as used, normalized domain */
-};
-
-static void normalize_block(const struct job *job, struct block *block) {
-    const struct sinq_quantize_kernels *const kernels = sinq_get_quantize_kernels();
-    const struct sinq_tile *const tile = &block->group->tile;
-    for (size_t half = 0; half < BLOCK_ROWS; half += SINQ_LANES) {
-        const size_t row = block->first + half;
-        const size_t row_tile = row < job->units->rows ? row / job->row_tile : count_row_tiles(job) - 1;
-        const float *const col_scale = block->group->col_scale + row_tile * block->group->unit_stride;
-        float *const lowest = block->values.lowest + half, *const highest = block->values.highest + half;
-        for (size_t j = 0; j < sinq_pad_lanes(tile->cols); j += SINQ_STRIP_COLUMNS) {
-            const unsigned vectors = sinq_strip_vectors(tile, j);
-            float low[SINQ_LANES], high[SINQ_LANES];
-            float *const out = block->x + half * block->stride + j;
-            if (tile->is_bf16) {
-                kernels->normalize_rows_bf16(sinq_tile_bf16(tile, row, j), tile->stride, vectors, col_scale + j,
-                                             block->row_scale + half, out, block->stride, low, high);
-            } else {
-                kernels->normalize_rows_f32(sinq_tile_f32(tile, row, j), tile->stride, vectors, col_scale + j,
-                                            block->row_scale + half, out, block->stride, low, high);
-            }
-            for (size_t r = 0; r < SINQ_LANES; r++) {
-                lowest[r] = j == 0 ? low[r] : fminf(lowest[r], low[r]);
-                highest[r] = j == 0 ? high[r] : fmaxf(highest[r], high[r]);
-            }
-        }
-    }
-}
-
-/* Squared error and norm of a block's rows in the domain of W. */
-struct block_error {
-    double error[BLOCK_ROWS], norm[BLOCK_ROWS];
-};
-
-/* Codes of the block for given scales and zeros, and what they cost. */
-static void encode_block(const struct job *job, const struct unit_work *work, const struct block *block,
-                         const float *scale, const float *zero, struct block_error *result) {
-    const struct sinq_quantize_kernels *const kernels = sinq_get_quantize_kernels();
-    const struct sinq_tile *const tile = &block->group->tile;
-    const size_t padded = sinq_pad_lanes(tile->cols);
-    float error[BLOCK_ROWS] = {0}, norm[BLOCK_ROWS] = {0};
-    for (size_t half = 0; half < block->rows; half += SINQ_LANES) {
-        const size_t row_tile = (block->first + half) / job->row_tile;
-        const float *const col_scale = block->group->col_scale + row_tile * block->group->unit_stride;
-        memcpy(work->weights, col_scale, tile->cols * sizeof(float));
-        memset(work->weights + tile->cols, 0, (padded - tile->cols) * sizeof(float));
-        for (size_t j = 0; j < padded; j += SINQ_STRIP_COLUMNS) {
-            const unsigned vectors = sinq_strip_vectors(tile, j);
-            const float *const x = block->x + half * block->stride + j;
-            uint8_t *const codes = block->codes + half * block->stride + j;
-            float row_error[SINQ_LANES], row_norm[SINQ_LANES];
-            if (job->levels != NULL) {
-                kernels->encode_levels(x, block->stride, vectors, scale + half, zero + half, job->levels,
-                                       job->level_count, work->weights + j, codes, block->stride, row_error, row_norm);
-            } else {
-                kernels->encode_uniform(x, block->stride, vectors, scale + half, zero + half,
-                                        (float)((1u << job->bits) - 1u), work->weights + j, codes, block->stride,
-                                        row_error, row_norm);
-            }
-            for (size_t r = 0; r < SINQ_LANES; r++) {
-                error[half + r] += row_error[r];
-                norm[half + r] += row_norm[r];
-            }
-        }
-    }
-    for (size_t r = 0; r < block->rows; r++) {
-        const double u = (double)block->row_scale[r], square = u * u;
-        result->error[r] = (double)error[r] * square;
-        result->norm[r] = (double)norm[r] * square;
-    }
-}
-
-/* A scale of zero, as wished or as it was stored, encodes everything as the zero point. */
-static void use_parameters(const struct block *block, const float *scale, const float *zero, float *used_scale,
-                           float *used_zero) {
-    for (size_t r = 0; r < BLOCK_ROWS; r++) {
-        const bool is_nothing = r >= block->rows || !(scale[r] > 0.0f);
-        used_scale[r] = is_nothing ? SCALE_OF_NOTHING : scale[r];
-        used_zero[r] = is_nothing ? 0.0f : zero[r];
-    }
-}
-
-/* ---- output ---- */
-
-static void write_plain(const struct job *job, const struct block *block) {
-    const uint64_t cols = job->units->cols, groups = sinq_divide_up(cols, group_width(job->units));
-    const uint64_t first_col = block->group->index * group_width(job->units);
-    const float unit = ldexpf(1.0f, job->units->exponent);
-    for (size_t r = 0; r < block->rows; r++) {
-        const uint64_t row = block->first + r, entry = row * groups + block->group->index;
-        memcpy(job->plain->codes + row * cols + first_col, block->codes + r * block->stride, block->group->tile.cols);
-        job->plain->scale[entry] = block->parameters.scale[r] * block->row_scale[r] * unit;
-        job->plain->zero[entry] = block->parameters.zero[r];
-    }
-}
-
-static uint64_t locate_entry(const struct sinq_dual_scale_sizes *sizes, uint64_t row, uint64_t group) {
-    return (row / SINQ_PANEL_ROWS * sizes->groups + group) * SINQ_PANEL_ROWS + row % SINQ_PANEL_ROWS;
-}
-
-/* Stores the block's scales; block->scale becomes what a reader will see, in the normalized domain. */
-static float store_scales(const struct job *job, struct block *block) {
-    float wished[BLOCK_ROWS], deviation = 0.0f;
-    bool is_free[BLOCK_ROWS];
-    const float unit = ldexpf(1.0f, -job->scale_exponent);
-    for (size_t r = 0; r < block->rows; r++) {
-        wished[r] = block->parameters.scale[r] * block->row_scale[r] * unit;
-        is_free[r] = block->parameters.scale[r] == 0.0f;
-    }
-    struct sinq_stored_column stored;
-    const float shortfall = ALLOWED_CLIPPING / (float)((1u << job->bits) - 1u);
-    sinq_store_column(job->description->scale_type, wished, is_free, block->rows, shortfall, &stored);
-    sinq_write_column(job->sizes, job->description->scale_type, &stored, block->first, block->rows, block->group->index,
-                      job->sizes->scale_offset, job->sizes->scale_range_offset, job->blob);
-    for (size_t r = 0; r < block->rows; r++) {
-        block->scale[r] = is_free[r] ? 0.0f : stored.value[r] / unit / block->row_scale[r];
-        if (!is_free[r]) deviation = fmaxf(deviation, fabsf(stored.value[r] - wished[r]) / wished[r]);
-    }
-    return deviation;
-}
-
-/* Zero points for the scales as stored: integers are placed anew, real ones go into the blob here. */
-static void store_zeros(const struct job *job, struct block *block) {
-    const bool is_integer = sinq_method_has_integer_zeros(job->method);
-    const bool is_kept = job->description->scale_type == SINQ_AUX_F16;
-    const bool none_free[BLOCK_ROWS] = {false};
-    for (size_t r = 0; r < block->rows; r++) {
-        const bool is_placed = is_integer && !is_kept && block->scale[r] > 0 && !block->parameters.is_constant[r];
-        block->zero[r] =
-            is_placed ? sinq_place_zero(block->values.lowest[r], block->scale[r]) : block->parameters.zero[r];
-        if (is_integer) {
-            job->integer_zeros[locate_entry(job->sizes, block->first + r, block->group->index)] =
-                (int16_t)block->zero[r];
-        }
-    }
-    if (is_integer) return;
-    struct sinq_stored_column stored;
-    sinq_store_column(job->description->zero_type, block->zero, none_free, block->rows, INFINITY, &stored);
-    sinq_write_column(job->sizes, job->description->zero_type, &stored, block->first, block->rows, block->group->index,
-                      job->sizes->zero_offset, job->sizes->zero_range_offset, job->blob);
-    for (size_t r = 0; r < block->rows; r++) block->zero[r] = stored.value[r];
-}
-
-static void add_block(const struct block *block, const struct block_error *cost, struct unit_outcome *outcome) {
-    for (size_t r = 0; r < block->rows; r++) {
-        outcome->error_square += cost->error[r];
-        outcome->norm_square += cost->norm[r];
-    }
-    outcome->groups += (double)block->rows;
-}
-
-static void add_excess(const struct block *block, const struct block_error *cost, const struct block_error *ideal,
-                       struct unit_outcome *outcome) {
-    for (size_t r = 0; r < block->rows; r++) {
-        const double more = cost->error[r] - ideal->error[r];
-        if (more <= 0) continue;
-        outcome->excess += more < LARGEST_EXCESS * ideal->error[r] ? more / ideal->error[r] : LARGEST_EXCESS;
-    }
-}
-
-/* Rounds one block for the blob: parameters first as stored, then codes for them. */
-static void round_for_blob(const struct job *job, const struct unit_work *work, struct block *block,
-                           struct unit_outcome *outcome) {
-    float scale[BLOCK_ROWS], zero[BLOCK_ROWS];
-    struct block_error cost, ideal;
-    const bool is_integer = sinq_method_has_integer_zeros(job->method);
-    /* Scales of 11 bits change nothing worth rounding again for, and the codes stay those of the paper. */
-    const bool is_kept = job->description->scale_type == SINQ_AUX_F16 && is_integer;
-    const float deviation = store_scales(job, block);
-    store_zeros(job, block);
-    const bool may_cost = !is_kept && (deviation > HARMLESS_DEVIATION || !is_integer);
-    if (may_cost || is_kept) {
-        use_parameters(block, block->parameters.scale, block->parameters.zero, scale, zero);
-        encode_block(job, work, block, scale, zero, &ideal);
-        cost = ideal;
-    }
-    if (!is_kept) {
-        use_parameters(block, block->scale, block->zero, scale, zero);
-        encode_block(job, work, block, scale, zero, &cost);
-    }
-    if (may_cost) add_excess(block, &cost, &ideal, outcome);
-    add_block(block, &cost, outcome);
-}
-
-static void round_block(const struct job *job, const struct unit_work *work, struct block *block,
-                        struct unit_outcome *outcome) {
-    normalize_block(job, block);
-    block->values.x = block->x;
-    block->values.stride = block->stride;
-    block->values.rows = block->rows;
-    block->values.cols = block->group->tile.cols;
-    sinq_choose_parameters(job->method, job->bits, &block->values, &block->parameters);
-    if (job->blob != NULL) {
-        /* A group of zeros is exact with any scale if its zero point is. */
-        const bool has_real_zeros = !sinq_method_has_integer_zeros(job->method);
-        for (size_t r = 0; r < block->rows; r++) {
-            outcome->needs_exact_storage |=
-                block->parameters.is_constant[r] || (has_real_zeros && block->parameters.scale[r] == 0.0f);
-        }
-        round_for_blob(job, work, block, outcome);
-        return;
-    }
-    struct block_error cost;
-    use_parameters(block, block->parameters.scale, block->parameters.zero, block->scale, block->zero);
-    encode_block(job, work, block, block->scale, block->zero, &cost);
-    add_block(block, &cost, outcome);
-    write_plain(job, block);
-}
-
-static void pack_rows(const struct job *job, const struct unit_work *work, uint64_t unit, size_t first, size_t rows) {
-    const struct sinq_tile tile = sinq_unit_tile(job->units, unit);
-    const uint64_t first_block = unit * sinq_divide_up(job->units->unit_cols, SINQ_BLOCK_COLUMNS);
-    for (size_t r = 0; r < rows; r += SINQ_PANEL_ROWS) {
-        const uint32_t count = (uint32_t)sinq_min_u64(SINQ_PANEL_ROWS, rows - r);
-        for (size_t j = 0; j < tile.cols; j += SINQ_BLOCK_COLUMNS) {
-            uint8_t *const lines =
-                job->blob + sinq_block_offset(job->description, job->sizes, (first + r) / SINQ_PANEL_ROWS,
-                                              first_block + j / SINQ_BLOCK_COLUMNS);
-            sinq_pack_block(job->bits, count, (uint32_t)sinq_min_u64(SINQ_BLOCK_COLUMNS, tile.cols - j),
-                            work->codes + r * tile.stride + j, tile.stride, lines);
-        }
-    }
-}
-
-static void write_column_scales(const struct job *job, const struct unit_work *work, uint64_t unit) {
-    const struct sinq_tile tile = sinq_unit_tile(job->units, unit);
-    const uint64_t first = unit * job->units->unit_cols;
-    if (job->blob == NULL) {
-        for (size_t i = 0; i < count_row_tiles(job); i++) {
-            memcpy(job->plain->column + i * job->units->cols + first, work->col_scale + i * tile.stride,
-                   tile.cols * sizeof(float));
-        }
-        return;
-    }
-    if (!job->description->has_column_scale) return;
-    uint8_t *const to = job->blob + job->sizes->column_scale_offset + 2 * first;
-    for (size_t j = 0; j < tile.cols; j++) {
-        const uint16_t half = sinq_float_to_half(work->col_scale[j]);
-        to[2 * j] = (uint8_t)(half & 0xff);
-        to[2 * j + 1] = (uint8_t)(half >> 8);
-    }
-}
-
-static void quantize_unit(const struct job *job, struct unit_work *work, uint64_t unit) {
-    const struct sinq_tile tile = sinq_unit_tile(job->units, unit);
-    const size_t groups = (size_t)sinq_divide_up(tile.cols, group_width(job->units));
-    for (size_t g = 0; g < groups; g++) {
-        const struct group group = find_group(job, work, unit, g);
-        normalize_group(job, work, &group);
-    }
-    for (size_t first = 0; first < tile.rows; first += BLOCK_ROWS) {
-        const size_t rows = (size_t)sinq_min_u64(BLOCK_ROWS, tile.rows - first);
-        for (size_t g = 0; g < groups; g++) {
-            const struct group group = find_group(job, work, unit, g);
-            struct block block = {.group = &group,
-                                  .first = first,
-                                  .rows = rows,
-                                  .x = work->x + group.in_unit,
-                                  .codes = work->codes + group.in_unit,
-                                  .stride = tile.stride,
-                                  .row_scale = group.row_scale + first};
-            round_block(job, work, &block, &job->outcomes[unit]);
-        }
-        if (job->blob != NULL) pack_rows(job, work, unit, first, rows);
-    }
-    write_column_scales(job, work, unit);
+bool sinq_has_crew_failed(const struct sinq_unit_crew *crew) {
+    bool has_failed = false;
+    for (unsigned i = 0; i < crew->threads; i++) has_failed |= crew->has_failed[i];
+    return has_failed;
 }
 
 /* ---- all units ---- */
 
-/* A job and its threads' working memory, each made by the thread that uses it. */
-struct crew {
-    const struct job *job;
-    struct unit_work *works;
-    bool *is_ready, *has_failed;
-};
-
-static void run_unit(void *context, uint64_t unit, unsigned worker) {
-    const struct crew *const crew = context;
-    if (!crew->is_ready[worker] && !crew->has_failed[worker]) {
-        crew->is_ready[worker] = create_work(crew->job, &crew->works[worker]);
-        crew->has_failed[worker] = !crew->is_ready[worker];
-    }
-    if (crew->is_ready[worker]) quantize_unit(crew->job, &crew->works[worker], unit);
-}
-
-static int quantize_units(struct job *job, unsigned threads, struct sinq_error *error) {
-    struct crew crew = {.job = job,
-                        .works = calloc(threads, sizeof *crew.works),
-                        .is_ready = calloc(threads, sizeof *crew.is_ready),
-                        .has_failed = calloc(threads, sizeof *crew.has_failed)};
-    bool has_memory = crew.works != NULL && crew.is_ready != NULL && crew.has_failed != NULL;
-    if (has_memory) sinq_parallel_for(threads, job->units->unit_count, run_unit, &crew);
-    for (unsigned i = 0; crew.works != NULL && i < threads; i++) {
-        has_memory = has_memory && !crew.has_failed[i];
-        free_work(&crew.works[i]);
-    }
-    free(crew.works);
-    free(crew.is_ready);
-    free(crew.has_failed);
-    return has_memory ? SINQ_OK
-                      : sinq_fail_memory(error, "the working memory of a matrix", job->units->padded_rows * 64);
-}
-
-static void start_job(struct job *job, const struct sinq_unit_matrix *units, const struct sinq_matrix_method *method,
-                      struct sinq_matrix_outcome *outcome) {
+void sinq_start_units(struct sinq_unit_job *job, const struct sinq_unit_matrix *units,
+                      const struct sinq_matrix_method *method, struct sinq_matrix_outcome *outcome) {
     *outcome = (struct sinq_matrix_outcome){.method = method->method};
     if (method->kurtosis_gate > 0 && sinq_method_normalizes(method->method)) {
         outcome->kurtosis = sinq_measure_kurtosis(units, method->threads);
@@ -472,13 +55,14 @@ static void start_job(struct job *job, const struct sinq_unit_matrix *units, con
     job->method = outcome->method;
     job->bits = method->bits;
     job->levels = sinq_method_levels(job->method, &job->level_count);
-    job->row_tile = method->tiling_2d ? group_width(units) : (size_t)sinq_round_up(units->rows, BLOCK_ROWS);
+    const size_t group = units->group_size == 0 ? (size_t)units->cols : units->group_size;
+    job->row_tile = method->tiling_2d ? group : (size_t)units->padded_rows;
 }
 
-static struct unit_outcome add_outcomes(const struct job *job) {
-    struct unit_outcome total = {0};
+struct sinq_unit_outcome sinq_add_unit_outcomes(const struct sinq_unit_job *job) {
+    struct sinq_unit_outcome total = {0};
     for (uint64_t unit = 0; unit < job->units->unit_count; unit++) {
-        const struct unit_outcome *const one = &job->outcomes[unit];
+        const struct sinq_unit_outcome *const one = &job->outcomes[unit];
         total.error_square += one->error_square;
         total.norm_square += one->norm_square;
         total.excess += one->excess;
@@ -491,122 +75,39 @@ static struct unit_outcome add_outcomes(const struct job *job) {
     return total;
 }
 
+struct plain_run {
+    const struct sinq_unit_job *job;
+    struct sinq_unit_crew *crew;
+};
+
+static void run_plain_unit(void *context, uint64_t unit, unsigned worker) {
+    const struct plain_run *const run = context;
+    sinq_run_unit(run->job, run->crew, unit, worker);
+}
+
 int sinq_quantize_plain(const struct sinq_unit_matrix *units, const struct sinq_matrix_method *method,
                         struct sinq_plain_matrix *plain, struct sinq_matrix_outcome *outcome,
                         struct sinq_error *error) {
-    struct job job = {.plain = plain};
-    start_job(&job, units, method, outcome);
+    struct sinq_unit_job job = {.plain = plain};
+    struct sinq_unit_crew crew;
+    int status = sinq_create_unit_crew(method->threads, &crew, error);
+    if (status != SINQ_OK) return status;
+    sinq_start_units(&job, units, method, outcome);
     job.outcomes = calloc((size_t)units->unit_count, sizeof *job.outcomes);
-    if (job.outcomes == NULL) return sinq_fail_memory(error, "a matrix's units", units->unit_count);
-    const int status = quantize_units(&job, method->threads, error);
-    const struct unit_outcome total = add_outcomes(&job);
-    outcome->error_square = total.error_square;
-    outcome->norm_square = total.norm_square;
-    free(job.outcomes);
-    return status;
-}
-
-/* ---- into the layout ---- */
-
-/* f16 scales reach from 2^-14 to 65504: the largest possible one is put near the top. */
-static void choose_factor(struct job *job, struct sinq_dual_scale *description) {
-    int exponent = 0;
-    const float largest = ldexpf(job->units->largest, -job->units->exponent);
-    if (largest > 0) (void)frexpf(largest, &exponent);
-    job->scale_exponent = exponent - 14;
-    /* The factor itself must be representable. */
-    if (job->scale_exponent + job->units->exponent < -149) job->scale_exponent = -149 - job->units->exponent;
-    description->factor = ldexpf(1.0f, job->scale_exponent + job->units->exponent);
-}
-
-static int reserve_blob(struct sinq_blob *blob, uint64_t bytes, struct sinq_error *error) {
-    if (bytes <= blob->capacity) return SINQ_OK;
-    free(blob->bytes);
-    blob->capacity = 0;
-    blob->bytes = bytes > SIZE_MAX / 2 ? NULL : aligned_alloc(SINQ_LINE_BYTES, (size_t)bytes);
-    if (blob->bytes == NULL) return sinq_fail_memory(error, "a quantized matrix", bytes);
-    blob->capacity = bytes;
-    return SINQ_OK;
-}
-
-/* Sizes of the description, with room for the widest zeros that may be needed. */
-static int prepare_blob(const struct sinq_dual_scale *description, struct sinq_dual_scale_sizes *sizes,
-                        struct sinq_blob *blob, struct sinq_error *error) {
-    struct sinq_dual_scale widest = *description;
-    struct sinq_dual_scale_sizes most;
-    widest.zero_type = SINQ_AUX_F16;
-    widest.zero_per_block = false;
-    if (!sinq_dual_scale_measure(description, sizes) || !sinq_dual_scale_measure(&widest, &most)) {
-        return sinq_fail(error, SINQ_FAILED, "a matrix of %llu x %llu is too large for the layout",
-                         (unsigned long long)description->rows, (unsigned long long)description->cols);
-    }
-    const int status = reserve_blob(blob, sinq_max_u64(sizes->bytes, most.bytes), error);
-    if (status != SINQ_OK) return status;
-    /* Codes are written in full; what lies behind them has padding. */
-    memset(blob->bytes + sizes->scale_offset, 0, (size_t)(sizes->bytes - sizes->scale_offset));
-    return SINQ_OK;
-}
-
-static void write_levels(const struct job *job, uint8_t *blob) {
-    for (unsigned k = 0; k < job->level_count; k++) {
-        uint32_t bits;
-        memcpy(&bits, &job->levels[k], sizeof bits);
-        for (int i = 0; i < 4; i++) blob[job->sizes->levels_offset + 4 * k + (unsigned)i] = (uint8_t)(bits >> 8 * i);
-    }
-}
-
-/* One attempt with the scale and zero types that the description has now. */
-static int fill_blob(struct job *job, unsigned threads, struct sinq_dual_scale *description, struct sinq_blob *blob,
-                     struct unit_outcome *total, struct sinq_error *error) {
-    struct sinq_dual_scale_sizes sizes;
-    const bool is_integer = sinq_method_has_integer_zeros(job->method);
-    description->has_column_scale = sinq_method_normalizes(job->method);
-    description->levels = job->levels == NULL ? SINQ_LEVELS_UNIFORM : SINQ_LEVELS_F32;
-    description->zero_per_block = !is_integer && description->zero_type == SINQ_AUX_U8;
-    choose_factor(job, description);
-    int status = prepare_blob(description, &sizes, blob, error);
-    if (status != SINQ_OK) return status;
-    const uint64_t entries = sizes.panels * SINQ_PANEL_ROWS * sizes.groups;
-    job->outcomes = calloc((size_t)job->units->unit_count, sizeof *job->outcomes);
-    job->integer_zeros = is_integer ? calloc((size_t)entries, sizeof *job->integer_zeros) : NULL;
-    job->description = description;
-    job->sizes = &sizes;
-    job->blob = blob->bytes;
-    if (job->outcomes == NULL || (is_integer && job->integer_zeros == NULL)) {
-        status = sinq_fail_memory(error, "a matrix's zero points", entries * sizeof *job->integer_zeros);
+    if (job.outcomes == NULL) {
+        status = sinq_fail_memory(error, "a matrix's units", units->unit_count);
         goto done;
     }
-    status = quantize_units(job, threads, error);
-    if (status != SINQ_OK) goto done;
-    if (job->levels != NULL) write_levels(job, blob->bytes);
-    if (is_integer) sinq_write_integer_zeros(description, &sizes, job->integer_zeros, blob->bytes);
-    sinq_dual_scale_seal(description, blob->bytes);
-    *total = add_outcomes(job);
-done:
-    free(job->integer_zeros);
-    free(job->outcomes);
-    return status;
-}
-
-int sinq_quantize_packed(const struct sinq_unit_matrix *units, const struct sinq_matrix_method *method,
-                         struct sinq_dual_scale *description, struct sinq_blob *blob,
-                         struct sinq_matrix_outcome *outcome, struct sinq_error *error) {
-    struct job job = {0};
-    struct unit_outcome total;
-    start_job(&job, units, method, outcome);
-    description->method = job.method;
-    const struct sinq_dual_scale wished = *description;
-    int status = fill_blob(&job, method->threads, description, blob, &total, error);
-    if (status != SINQ_OK) return status;
-    const bool is_costly = total.excess > ALLOWED_EXCESS * total.groups;
-    if (wished.scale_type != SINQ_AUX_F16 && (is_costly || total.needs_exact_storage)) {
-        *description = wished;
-        description->scale_type = description->zero_type = SINQ_AUX_F16;
-        status = fill_blob(&job, method->threads, description, blob, &total, error);
+    struct plain_run run = {&job, &crew};
+    sinq_parallel_for(method->threads, units->unit_count, run_plain_unit, &run);
+    if (sinq_has_crew_failed(&crew)) {
+        status = sinq_fail_memory(error, "the working memory of a matrix", units->padded_rows * 64);
     }
-    outcome->was_widened = description->scale_type != wished.scale_type || description->zero_type != wished.zero_type ||
-                           (description->zero_per_block && sinq_method_has_integer_zeros(job.method));
+    const struct sinq_unit_outcome total = sinq_add_unit_outcomes(&job);
     outcome->error_square = total.error_square;
     outcome->norm_square = total.norm_square;
+done:
+    free(job.outcomes);
+    sinq_free_unit_crew(&crew);
     return status;
 }

@@ -73,18 +73,31 @@ uint64_t sinq_estimate_peak_memory(uint64_t rows, uint64_t cols, uint64_t elemen
     const uint64_t group = group_size == SINQ_GROUP_ROW ? sinq_max_u64(cols, 1) : group_size;
     const uint64_t unit = sinq_max_u64(group, SINQ_BLOCK_COLUMNS), units = sinq_divide_up(cols, unit);
     const uint64_t groups = sinq_divide_up(cols, group), workers = sinq_min_u64(threads, units);
+    const uint64_t values = multiply_saturating(multiply_saturating(rows, cols), element_bytes);
+    const uint64_t matrix = add_saturating(values, blob_bytes);
+    const uint64_t two = threads > 1 ? sinq_min_u64(multiply_saturating(2, matrix), SINQ_OVERLAP_MEMORY) : 0;
     const uint64_t parts[] = {
-        multiply_saturating(multiply_saturating(rows, cols), element_bytes),
+        sinq_max_u64(matrix, two),
         multiply_saturating(units, 512),
         multiply_saturating(multiply_saturating(rows, groups), 8),
         multiply_saturating(cols, 4),
-        blob_bytes,
         multiply_saturating(multiply_saturating(workers, add_saturating(rows, unit)), 256),
         multiply_saturating(threads, add_saturating(READ_BYTES, multiply_saturating(sinq_max_u64(rows, cols), 12))),
     };
     uint64_t bytes = SINQ_BASE_MEMORY;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) bytes = add_saturating(bytes, parts[i]);
     return bytes;
+}
+
+/* Bytes of memory for each element of a matrix in hand: bf16 stays, all else becomes f32; a quantized one has its blob too. */
+static uint64_t find_held_bytes(enum sinq_dtype dtype) {
+    if (dtype == SINQ_BF16) return 2;
+    if (dtype == SINQ_DUAL_SCALE) return 2 * sizeof(float);
+    return sinq_max_u64(sinq_dtype_size(dtype), sizeof(float));
+}
+
+uint64_t sinq_matrix_memory(uint64_t rows, uint64_t cols, enum sinq_dtype dtype, uint64_t blob_bytes) {
+    return add_saturating(multiply_saturating(multiply_saturating(rows, cols), find_held_bytes(dtype)), blob_bytes);
 }
 
 static struct sinq_matrix_shape find_matrix_shape(const struct sinq_tensor *tensor, bool transposed) {
@@ -94,13 +107,6 @@ static struct sinq_matrix_shape find_matrix_shape(const struct sinq_tensor *tens
     shape.rows = shape.cols;
     shape.cols = rows;
     return shape;
-}
-
-/* Bytes of memory for each element of a matrix in hand: bf16 stays, all else becomes f32; a quantized one has its blob too. */
-static uint64_t find_held_bytes(enum sinq_dtype dtype) {
-    if (dtype == SINQ_BF16) return 2;
-    if (dtype == SINQ_DUAL_SCALE) return 2 * sizeof(float);
-    return sinq_max_u64(sinq_dtype_size(dtype), sizeof(float));
 }
 
 /* Fills bytes_after of an entry to be quantized and raises the recipe's peak memory. */

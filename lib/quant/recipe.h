@@ -35,6 +35,12 @@ void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, 
 /* Memory for code, thread stacks, the list of tensors, and what the sink holds. */
 #define SINQ_BASE_MEMORY ((uint64_t)64 << 20)
 
+/* Two matrices, as they are held and with their blobs, are in memory at once where they take no more than this together. */
+#define SINQ_OVERLAP_MEMORY ((uint64_t)512 << 20)
+
+/* What one matrix takes as it is held, and its blob. */
+uint64_t sinq_matrix_memory(uint64_t rows, uint64_t cols, enum sinq_dtype dtype, uint64_t blob_bytes);
+
 /*
  * An upper bound on the bytes of memory while a matrix of `rows` x `cols` is in hand, rows and columns rounded up to 32:
  *
@@ -46,6 +52,7 @@ void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, 
  *   threads * (5 MiB + longest side * 12)    what is being read; kept tensors stream through it too
  *   SINQ_BASE_MEMORY
  *
+ * With more than one thread the matrix and its blob count twice, but not beyond SINQ_OVERLAP_MEMORY, for the next one.
  * It saturates instead of overflowing. Without a matrix (rows = cols = 0) it is what keeping tensors takes.
  */
 uint64_t sinq_estimate_peak_memory(uint64_t rows, uint64_t cols, uint64_t element_bytes, uint32_t group_size,

@@ -545,11 +545,16 @@ START_TEST(peak_memory_is_that_of_the_largest_matrix) {
     const uint64_t few = sinq_estimate_peak_memory(4096, 4096, 2, 64, 9000000, 1);
     ck_assert_uint_eq(few, SINQ_BASE_MEMORY + 4096 * 4096 * 2 + 64 * 512 + 4096 * 64 * 8 + 4096 * 4 + 9000000 +
                                (4096 + 64) * 256 + reading);
+    const uint64_t next = 4096 * 4096 * 2 + 9000000; /* is read, and the one before written, by more threads than one */
     ck_assert_uint_eq(sinq_estimate_peak_memory(4096, 4096, 2, 64, 9000000, 8),
-                      few + 7 * ((4096 + 64) * 256 + reading));
+                      few + next + 7 * ((4096 + 64) * 256 + reading));
     ck_assert_uint_eq(sinq_estimate_peak_memory(4096, 4096, 2, SINQ_GROUP_ROW, 9000000, 2) -
                           sinq_estimate_peak_memory(4096, 4096, 2, SINQ_GROUP_ROW, 9000000, 1),
-                      reading); /* one unit is one thread's */
+                      next + reading);  /* one unit is one thread's */
+    const uint64_t wide = 4096 * 49152; /* twice that is more than two matrices may take */
+    ck_assert_uint_eq(sinq_estimate_peak_memory(4096, 49152, 2, SINQ_GROUP_ROW, 0, 2) -
+                          sinq_estimate_peak_memory(4096, 49152, 2, SINQ_GROUP_ROW, 0, 1),
+                      SINQ_OVERLAP_MEMORY - 2 * wide + (5u << 20) + 49152 * 12);
     ck_assert_uint_eq(sinq_estimate_peak_memory(0, 0, 2, 64, 0, 4), SINQ_BASE_MEMORY + (20u << 20));
     ck_assert_uint_eq(sinq_estimate_peak_memory(UINT64_MAX, UINT64_MAX, 8, 16, UINT64_MAX, 9), UINT64_MAX);
     ck_assert_uint_eq(sinq_estimate_peak_memory(UINT64_C(1) << 40, UINT64_C(1) << 40, 8, 16, 0, 9), UINT64_MAX);

@@ -1,0 +1,181 @@
+#include "quant/packing.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/large_memory.h"
+#include "base/parallel.h"
+#include "quant/rounding.h"
+#include "quant/storage.h"
+#include "quant/unit.h"
+
+/* Storing may add this share to the squared error of the mean group (1 % of its error); else wider types are taken. */
+#define ALLOWED_EXCESS 0.02
+
+struct sinq_packing {
+    struct sinq_unit_job job;
+    struct sinq_unit_crew crew;
+    struct sinq_dual_scale wished, description;
+    struct sinq_dual_scale_sizes sizes;
+    struct sinq_blob *blob;
+    struct sinq_matrix_outcome outcome;
+};
+
+/* f16 scales reach from 2^-14 to 65504: the largest possible one is put near the top. */
+static void choose_factor(struct sinq_unit_job *job, struct sinq_dual_scale *description) {
+    int exponent = 0;
+    const float largest = ldexpf(job->units->largest, -job->units->exponent);
+    if (largest > 0) (void)frexpf(largest, &exponent);
+    job->scale_exponent = exponent - 14;
+    /* The factor itself must be representable. */
+    if (job->scale_exponent + job->units->exponent < -149) job->scale_exponent = -149 - job->units->exponent;
+    description->factor = ldexpf(1.0f, job->scale_exponent + job->units->exponent);
+}
+
+static int reserve_blob(struct sinq_blob *blob, uint64_t bytes, struct sinq_error *error) {
+    if (bytes <= blob->capacity) return SINQ_OK;
+    free(blob->bytes);
+    blob->capacity = 0;
+    blob->bytes = sinq_allocate_large(bytes);
+    if (blob->bytes == NULL) return sinq_fail_memory(error, "a quantized matrix", bytes);
+    blob->capacity = bytes;
+    return SINQ_OK;
+}
+
+/* Sizes of the description, with room for the widest zeros that may be needed. */
+static int prepare_blob(struct sinq_packing *packing, struct sinq_error *error) {
+    const struct sinq_dual_scale *const description = &packing->description;
+    struct sinq_dual_scale_sizes *const sizes = &packing->sizes, most;
+    struct sinq_dual_scale widest = *description;
+    widest.zero_type = SINQ_AUX_F16;
+    widest.zero_per_block = false;
+    if (!sinq_dual_scale_measure(description, sizes) || !sinq_dual_scale_measure(&widest, &most)) {
+        return sinq_fail(error, SINQ_FAILED, "a matrix of %llu x %llu is too large for the layout",
+                         (unsigned long long)description->rows, (unsigned long long)description->cols);
+    }
+    const int status = reserve_blob(packing->blob, sinq_max_u64(sizes->bytes, most.bytes), error);
+    if (status != SINQ_OK) return status;
+    /* Codes are written in full; what lies behind them has padding. */
+    memset(packing->blob->bytes + sizes->scale_offset, 0, (size_t)(sizes->bytes - sizes->scale_offset));
+    return SINQ_OK;
+}
+
+/* Makes ready for the units with the scale and zero types that the description has now. */
+static int prepare_units(struct sinq_packing *packing, struct sinq_error *error) {
+    struct sinq_unit_job *const job = &packing->job;
+    struct sinq_dual_scale *const description = &packing->description;
+    const bool is_integer = sinq_method_has_integer_zeros(job->method);
+    description->has_column_scale = sinq_method_normalizes(job->method);
+    description->levels = job->levels == NULL ? SINQ_LEVELS_UNIFORM : SINQ_LEVELS_F32;
+    description->zero_per_block = !is_integer && description->zero_type == SINQ_AUX_U8;
+    choose_factor(job, description);
+    const int status = prepare_blob(packing, error);
+    if (status != SINQ_OK) return status;
+    const uint64_t entries = packing->sizes.panels * SINQ_PANEL_ROWS * packing->sizes.groups;
+    free(job->outcomes);
+    free(job->integer_zeros);
+    job->outcomes = calloc((size_t)job->units->unit_count, sizeof *job->outcomes);
+    job->integer_zeros = is_integer ? calloc((size_t)entries, sizeof *job->integer_zeros) : NULL;
+    job->description = description;
+    job->sizes = &packing->sizes;
+    job->blob = packing->blob->bytes;
+    if (job->outcomes != NULL && (!is_integer || job->integer_zeros != NULL)) return SINQ_OK;
+    return sinq_fail_memory(error, "a matrix's zero points", entries * sizeof *job->integer_zeros);
+}
+
+int sinq_packing_begin(const struct sinq_unit_matrix *units, const struct sinq_matrix_method *method,
+                       const struct sinq_dual_scale *wished, struct sinq_blob *blob, struct sinq_packing **packing,
+                       struct sinq_error *error) {
+    struct sinq_packing *const made = calloc(1, sizeof *made);
+    *packing = made;
+    if (made == NULL) return sinq_fail_memory(error, "a matrix", sizeof *made);
+    int status = sinq_create_unit_crew(method->threads, &made->crew, error);
+    if (status == SINQ_OK) {
+        made->blob = blob;
+        sinq_start_units(&made->job, units, method, &made->outcome);
+        made->wished = *wished;
+        made->wished.method = made->job.method;
+        made->description = made->wished;
+        status = prepare_units(made, error);
+    }
+    if (status == SINQ_OK) return SINQ_OK;
+    sinq_packing_free(made);
+    *packing = NULL;
+    return status;
+}
+
+void sinq_packing_free(struct sinq_packing *packing) {
+    if (packing == NULL) return;
+    sinq_free_unit_crew(&packing->crew);
+    free(packing->job.outcomes);
+    free(packing->job.integer_zeros);
+    free(packing);
+}
+
+void sinq_packing_run_unit(struct sinq_packing *packing, uint64_t unit, unsigned worker) {
+    sinq_run_unit(&packing->job, &packing->crew, unit, worker);
+}
+
+int sinq_packing_settle(struct sinq_packing *packing, bool *again, struct sinq_error *error) {
+    struct sinq_dual_scale *const description = &packing->description;
+    *again = false;
+    if (sinq_has_crew_failed(&packing->crew)) {
+        return sinq_fail_memory(error, "the working memory of a matrix", packing->job.units->padded_rows * 64);
+    }
+    const struct sinq_unit_outcome total = sinq_add_unit_outcomes(&packing->job);
+    const bool is_costly = total.excess > ALLOWED_EXCESS * total.groups;
+    if (description->scale_type != SINQ_AUX_F16 && (is_costly || total.needs_exact_storage)) {
+        *again = true;
+        *description = packing->wished;
+        description->scale_type = description->zero_type = SINQ_AUX_F16;
+        return prepare_units(packing, error);
+    }
+    packing->outcome.error_square = total.error_square;
+    packing->outcome.norm_square = total.norm_square;
+    sinq_free_unit_crew(&packing->crew);
+    return SINQ_OK;
+}
+
+static void write_levels(const struct sinq_unit_job *job, uint8_t *blob) {
+    for (unsigned k = 0; k < job->level_count; k++) {
+        uint32_t bits;
+        memcpy(&bits, &job->levels[k], sizeof bits);
+        for (int i = 0; i < 4; i++) blob[job->sizes->levels_offset + 4 * k + (unsigned)i] = (uint8_t)(bits >> 8 * i);
+    }
+}
+
+void sinq_packing_finish(struct sinq_packing *packing, struct sinq_dual_scale *description,
+                         struct sinq_matrix_outcome *outcome) {
+    *description = packing->description;
+    const struct sinq_dual_scale *const wished = &packing->wished;
+    const bool is_integer = sinq_method_has_integer_zeros(packing->job.method);
+    uint8_t *const blob = packing->blob->bytes;
+    if (packing->job.levels != NULL) write_levels(&packing->job, blob);
+    if (is_integer) sinq_write_integer_zeros(description, &packing->sizes, packing->job.integer_zeros, blob);
+    sinq_dual_scale_seal(description, blob);
+    *outcome = packing->outcome;
+    outcome->was_widened = description->scale_type != wished->scale_type ||
+                           description->zero_type != wished->zero_type || (description->zero_per_block && is_integer);
+}
+
+/* ---- all at once ---- */
+
+static void run_packing_unit(void *context, uint64_t unit, unsigned worker) {
+    sinq_packing_run_unit(context, unit, worker);
+}
+
+int sinq_quantize_packed(const struct sinq_unit_matrix *units, const struct sinq_matrix_method *method,
+                         struct sinq_dual_scale *description, struct sinq_blob *blob,
+                         struct sinq_matrix_outcome *outcome, struct sinq_error *error) {
+    struct sinq_packing *packing;
+    int status = sinq_packing_begin(units, method, description, blob, &packing, error);
+    for (bool again = true; status == SINQ_OK && again;) {
+        sinq_parallel_for(method->threads, units->unit_count, run_packing_unit, packing);
+        status = sinq_packing_settle(packing, &again, error);
+    }
+    if (status == SINQ_OK) sinq_packing_finish(packing, description, outcome);
+    sinq_packing_free(packing);
+    return status;
+}
