@@ -8,7 +8,7 @@
 
 #define LARGE_PAGE     ((uint64_t)2 << 20)
 #define SMALL_ALIGN    ((uint64_t)64)
-#define LEAST_OF_LARGE (2 * LARGE_PAGE)
+#define LEAST_OF_LARGE (LARGE_PAGE / 2)
 
 void *sinq_allocate_large(uint64_t bytes) {
     if (bytes > SIZE_MAX / 2) return NULL;

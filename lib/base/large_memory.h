@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /*
- * Uninitialized, aligned to 64 bytes at least, freed with free(); NULL when out of memory. From a few MB on the system is asked
+ * Uninitialized, aligned to 64 bytes at least, freed with free(); NULL when out of memory. From one MiB on the system is asked
  * for large pages: matrices are walked across their rows, which misses the table of small ones at every step.
  */
 void *sinq_allocate_large(uint64_t bytes);
