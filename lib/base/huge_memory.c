@@ -2,18 +2,41 @@
 #include "base/huge_memory.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+
+#include "base/checked.h"
+
+#define HUGE_PAGE     ((uint64_t)2 << 20)
+#define LEAST_OF_HUGE (HUGE_PAGE / 2)
+#define USUAL_ALIGN   ((uint64_t)64)
+
+/* A wish: without huge pages it is only slower. */
+static void ask_for_huge_pages(void *memory, uint64_t bytes) {
+#if defined(MADV_HUGEPAGE)
+    (void)madvise(memory, (size_t)bytes, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
 
 void *sinq_map_memory(uint64_t bytes) {
     if (bytes == 0 || bytes > SIZE_MAX / 2) return NULL;
     void *const memory = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return NULL;
-#if defined(MADV_HUGEPAGE)
-    (void)madvise(memory, (size_t)bytes, MADV_HUGEPAGE);
-#endif
+    ask_for_huge_pages(memory, bytes);
     return memory;
 }
 
 void sinq_unmap_memory(void *memory, uint64_t bytes) {
     if (memory != NULL) (void)munmap(memory, (size_t)bytes);
+}
+
+void *sinq_allocate_huge(uint64_t bytes) {
+    if (bytes > SIZE_MAX / 2) return NULL;
+    const uint64_t alignment = bytes >= LEAST_OF_HUGE ? HUGE_PAGE : USUAL_ALIGN;
+    const uint64_t size = sinq_round_up(bytes, alignment);
+    void *const memory = aligned_alloc((size_t)alignment, (size_t)size);
+    if (memory != NULL && alignment == HUGE_PAGE) ask_for_huge_pages(memory, size);
+    return memory;
 }

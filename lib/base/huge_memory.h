@@ -1,11 +1,14 @@
-/* huge_memory.h: large zeroed memory in huge pages where the system has them: reading it is not bound by address translation. */
+/* huge_memory.h: large memory in huge pages where the system has them: walking it is not bound by address translation. */
 #ifndef SINQ_BASE_HUGE_MEMORY_H
 #define SINQ_BASE_HUGE_MEMORY_H
 
 #include <stdint.h>
 
-/* NULL where there is none. Pages come when they are first written to. */
+/* Zeroed; NULL where there is none. Pages come when they are first written to. */
 void *sinq_map_memory(uint64_t bytes);
 void sinq_unmap_memory(void *memory, uint64_t bytes); /* of as many bytes; NULL is nothing */
+
+/* As malloc, to be freed with free(): aligned to 64 bytes at least, in huge pages from one MiB on. */
+void *sinq_allocate_huge(uint64_t bytes);
 
 #endif

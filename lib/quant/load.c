@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/large_memory.h"
+#include "base/huge_memory.h"
 #include "base/parallel.h"
 #include "tensor/dtype.h"
 
@@ -29,7 +29,7 @@ static int reserve(struct sinq_loader *loader, uint64_t buffer_bytes, uint64_t c
     if (bytes > loader->buffer_capacity) {
         free(loader->buffers);
         loader->buffer_capacity = 0;
-        loader->buffers = sinq_allocate_large(bytes);
+        loader->buffers = sinq_allocate_huge(bytes);
         if (loader->buffers == NULL) return sinq_fail_memory(error, "reading buffers", bytes);
         loader->buffer_capacity = bytes;
     }

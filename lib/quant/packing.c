@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/large_memory.h"
+#include "base/huge_memory.h"
 #include "base/parallel.h"
 #include "quant/rounding.h"
 #include "quant/storage.h"
@@ -38,7 +38,7 @@ static int reserve_blob(struct sinq_blob *blob, uint64_t bytes, struct sinq_erro
     if (bytes <= blob->capacity) return SINQ_OK;
     free(blob->bytes);
     blob->capacity = 0;
-    blob->bytes = sinq_allocate_large(bytes);
+    blob->bytes = sinq_allocate_huge(bytes);
     if (blob->bytes == NULL) return sinq_fail_memory(error, "a quantized matrix", bytes);
     blob->capacity = bytes;
     return SINQ_OK;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/large_memory.h"
+#include "base/huge_memory.h"
 #include "base/parallel.h"
 #include "quant/matrix.h"
 
@@ -44,7 +44,7 @@ int sinq_shape_units(struct sinq_unit_matrix *units, uint64_t rows, uint64_t col
     if (bytes > units->capacity) {
         free(units->memory);
         units->capacity = 0;
-        units->memory = sinq_allocate_large(bytes);
+        units->memory = sinq_allocate_huge(bytes);
         if (units->memory == NULL) return sinq_fail_memory(error, "a matrix", bytes);
         units->capacity = bytes;
     }
