@@ -20,8 +20,10 @@ static int open_source(struct sinq_bench *bench, const char *model, struct sinq_
 static int open_model(struct sinq_bench *bench, const char *model, struct sinq_error *error) {
     const struct sinq_bench_arguments *const arguments = bench->arguments;
     const struct sinq_session_options options = sinq_read_bench_session(arguments, arguments->threads.numbers[0]);
+    double start = sinq_now();
     int status = open_source(bench, model, error);
     if (status != SINQ_OK) return status;
+    if (model == NULL) start = sinq_now();
     struct sinq_plan_report plan = {.model = sinq_source_path(bench->source),
                                     .kv_type = arguments->kv != NULL ? arguments->kv : "f16",
                                     .available = sinq_available_memory()};
@@ -29,6 +31,7 @@ static int open_model(struct sinq_bench *bench, const char *model, struct sinq_e
     if (status == SINQ_OK) status = sinq_check_memory(&plan, error);
     if (status == SINQ_OK) status = sinq_load_model(bench->source, &bench->model, error);
     if (status != SINQ_OK) return status;
+    bench->load_seconds = sinq_now() - start;
     bench->facts = sinq_model_facts(bench->model);
     bench->context = plan.plan.context;
     return SINQ_OK;

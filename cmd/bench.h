@@ -54,7 +54,8 @@ struct sinq_bench {
     struct sinq_source *source; /* NULL: only limits are measured */
     struct sinq_model *model;
     struct sinq_model_facts facts;
-    uint64_t context;                                   /* of sessions */
+    uint64_t context;    /* of sessions */
+    double load_seconds; /* from the path to a model that can run; made-up weights are there before */
     struct sinq_bench_limits limits[SINQ_MOST_NUMBERS]; /* one a number of threads */
     struct sinq_bench_case *cases;
     size_t case_count, case_capacity;

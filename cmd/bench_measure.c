@@ -134,6 +134,12 @@ static void count_work(const struct runner *runner, struct sinq_bench_case *meas
     }
 }
 
+static size_t count_cases(const struct sinq_bench_arguments *arguments) {
+    size_t count = arguments->predict > 0 ? arguments->depths.count : 0;
+    for (size_t i = 0; i < arguments->prompts.count; i++) count += arguments->prompts.numbers[i] > 0;
+    return count * arguments->threads.count;
+}
+
 static const char *name_case(char name[80], const struct sinq_bench_case *measured) {
     const bool is_prompt = measured->phase == SINQ_BENCH_PROMPT;
     snprintf(name, 80, "%s %u, %u thread%s", is_prompt ? "prompt of" : "decoding at",
@@ -178,6 +184,8 @@ static int measure_case(struct runner *runner, struct sinq_bench_case measured, 
     for (unsigned i = 0; i <= repeat && status == SINQ_OK; i++) {
         const struct sinq_progress progress = {.activity = "measuring",
                                                .name = name_case(name, &measured),
+                                               .item = bench->case_count,
+                                               .items = count_cases(bench->arguments),
                                                .bytes = i,
                                                .bytes_total = repeat + 1,
                                                .unit = "repetitions"};

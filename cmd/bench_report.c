@@ -80,12 +80,13 @@ static void report_coding(const struct sinq_bench *bench) {
 
 static void report_model(const struct sinq_bench *bench) {
     const struct sinq_bench_arguments *const arguments = bench->arguments;
-    char weights[SINQ_QUANTITY_SIZE], active[SINQ_QUANTITY_SIZE];
+    char weights[SINQ_QUANTITY_SIZE], active[SINQ_QUANTITY_SIZE], loaded[SINQ_QUANTITY_SIZE];
     sinq_print_heading("%s", sinq_source_path(bench->source));
     sinq_print_fact("family", "%s%s", bench->facts.family, arguments->shape != NULL ? ", weights made up" : "");
     sinq_print_fact("weights", "%s, %s of them read for a token", sinq_format_bytes(weights, bench->facts.weight_bytes),
                     sinq_format_bytes(active, bench->facts.active_bytes));
     report_coding(bench);
+    sinq_print_fact("loaded in", "%s", sinq_format_seconds(loaded, bench->load_seconds));
     sinq_print_fact("computed", "%s, keys and values in %s", arguments->exact ? "with f32 activations" : "in int8",
                     arguments->kv != NULL ? arguments->kv : "f16");
 }
@@ -236,6 +237,7 @@ static void write_model(struct sinq_json_writer *json, const struct sinq_bench *
     sinq_write_count(json, "weight_bytes", bench->facts.weight_bytes);
     sinq_write_count(json, "active_bytes", bench->facts.active_bytes);
     write_codings(json, bench);
+    sinq_write_real(json, "load_seconds", bench->load_seconds);
     sinq_write_count(json, "context", bench->context);
     sinq_write_text(json, "kv_type", arguments->kv != NULL ? arguments->kv : "f16");
     sinq_write_flag(json, "exact", arguments->exact);

@@ -169,8 +169,8 @@ static int place_tensors(struct synthetic *made, const struct sinq_synthetic_opt
     made->shard.bytes = made->bytes;
     sinq_recipe_free(recipe);
     if (options->memory != 0 && made->bytes > options->memory) {
-        return sinq_fail(error, SINQ_FAILED, "%s: its weights take %llu bytes, and there is room for %llu",
-                         source->path, (unsigned long long)made->bytes, (unsigned long long)options->memory);
+        return sinq_fail(error, SINQ_FAILED, "%s: its weights take %.1f GB, and there is room for %.1f GB",
+                         source->path, (double)made->bytes * 1e-9, (double)options->memory * 1e-9);
     }
     made->memory = sinq_map_memory(made->bytes);
     return made->memory == NULL ? sinq_fail_memory(error, source->path, made->bytes) : SINQ_OK;
