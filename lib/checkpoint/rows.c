@@ -79,7 +79,7 @@ static int apply_scales(const struct sinq_source *source, const struct sinq_tens
 struct blob {
     struct sinq_dual_scale matrix;
     struct sinq_dual_scale_sizes sizes;
-    uint64_t offset; /* in the tensor */
+    uint64_t index, offset; /* in the stack and in the tensor */
 };
 
 /* All headers were checked when the file was opened. */
@@ -88,8 +88,8 @@ static int fail_changed(const char *where, struct sinq_error *error) {
 }
 
 /*
- * Walks over the headers of the stack up to matrix `index`: the matrices of a stack need not be of equal size. `mapped` are the
- * tensor's bytes, or NULL where they are to be read.
+ * Walks over the headers of the stack to matrix `wanted`, from blob->index at blob->offset on: the matrices of a stack need not
+ * be of equal size. `mapped` are the tensor's bytes, or NULL where they are to be read.
  */
 static int find_blob(const struct sinq_source *source, size_t index, uint64_t wanted, const uint8_t *mapped,
                      struct blob *blob, struct sinq_error *error) {
@@ -97,8 +97,8 @@ static int find_blob(const struct sinq_source *source, size_t index, uint64_t wa
     const struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(tensor);
     char where[600];
     (void)snprintf(where, sizeof where, "%.200s: tensor %.300s", find_path(source, tensor), tensor->name);
-    uint64_t offset = 0;
-    for (uint64_t i = 0; i <= wanted; i++, offset += blob->sizes.bytes) {
+    uint64_t offset = blob->offset;
+    for (uint64_t i = blob->index; i <= wanted; i++, offset += blob->sizes.bytes) {
         uint8_t header[SINQ_DUAL_SCALE_HEADER_BYTES];
         if (tensor->bytes - offset < sizeof header) return fail_changed(where, error);
         int status = SINQ_OK;
@@ -110,6 +110,7 @@ static int find_blob(const struct sinq_source *source, size_t index, uint64_t wa
         if (status != SINQ_OK) return status;
         status = sinq_dual_scale_parse(header, tensor->bytes - offset, where, &blob->matrix, &blob->sizes, error);
         if (status != SINQ_OK) return status;
+        blob->index = i;
         blob->offset = offset;
     }
     const struct sinq_dual_scale *const m = &blob->matrix;
@@ -272,15 +273,20 @@ static int make_matrix(const struct sinq_source *source, size_t tensor, uint64_t
                                  &matrix->sizes, error);
 }
 
-int sinq_fetch_matrix(const struct sinq_source *source, size_t tensor, uint64_t index, struct sinq_matrix_bytes *matrix,
-                      struct sinq_error *error) {
+int sinq_fetch_matrix(const struct sinq_source *source, size_t tensor, uint64_t index, struct sinq_stack_place *place,
+                      struct sinq_matrix_bytes *matrix, struct sinq_error *error) {
     *matrix = (struct sinq_matrix_bytes){.bytes = NULL};
     if (source->ops->read_rows != NULL) return make_matrix(source, tensor, index, matrix, error);
     const uint8_t *mapped;
     struct blob blob = {0};
+    if (place != NULL && place->tensor == tensor && place->index <= index) {
+        blob.index = place->index;
+        blob.offset = place->offset;
+    }
     int status = sinq_map_tensor(source, tensor, &mapped, error);
     if (status == SINQ_OK) status = find_blob(source, tensor, index, mapped, &blob, error);
     if (status != SINQ_OK) return status;
+    if (place != NULL) *place = (struct sinq_stack_place){tensor, blob.index, blob.offset};
     matrix->matrix = blob.matrix;
     matrix->sizes = blob.sizes;
     matrix->size = blob.sizes.bytes;

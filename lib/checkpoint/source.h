@@ -78,8 +78,16 @@ struct sinq_matrix_bytes {
     struct sinq_dual_scale matrix;
     struct sinq_dual_scale_sizes sizes;
 };
-/* Matrix `index` of the stack that tensor `tensor` (SINQ_DUAL_SCALE) is. */
-int sinq_fetch_matrix(const struct sinq_source *source, size_t tensor, uint64_t index, struct sinq_matrix_bytes *matrix,
-                      struct sinq_error *error);
+/* Where a matrix of a stack lies. They may differ in size: the way to one leads over all before it. */
+struct sinq_stack_place {
+    size_t tensor;
+    uint64_t index, offset;
+};
+/*
+ * Matrix `index` of the stack that tensor `tensor` (SINQ_DUAL_SCALE) is. `place` (or NULL) is where the last one that was
+ * fetched with it lies, at first all zero: those of a stack are found in one walk.
+ */
+int sinq_fetch_matrix(const struct sinq_source *source, size_t tensor, uint64_t index, struct sinq_stack_place *place,
+                      struct sinq_matrix_bytes *matrix, struct sinq_error *error);
 
 #endif

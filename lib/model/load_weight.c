@@ -167,7 +167,7 @@ static int load_quantized(struct sinq_weight_loader *loader, const struct find *
     const struct sinq_want *const want = find->want;
     struct sinq_matrix_bytes found;
     const uint64_t expert = want->expert < 0 ? 0 : (uint64_t)want->expert;
-    int status = sinq_fetch_matrix(loader->source, find->index, expert, &found, error);
+    int status = sinq_fetch_matrix(loader->source, find->index, expert, &loader->place, &found, error);
     if (status != SINQ_OK) return status;
     if (found.bytes == NULL) return load_rebuilt(loader, find, weight, error);
     if (found.owned != NULL) status = own(loader, found.owned, found.size, error);

@@ -3,12 +3,14 @@
 #define SINQ_MODEL_LOAD_WEIGHT_H
 
 #include "base/name_index.h"
+#include "checkpoint/source.h"
 #include "model/graph.h"
 #include "tensor/weight.h"
 
 struct sinq_weight_loader {
     const struct sinq_source *source;
     const struct sinq_name_index *names; /* tensor_names.h */
+    struct sinq_stack_place place;       /* of the last expert that was loaded */
     /* Memory of weights that are not used in place, a malloc'ed list of malloc'ed blocks; the caller's once loading is over. */
     void **owned;
     size_t owned_count, owned_capacity;

@@ -175,7 +175,7 @@ static int read_trial_rows(const struct sinq_source *source, size_t tensor, uint
 static int copy_origin_matrix(const struct sinq_source *origin, size_t tensor, uint64_t index, uint8_t **blob,
                               uint64_t *bytes, struct sinq_error *error) {
     struct sinq_matrix_bytes matrix;
-    const int status = sinq_fetch_matrix(origin, tensor, index, &matrix, error);
+    const int status = sinq_fetch_matrix(origin, tensor, index, NULL, &matrix, error);
     if (status != SINQ_OK || matrix.bytes == NULL) return status;
     *bytes = matrix.size;
     *blob = matrix.owned != NULL ? matrix.owned : aligned_alloc(SINQ_LINE_BYTES, (size_t)matrix.size);

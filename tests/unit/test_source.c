@@ -1,6 +1,7 @@
 /* Rows of tensors as f32: plain ones, with block scales, quantized; the accessors' bounds. */
 #include <math.h>
 
+#include "checkpoint/source.h"
 #include "checkpoint_files.h"
 #include "tensor/dtype.h"
 #include "tensor/dual_scale.h"
@@ -378,6 +379,25 @@ START_TEST(rows_of_quantized_matrices_are_rebuilt) {
 }
 END_TEST
 
+/* From the place of any other matrix, before or behind it, or from none. */
+static void fetch_in_any_order(const struct sinq_source *source, uint8_t *const *blobs, const uint64_t *sizes,
+                               uint64_t count) {
+    for (uint64_t i = 0; i < count * (count + 1); i++) {
+        struct sinq_stack_place place = {0};
+        struct sinq_matrix_bytes matrix;
+        const uint64_t wanted = i % count, before = i / count;
+        if (before < count) {
+            ck_assert_int_eq(sinq_fetch_matrix(source, 0, before, &place, &matrix, NULL), SINQ_OK);
+            free(matrix.owned);
+        }
+        ck_assert_int_eq(sinq_fetch_matrix(source, 0, wanted, before < count ? &place : NULL, &matrix, NULL), SINQ_OK);
+        ck_assert_uint_eq(matrix.size, sizes[wanted]);
+        ck_assert_mem_eq(matrix.bytes, blobs[wanted], sizes[wanted]);
+        ck_assert(before == count || (place.index == wanted && place.tensor == 0));
+        free(matrix.owned);
+    }
+}
+
 START_TEST(stacks_of_quantized_matrices_are_one_tensor) {
     enum { MATRICES = 5, ROWS = 40, COLS = 48 };
     static float expected[MATRICES * ROWS * COLS];
@@ -418,6 +438,7 @@ START_TEST(stacks_of_quantized_matrices_are_one_tensor) {
         }
         struct sinq_matrix_info info;
         ck_assert_int_eq(sinq_source_matrix_info(source, 0, MATRICES, &info, NULL), SINQ_USAGE);
+        fetch_in_any_order(source, blobs, sizes, MATRICES);
         sinq_source_close(source);
         for (int i = 0; i < MATRICES; i++) free(blobs[i]);
     }
