@@ -298,27 +298,37 @@ START_TEST(attention_equals_direct_sums) {
 }
 END_TEST
 
+enum { FEW_HEADS = 1, MANY_HEADS = 40 }; /* that are streamed, and that share packed values */
+
+static void check_nan(size_t type, uint32_t heads, const char *level) {
+    struct sinq_cache_layout layout;
+    const struct sinq_cache_shape shape = {1, 16, 16, false, 0};
+    ck_assert(sinq_cache_measure(shape, types[type].type, 8, &layout));
+    uint8_t *const cache = aligned_alloc(64, layout.bytes);
+    float key[16] = {0}, value[16] = {0}, queries[MANY_HEADS * 16] = {0}, out[MANY_HEADS * 16];
+    for (uint64_t p = 0; p < 3; p++) {
+        value[3] = p == 1 ? NAN : 1.0f;
+        sinq_store_key_value(&layout, cache, 0, p, key, value);
+    }
+    const struct sinq_attention_job job = {
+        .layout = &layout, .cache = cache, .queries = queries, .out = out, .heads = heads, .scale = 1, .position = 2};
+    void *const scratch = aligned_alloc(64, (sinq_attention_scratch(&job) + 63) / 64 * 64);
+    sinq_attend(&job, 0, 0, 1, scratch);
+    for (uint32_t h = 0; h < heads; h++) {
+        ck_assert_msg(isnan(out[h * 16 + 3]), "%s, %s: NaN is lost by head %u of %u", level, types[type].name, h,
+                      heads);
+    }
+    free(scratch);
+    free(cache);
+}
+
 /* A value that is not finite is not hidden by the types that cannot hold it. */
 START_TEST(what_is_not_finite_shows) {
     for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
         if (!select_cpu_level(level)) continue;
         for (size_t type = 0; type < 3; type++) {
-            struct sinq_cache_layout layout;
-            const struct sinq_cache_shape shape = {1, 16, 16, false, 0};
-            ck_assert(sinq_cache_measure(shape, types[type].type, 8, &layout));
-            uint8_t *const cache = aligned_alloc(64, layout.bytes);
-            float key[16] = {0}, value[16] = {0}, out[16];
-            for (uint64_t p = 0; p < 3; p++) {
-                value[3] = p == 1 ? NAN : 1.0f;
-                sinq_store_key_value(&layout, cache, 0, p, key, value);
-            }
-            const struct sinq_attention_job job = {
-                .layout = &layout, .cache = cache, .queries = key, .out = out, .heads = 1, .scale = 1, .position = 2};
-            void *const scratch = aligned_alloc(64, (sinq_attention_scratch(&job) + 63) / 64 * 64);
-            sinq_attend(&job, 0, 0, 1, scratch);
-            ck_assert_msg(isnan(out[3]), "%s, %s: NaN is lost", cpu_level_names[level], types[type].name);
-            free(scratch);
-            free(cache);
+            check_nan(type, FEW_HEADS, cpu_level_names[level]);
+            check_nan(type, MANY_HEADS, cpu_level_names[level]);
         }
     }
     sinq_select_cpu(NULL, NULL);
