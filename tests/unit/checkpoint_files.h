@@ -14,12 +14,7 @@
 #include <unistd.h>
 
 #include "formats.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IS_SANITIZED true
-#else
-#define IS_SANITIZED false
-#endif
+#include "unit.h"
 
 static char scratch[64];
 

@@ -3,8 +3,16 @@
 #define SINQ_TESTS_UNIT_H
 
 #include <check.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* Sanitizers are slow: a test may take fewer cases then. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED true
+#else
+#define IS_SANITIZED false
+#endif
 
 /* Runs one test case of tests; the program's exit status. */
 static inline int run_unit_tests(const char *name, const TTest *const *tests, size_t count) {
