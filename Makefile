@@ -38,8 +38,12 @@ all: $(PROGRAM) $(STATIC) $(SHARED) $(BUILD)/sinq.1
 
 # One instruction set a file; what a file needs is in its name.
 ifeq ($(ARCH),x86_64)
+$(BUILD)/%_ssse3.o: ISA := -mssse3
 $(BUILD)/%_avx2.o: ISA := -mavx2 -mf16c -mfma
+$(BUILD)/%_avx2vnni.o: ISA := -mavx2 -mf16c -mfma -mavxvnni
 $(BUILD)/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mf16c -mfma -mprefer-vector-width=512
+else ifeq ($(ARCH),aarch64)
+$(BUILD)/%_neondot.o: ISA := -march=armv8-a+dotprod
 endif
 
 $(BUILD)/%.o: %.c

@@ -6,15 +6,16 @@ const struct sinq_compute_kernels *sinq_get_compute_kernels(void) {
     switch (sinq_cpu_level()) {
 #if defined(__x86_64__)
     case SINQ_CPU_SSE2:
-        return &sinq_compute_kernels_sse2;
+        return sinq_cpu_has_extension() ? &sinq_compute_kernels_ssse3 : &sinq_compute_kernels_sse2;
     case SINQ_CPU_AVX2:
-    case SINQ_CPU_AVX2_VNNI:
         return &sinq_compute_kernels_avx2;
+    case SINQ_CPU_AVX2_VNNI:
+        return &sinq_compute_kernels_avx2vnni;
     case SINQ_CPU_AVX512_VNNI:
         return &sinq_compute_kernels_avx512;
 #elif defined(__aarch64__)
     case SINQ_CPU_NEON:
-        return &sinq_compute_kernels_neon;
+        return sinq_cpu_has_extension() ? &sinq_compute_kernels_neondot : &sinq_compute_kernels_neon;
 #endif
     default:
         return &sinq_compute_kernels_c;

@@ -4,6 +4,12 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "kernels/x86_features.h"
+
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 static const char *const level_names[SINQ_CPU_LEVEL_COUNT] = {
     [SINQ_CPU_C] = "c",
@@ -15,41 +21,39 @@ static const char *const level_names[SINQ_CPU_LEVEL_COUNT] = {
 };
 
 #if defined(__x86_64__)
-#include <cpuid.h>
-
-/* __builtin_cpu_supports checks CPUID and XCR0; gcc 12 has no name for AVX-VNNI: leaf 7, subleaf 1, EAX bit 4. */
-static bool has_avx_vnni(void) {
-    unsigned a, b, c, d;
-    return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1u) != 0;
+bool sinq_cpu_offers(enum sinq_cpu_level level) {
+    const struct sinq_x86_features features = sinq_read_x86_features();
+    return sinq_x86_offers(&features, level);
 }
 
-bool sinq_cpu_offers(enum sinq_cpu_level level) {
-    __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-    switch (level) {
-    case SINQ_CPU_C:
-    case SINQ_CPU_SSE2:
-        return true;
-    case SINQ_CPU_AVX2:
-        return avx2;
-    case SINQ_CPU_AVX2_VNNI:
-        return avx2 && has_avx_vnni();
-    case SINQ_CPU_AVX512_VNNI:
-        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-               __builtin_cpu_supports("avx512vnni");
-    default:
-        return false;
-    }
+static bool find_extension(enum sinq_cpu_level level) {
+    const struct sinq_x86_features features = sinq_read_x86_features();
+    return level == SINQ_CPU_SSE2 && sinq_x86_has_ssse3(&features);
 }
 #elif defined(__aarch64__)
 bool sinq_cpu_offers(enum sinq_cpu_level level) { return level == SINQ_CPU_C || level == SINQ_CPU_NEON; }
+
+static bool find_extension(enum sinq_cpu_level level) {
+    return level == SINQ_CPU_NEON && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
 #else
 bool sinq_cpu_offers(enum sinq_cpu_level level) { return level == SINQ_CPU_C; }
+
+static bool find_extension(enum sinq_cpu_level level) {
+    (void)level;
+    return false;
+}
 #endif
 
 /* -1 until chosen. Two threads that choose at once choose the same. */
 static atomic_int chosen_level = -1;
+/* CPUID is slow in virtual machines, and kernels ask often: it is asked once a choice. */
+static atomic_bool has_extension, leaves_out_extensions;
+
+static void choose(int level) {
+    atomic_store(&has_extension, find_extension((enum sinq_cpu_level)level));
+    atomic_store(&chosen_level, level);
+}
 
 static int find_level(const char *name, size_t length) {
     for (int level = 0; level < SINQ_CPU_LEVEL_COUNT; level++) {
@@ -68,7 +72,7 @@ static int find_best_level(void) {
 
 int sinq_select_cpu(const char *names, struct sinq_error *error) {
     if (names == NULL || names[0] == '\0') {
-        atomic_store(&chosen_level, find_best_level());
+        choose(find_best_level());
         return SINQ_OK;
     }
     int best = -1;
@@ -86,7 +90,7 @@ int sinq_select_cpu(const char *names, struct sinq_error *error) {
         if (*name == '\0') break;
     }
     if (best < 0) return sinq_fail(error, SINQ_USAGE, "this machine has none of the instruction sets \"%s\"", names);
-    atomic_store(&chosen_level, best);
+    choose(best);
     return SINQ_OK;
 }
 
@@ -94,9 +98,16 @@ enum sinq_cpu_level sinq_cpu_level(void) {
     int level = atomic_load(&chosen_level);
     if (level < 0) {
         level = find_best_level();
-        atomic_store(&chosen_level, level);
+        choose(level);
     }
     return (enum sinq_cpu_level)level;
 }
+
+bool sinq_cpu_has_extension(void) {
+    (void)sinq_cpu_level(); /* chooses */
+    return atomic_load(&has_extension) && !atomic_load(&leaves_out_extensions);
+}
+
+void sinq_leave_out_extensions(bool leave_out) { atomic_store(&leaves_out_extensions, leave_out); }
 
 const char *sinq_cpu_name(void) { return level_names[sinq_cpu_level()]; }

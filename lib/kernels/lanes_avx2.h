@@ -1,4 +1,7 @@
-/* lanes_avx2.h: what running a model needs of AVX2, FMA and F16C besides simd_avx2.h. */
+/*
+ * lanes_avx2.h: what running a model needs of AVX2, FMA and F16C besides simd_avx2.h; and of AVX-VNNI, where the compiler is
+ * told that it is there. (AVX-512's form of the same operation serves tests on machines that have only that.)
+ */
 #ifndef SINQ_KERNELS_LANES_AVX2_H
 #define SINQ_KERNELS_LANES_AVX2_H
 
@@ -6,10 +9,21 @@
 
 #include "kernels/simd_avx2.h"
 
+#if defined(__AVXVNNI__)
+#define DOT_EIGHT_ROWS _mm256_dpbusd_avx_epi32
+#elif defined(__AVX512VNNI__) && defined(__AVX512VL__)
+#define DOT_EIGHT_ROWS _mm256_dpbusd_epi32
+#endif
+
 #define F32_TILE    6u
-#define INT8_TILE   4u
 #define INT8_PANELS 1u
-#define I_DOT_WIDE  0
+#ifdef DOT_EIGHT_ROWS
+#define INT8_TILE  6u
+#define I_DOT_WIDE 1
+#else
+#define INT8_TILE  4u
+#define I_DOT_WIDE 0
+#endif
 
 static inline v16 v_fma(v16 a, v16 b, v16 c) {
     return (v16){_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
@@ -144,6 +158,27 @@ static inline v16i i_zero(void) { return (v16i){_mm256_setzero_si256(), _mm256_s
 static inline v16i i_add(v16i a, v16i b) {
     return (v16i){_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
 }
+static inline __m256i broadcast_quad(const int8_t *quad) {
+    int32_t four;
+    memcpy(&four, quad, sizeof four);
+    return _mm256_set1_epi32(four);
+}
+
+#ifdef DOT_EIGHT_ROWS
+
+static inline v16i i_shift_right(v16i i, unsigned by) {
+    return (v16i){_mm256_srai_epi32(i.low, (int)by), _mm256_srai_epi32(i.high, (int)by)};
+}
+/* sums[r] += line[4 r + c] * quad[c] over c. */
+static inline v16i i_dot(v16i sums, line l, const int8_t *quad) {
+    const __m256i x = broadcast_quad(quad);
+    return (v16i){DOT_EIGHT_ROWS(sums.low, l.low, x), DOT_EIGHT_ROWS(sums.high, l.high, x)};
+}
+/* The same where all codes are below 128. */
+static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) { return i_dot(sums, l, quad); }
+
+#else
+
 /* In this order: else gcc forms many products before it adds any, and keeps them in memory. */
 static inline v16i keep_order(v16i sums) {
     __asm__("" : "+x"(sums.low), "+x"(sums.high));
@@ -152,11 +187,6 @@ static inline v16i keep_order(v16i sums) {
 /* maddubs adds two products in 16 bits: at most 2 * 128 * 127 = 32512 in magnitude where codes are 128 or less. */
 static inline __m256i half_dot(__m256i sums, __m256i codes, __m256i quad) {
     return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, quad), _mm256_set1_epi16(1)));
-}
-static inline __m256i broadcast_quad(const int8_t *quad) {
-    int32_t four;
-    memcpy(&four, quad, sizeof four);
-    return _mm256_set1_epi32(four);
 }
 /* The same as i_dot where all codes are below 128. */
 static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) {
@@ -194,6 +224,8 @@ static inline v16i run_end(v16i sums, i_run run) {
     return (v16i){_mm256_add_epi32(sums.low, _mm256_madd_epi16(run.low, ones)),
                   _mm256_add_epi32(sums.high, _mm256_madd_epi16(run.high, ones))};
 }
+
+#endif
 
 static inline v16i i_join(v16i high, v16i low) {
     return (v16i){_mm256_add_epi32(_mm256_slli_epi32(high.low, 8), low.low),

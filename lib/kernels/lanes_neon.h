@@ -1,4 +1,7 @@
-/* lanes_neon.h: what running a model needs of NEON (ARMv8.0) besides simd_neon.h. */
+/*
+ * lanes_neon.h: what running a model needs of NEON (ARMv8.0) besides simd_neon.h; and of the dot product of ARMv8.2, where the
+ * compiler is told that it is there.
+ */
 #ifndef SINQ_KERNELS_LANES_NEON_H
 #define SINQ_KERNELS_LANES_NEON_H
 
@@ -7,9 +10,13 @@
 #include "kernels/simd_neon.h"
 
 #define F32_TILE    5u
-#define INT8_TILE   4u
 #define INT8_PANELS 1u
 #define I_DOT_WIDE  0
+#ifdef __ARM_FEATURE_DOTPROD
+#define INT8_TILE 4u
+#else
+#define INT8_TILE 2u
+#endif
 
 static inline v16 v_fma(v16 a, v16 b, v16 c) { EACH_PART(vfmaq_f32(c.part[p], a.part[p], b.part[p])); }
 static inline v16 v_fnma(v16 a, v16 b, v16 c) { EACH_PART(vfmsq_f32(c.part[p], a.part[p], b.part[p])); }
@@ -117,6 +124,28 @@ static inline v16 v_level(const float table[16], line l, unsigned c) {
 
 static inline v16i i_zero(void) { EACH_FOUR(vdupq_n_s32(0)); }
 static inline v16i i_add(v16i a, v16i b) { EACH_FOUR(vaddq_s32(a.part[p], b.part[p])); }
+static inline int8x16_t broadcast_quad(const int8_t *quad) {
+    int32_t four;
+    memcpy(&four, quad, sizeof four);
+    return vreinterpretq_s8_s32(vdupq_n_s32(four));
+}
+
+#ifdef __ARM_FEATURE_DOTPROD
+
+/* The same as i_dot where all codes are below 128: as signed bytes they are what they are. */
+static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) {
+    const int8x16_t x = broadcast_quad(quad);
+    EACH_FOUR(vdotq_s32(sums.part[p], vreinterpretq_s8_u8(l.part[p]), x));
+}
+/* sums[r] += line[4 r + c] * quad[c] over c: flipping the highest bit takes 128 from each code, 64 * quad twice makes up for it. */
+static inline v16i i_dot(v16i sums, line l, const int8_t *quad) {
+    const int8x16_t x = broadcast_quad(quad), half = vdupq_n_s8(64);
+    const int32x4_t taken = vdotq_s32(vdotq_s32(vdupq_n_s32(0), x, half), x, half);
+    EACH_FOUR(vdotq_s32(vaddq_s32(sums.part[p], taken), vreinterpretq_s8_u8(veorq_u8(l.part[p], vdupq_n_u8(0x80))), x));
+}
+
+#else
+
 /* A product is at most 255 * 127 = 32385 in magnitude: it fits 16 bits. */
 static inline int32x4_t dot_four_rows(uint8x16_t codes, int16x8_t quads) {
     const int16x8_t low = vmulq_s16(vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(codes))), quads);
@@ -130,8 +159,42 @@ static inline v16i i_dot(v16i sums, line l, const int8_t *quad) {
     const int16x8_t quads = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
     EACH_FOUR(vaddq_s32(sums.part[p], dot_four_rows(l.part[p], quads)));
 }
-/* The same where all codes are below 128. */
-static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) { return i_dot(sums, l, quad); }
+
+/*
+ * Runs sum in 16 bits, one product of a code and an activation a quad: codes of 2 bits add 3 * 127 = 381 in magnitude each quad,
+ * those of 3 bits 889, of 4 bits 1905 (16 quads: 30480), of 5 bits 3937, of 6 bits 8001 (4 quads: 32004).
+ */
+#define RUN_QUADS(bits)                                                                                                \
+    ((bits) == 2 ? 64u : (bits) == 3 ? 32u : (bits) == 4 ? 16u : (bits) == 5 ? 8u : (bits) == 6 ? 4u : 0u)
+typedef struct {
+    int16x8_t part[8];
+} i_run;
+
+static inline i_run run_begin(v16i sums) {
+    (void)sums;
+    i_run run;
+    for (int p = 0; p < 8; p++) run.part[p] = vdupq_n_s16(0);
+    return run;
+}
+static inline i_run run_dot(i_run run, line codes, const int8_t *quad) {
+    const int8x8_t x = vget_low_s8(broadcast_quad(quad));
+    for (int p = 0; p < 4; p++) {
+        const int8x16_t four_rows = vreinterpretq_s8_u8(codes.part[p]);
+        run.part[2 * p] = vmlal_s8(run.part[2 * p], vget_low_s8(four_rows), x);
+        run.part[2 * p + 1] = vmlal_s8(run.part[2 * p + 1], vget_high_s8(four_rows), x);
+    }
+    return run;
+}
+static inline v16i run_end(v16i sums, i_run run) {
+    EACH_FOUR(vaddq_s32(sums.part[p], vpaddq_s32(vpaddlq_s16(run.part[2 * p]), vpaddlq_s16(run.part[2 * p + 1]))));
+}
+/* The same as i_dot where all codes are below 128. */
+static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) {
+    return run_end(sums, run_dot(run_begin(sums), l, quad));
+}
+
+#endif
+
 static inline v16i i_join(v16i high, v16i low) { EACH_FOUR(vaddq_s32(vshlq_n_s32(high.part[p], 8), low.part[p])); }
 static inline v16 i_to_float(v16i i) { EACH_PART(vcvtq_f32_s32(i.part[p])); }
 

@@ -1,6 +1,8 @@
-/* lanes_sse2.h: what running a model needs of SSE2 besides simd_sse2.h. */
+/* lanes_sse2.h: what running a model needs of SSE2 besides simd_sse2.h; and of SSSE3, where the compiler is told that it is there. */
 #ifndef SINQ_KERNELS_LANES_SSE2_H
 #define SINQ_KERNELS_LANES_SSE2_H
+
+#include <string.h>
 
 #include "kernels/simd_sse2.h"
 #include "tensor/dtype.h"
@@ -109,12 +111,18 @@ static inline line l_merge(line low, line plane, int right, unsigned mask) {
     EACH_QUARTER(
         _mm_or_si128(low.part[p], _mm_and_si128(shift_right(plane.part[p], right), _mm_set1_epi8((char)mask))));
 }
+#ifdef __SSSE3__
+static inline line l_lookup(const uint8_t table[16], line codes) {
+    EACH_QUARTER(_mm_shuffle_epi8(load_sixteen(table), codes.part[p]));
+}
+#else
 static inline line l_lookup(const uint8_t table[16], line codes) {
     uint8_t bytes[64];
     l_store(bytes, codes);
     for (int i = 0; i < 64; i++) bytes[i] = table[bytes[i] & 15u];
     return l_load(bytes);
 }
+#endif
 static inline v16 v_place(line l, unsigned c) {
     EACH_PART(_mm_cvtepi32_ps(_mm_and_si128(_mm_srli_epi32(l.part[p], (int)(8 * c)), _mm_set1_epi32(255))));
 }
@@ -128,6 +136,62 @@ static inline v16 v_level(const float table[16], line l, unsigned c) {
 
 static inline v16i i_zero(void) { EACH_QUARTER(_mm_setzero_si128()); }
 static inline v16i i_add(v16i a, v16i b) { EACH_QUARTER(_mm_add_epi32(a.part[p], b.part[p])); }
+
+#ifdef __SSSE3__
+
+/* In this order: else gcc forms many products before it adds any, and keeps them in memory. */
+static inline v16i keep_order(v16i sums) {
+    __asm__("" : "+x"(sums.part[0]), "+x"(sums.part[1]), "+x"(sums.part[2]), "+x"(sums.part[3]));
+    return sums;
+}
+static inline __m128i broadcast_quad(const int8_t *quad) {
+    int32_t four;
+    memcpy(&four, quad, sizeof four);
+    return _mm_set1_epi32(four);
+}
+/* maddubs adds two products in 16 bits: at most 2 * 128 * 127 = 32512 in magnitude where codes are 128 or less. */
+static inline __m128i dot_four_rows(__m128i sums, __m128i codes, __m128i quad) {
+    return _mm_add_epi32(sums, _mm_madd_epi16(_mm_maddubs_epi16(codes, quad), _mm_set1_epi16(1)));
+}
+static inline v16i dot_line(v16i sums, line l, __m128i quad) {
+    EACH_QUARTER(dot_four_rows(sums.part[p], l.part[p], quad));
+}
+/* The same as i_dot where all codes are below 128. */
+static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) {
+    return keep_order(dot_line(sums, l, broadcast_quad(quad)));
+}
+/* sums[r] += line[4 r + c] * quad[c] over c: the low seven bits and the eighth by themselves, so that nothing saturates. */
+static inline v16i i_dot(v16i sums, line l, const int8_t *quad) {
+    const __m128i x = broadcast_quad(quad), seven = _mm_set1_epi8(0x7f);
+    line low, high;
+    for (int p = 0; p < 4; p++) {
+        low.part[p] = _mm_and_si128(seven, l.part[p]);
+        high.part[p] = _mm_andnot_si128(seven, l.part[p]);
+    }
+    return keep_order(dot_line(dot_line(sums, low, x), high, x));
+}
+
+/* Runs sum in 16 bits: as many quads as fit, two products of codes and activations each (see lanes_avx2.h). */
+#define RUN_QUADS(bits)                                                                                                \
+    ((bits) == 2 ? 40u : (bits) == 3 ? 16u : (bits) == 4 ? 8u : (bits) == 5 ? 4u : (bits) == 6 ? 2u : 0u)
+typedef v16i i_run;
+
+static inline i_run run_begin(v16i sums) {
+    (void)sums;
+    return i_zero();
+}
+static inline i_run add_products(i_run run, line codes, __m128i x) {
+    EACH_QUARTER(_mm_add_epi16(run.part[p], _mm_maddubs_epi16(codes.part[p], x)));
+}
+static inline i_run run_dot(i_run run, line codes, const int8_t *quad) {
+    return keep_order(add_products(run, codes, broadcast_quad(quad)));
+}
+static inline v16i run_end(v16i sums, i_run run) {
+    EACH_QUARTER(_mm_add_epi32(sums.part[p], _mm_madd_epi16(run.part[p], _mm_set1_epi16(1))));
+}
+
+#else
+
 static inline __m128i dot_four_rows(__m128i codes, __m128i quads) {
     const __m128i none = _mm_setzero_si128(); /* two products a lane, then the two lanes of a row */
     const __m128 a = _mm_castsi128_ps(_mm_madd_epi16(_mm_unpacklo_epi8(codes, none), quads));
@@ -141,6 +205,9 @@ static inline v16i i_dot(v16i sums, line l, const int8_t *quad) {
 }
 /* The same where all codes are below 128. */
 static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) { return i_dot(sums, l, quad); }
+
+#endif
+
 static inline v16i i_join(v16i high, v16i low) {
     EACH_QUARTER(_mm_add_epi32(_mm_slli_epi32(high.part[p], 8), low.part[p]));
 }

@@ -31,10 +31,13 @@ const struct sinq_limit_kernels *sinq_get_limit_kernels(void);
 extern const struct sinq_limit_kernels sinq_limit_kernels_c;
 #if defined(__x86_64__)
 extern const struct sinq_limit_kernels sinq_limit_kernels_sse2;
+extern const struct sinq_limit_kernels sinq_limit_kernels_ssse3;
 extern const struct sinq_limit_kernels sinq_limit_kernels_avx2;
+extern const struct sinq_limit_kernels sinq_limit_kernels_avx2vnni;
 extern const struct sinq_limit_kernels sinq_limit_kernels_avx512;
 #elif defined(__aarch64__)
 extern const struct sinq_limit_kernels sinq_limit_kernels_neon;
+extern const struct sinq_limit_kernels sinq_limit_kernels_neondot;
 #endif
 
 #endif
