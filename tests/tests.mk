@@ -34,7 +34,7 @@ $(BENCH_PROGRAM) $(BENCH_KERNELS) $(BENCH_TOKENIZER) $(QUALITY_PROGRAM): %: %.o 
 
 .SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o $(BENCH_KERNELS).o $(BENCH_TOKENIZER).o $(QUALITY_PROGRAM).o
 
-.PHONY: check-build check-unit check-cli check-determinism check-memory check-kill check-slow check-fuzz-replay
+.PHONY: check-arm64 check-avx2-vnni check-build check-unit check-cli check-determinism check-memory check-kill check-slow check-fuzz-replay
 check: packages
 	@$(MAKE) --no-print-directory check-build
 	@$(MAKE) --no-print-directory check-unit check-fuzz-replay check-cli check-determinism
@@ -57,13 +57,47 @@ check-memory: $(PROGRAM) $(TOOL_PROGRAMS)
 check-kill: $(PROGRAM) $(TOOL_PROGRAMS)
 	@sh tests/slow/kill.sh
 
+# ---- instruction sets that this machine may not have ----
+
+ARM64_CC    ?= aarch64-linux-gnu-gcc
+ARM64_BUILD := build/aarch64
+ARM64_TESTS := $(addprefix $(ARM64_BUILD)/tests/unit/test_,cpu matmul attention rowwise quantize_kernels limits)
+ARM64_MAKE  := $(MAKE) --no-print-directory CC=$(ARM64_CC) ARCH=aarch64 BUILD=$(ARM64_BUILD)
+ARM64_PACKAGES := gcc-aarch64-linux-gnu qemu-user $(addsuffix :arm64,libcjson-dev libxxhash-dev libpcre2-dev libutf8proc-dev \
+                  zlib1g-dev libpng-dev libedit-dev check)
+
+# Cross-built, with Debian's compiler and libraries, and run under qemu's emulation of a processor.
+check-arm64: $(PROGRAM) $(TOOL_PROGRAMS)
+	@if ! command -v $(ARM64_CC) >/dev/null || ! command -v qemu-aarch64 >/dev/null || \
+	    ! echo 'int main(void) { return 0; }' | $(ARM64_CC) -x c - -o /dev/null -lcjson -lxxhash -lpcre2-8 -lutf8proc -lz -lpng -ledit -lcheck; then \
+	  echo "SKIPPED: check-arm64 needs: dpkg --add-architecture arm64 && apt-get update && apt-get install $(ARM64_PACKAGES)"; \
+	else \
+	  $(ARM64_MAKE) $(ARM64_BUILD)/sinq $(ARM64_TESTS) && sh tests/slow/arm64.sh $(ARM64_BUILD) $(ARM64_TESTS); \
+	fi
+
+# AVX-VNNI's table, on machines that have AVX-512 VNNI but not AVX-VNNI: AVX-512's form of the same instruction is put in its place.
+EVEX_BUILD   := $(BUILD)/evex
+EVEX_OBJECTS := $(addprefix $(EVEX_BUILD)/,compute_avx2vnni.o limits_avx2vnni.o x86_features.o)
+EVEX_TESTS   := $(addprefix $(EVEX_BUILD)/test_,matmul attention rowwise limits)
+$(EVEX_BUILD)/%.o: lib/kernels/%.c
+	@mkdir -p $(@D)
+	$(if $(Q),@echo "  CC      $< for AVX-512")
+	$(Q)$(CC) $(CPPFLAGS) -DSINQ_AVX2_VNNI_BY_AVX512 $(ALL_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
+$(EVEX_BUILD)/%_avx2vnni.o: ISA := -mavx2 -mf16c -mfma -mavx512vl -mavx512vnni
+$(EVEX_TESTS): $(EVEX_BUILD)/%: $(BUILD)/tests/unit/%.o $(EVEX_OBJECTS) $(STATIC)
+	$(if $(Q),@echo "  LD      $@")
+	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(CHECK_LIBS) $(LIBS)
+
+check-avx2-vnni: $(EVEX_TESTS)
+	@for program in $^; do SINQ_CPU=avx2-vnni $$program || exit 1; done
+
 check-all: check
 	@$(MAKE) --no-print-directory check-slow
 	@echo "check-all: all passed"
 
 # All that check leaves out.
 check-slow:
-	@$(MAKE) --no-print-directory check-kill check-memory
+	@$(MAKE) --no-print-directory check-kill check-memory check-avx2-vnni check-arm64
 	@$(MAKE) --no-print-directory SAN=address,undefined check-build
 	@$(MAKE) --no-print-directory SAN=address,undefined check-unit check-cli check-fuzz-replay
 	@$(MAKE) --no-print-directory SAN=thread check-build
@@ -87,4 +121,4 @@ bench-tokenizer: $(BENCH_TOKENIZER)
 	  $(addprefix $(SHARED_DATA)/text/,wiki.test.raw calib-c4.txt calib-wiki.txt books.txt)
 
 -include tests/fuzz/fuzz.mk
--include $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d $(QUALITY_PROGRAM).d $(BENCH_KERNELS).d $(BENCH_TOKENIZER).d
+-include $(EVEX_OBJECTS:.o=.d) $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d $(QUALITY_PROGRAM).d $(BENCH_KERNELS).d $(BENCH_TOKENIZER).d

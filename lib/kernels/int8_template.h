@@ -44,6 +44,32 @@ static void quantize_group(const float *x, const float *columns, size_t count, i
 
 /* ---- unpacking ---- */
 
+/*
+ * Where WIDE_OFFSET is not 0, i_dot takes signed bytes: codes of 8 bits, or levels' bytes, less that. A group's end puts back
+ * what the sums lack.
+ */
+#ifndef WIDE_OFFSET
+#define WIDE_OFFSET 0
+static inline line l_offset(line l) { return l; }
+#endif
+
+/* The bytes of levels as i_dot takes them. */
+struct level_bytes {
+    uint8_t low[16], high[16];
+};
+
+/* The part with its levels' bytes like that. */
+static inline struct sinq_int8_part offset_levels(const struct sinq_int8_part *part, struct level_bytes *bytes) {
+    struct sinq_int8_part result = *part;
+    for (unsigned i = 0; i < 16; i++) {
+        bytes->low[i] = (uint8_t)(part->low[i] - WIDE_OFFSET);
+        bytes->high[i] = (uint8_t)(part->high[i] - WIDE_OFFSET);
+    }
+    result.low = bytes->low;
+    result.high = bytes->high;
+    return result;
+}
+
 ALWAYS_INLINE void unpack_bits(const unsigned bits, const bool has_levels, const struct sinq_int8_part *part,
                                uint8_t *lines) {
     const size_t whole = part->blocks * bits * 64; /* what follows is wanted next */
@@ -63,7 +89,9 @@ ALWAYS_INLINE void unpack_bits(const unsigned bits, const bool has_levels, const
 #define DEFINE_UNPACK(BITS)                                                                                            \
     static void unpack_##BITS(const struct sinq_int8_part *part, uint8_t *lines) {                                     \
         if (BITS <= 4 && part->high != NULL) {                                                                         \
-            unpack_bits(BITS, true, part, lines);                                                                      \
+            struct level_bytes bytes;                                                                                  \
+            const struct sinq_int8_part whole = offset_levels(part, &bytes);                                           \
+            unpack_bits(BITS, true, &whole, lines);                                                                    \
         } else {                                                                                                       \
             unpack_bits(BITS, false, part, lines);                                                                     \
         }                                                                                                              \
@@ -86,8 +114,18 @@ struct code_form {
     bool has_levels;
 };
 
-ALWAYS_INLINE v16i dot_codes(const unsigned bits, v16i sums, const line codes, const int8_t *x) {
-    return bits < 8 ? i_dot_narrow(sums, codes, x) : i_dot(sums, codes, x);
+ALWAYS_INLINE v16i restore_offset(const struct code_form form, const v16i sums, const float x_sum) {
+#if WIDE_OFFSET != 0
+    if (form.has_levels || form.bits == 8) return i_add(sums, i_set(WIDE_OFFSET * (int32_t)x_sum));
+#endif
+    (void)form;
+    (void)x_sum;
+    return sums;
+}
+
+ALWAYS_INLINE v16i dot_codes(const struct code_form form, v16i sums, const line codes, const int8_t *x) {
+    if (form.has_levels) return i_dot(sums, codes, x);
+    return form.bits < 8 ? i_dot_narrow(sums, codes, x) : i_dot(sums, l_offset(codes), x);
 }
 
 /*
@@ -148,11 +186,11 @@ ALWAYS_INLINE void add_packed_quad(const struct code_form form, const struct sin
         sums->low[q % 4] = i_dot(sums->low[q % 4], l_lookup(part->low, codes), x);
         sums->high[q % 4] = i_dot(sums->high[q % 4], l_lookup(part->high, codes), x);
     } else {
-        sums->low[q % 4] = dot_codes(form.bits, sums->low[q % 4], codes, x);
+        sums->low[q % 4] = dot_codes(form, sums->low[q % 4], codes, x);
     }
 }
 
-ALWAYS_INLINE v16i join_quads(const struct code_form form, struct one_token_sums *sums) {
+ALWAYS_INLINE v16i join_quads(const struct code_form form, const struct one_token_sums *sums, const float x_sum) {
     const v16i *const s = sums->low;
 #if I_DOT_WIDE
     if (stays_in_place(form) && form.bits == 2) {
@@ -161,7 +199,9 @@ ALWAYS_INLINE v16i join_quads(const struct code_form form, struct one_token_sums
     if (stays_in_place(form)) return i_add(i_add(s[0], s[2]), i_shift_right(i_add(s[1], s[3]), 4));
 #endif
     const v16i low = i_add(i_add(s[0], s[1]), i_add(s[2], s[3])), *const h = sums->high;
-    return form.has_levels ? i_join(i_add(i_add(h[0], h[1]), i_add(h[2], h[3])), low) : low;
+    if (!form.has_levels) return restore_offset(form, low, x_sum);
+    const v16i high = i_add(i_add(h[0], h[1]), i_add(h[2], h[3]));
+    return i_join(restore_offset(form, high, x_sum), restore_offset(form, low, x_sum));
 }
 
 /* Quads [first, end) of the block at `lines`, a group's columns or a part of them. */
@@ -187,8 +227,8 @@ ALWAYS_INLINE v16 end_packed_group(const struct code_form form, const struct sin
     const size_t at = aux->is_row ? 0 : group;
     v16 zero = load_aux(&aux->zeros, aux->zero_ranges, at);
     if (form.has_levels) zero = v_fma(zero, v_set(aux->zero_factor), v_set(aux->zero_shift));
-    return add_group(total, load_aux(&aux->scales, aux->scale_ranges, at), zero, join_quads(form, sums),
-                     part->x_scales[group], part->x_sums[group]);
+    return add_group(total, load_aux(&aux->scales, aux->scale_ranges, at), zero,
+                     join_quads(form, sums, part->x_sums[group]), part->x_scales[group], part->x_sums[group]);
 }
 
 ALWAYS_INLINE struct one_token_sums begin_sums(void) {
@@ -241,10 +281,12 @@ ALWAYS_INLINE void multiply_one_by_halves(const struct code_form form, const str
                                        float *sums) {                                                                  \
         const struct code_form form = {BITS, false}, levels = {BITS, true};                                            \
         if (BITS <= 4 && part->high != NULL) {                                                                         \
+            struct level_bytes bytes;                                                                                  \
+            const struct sinq_int8_part whole = offset_levels(part, &bytes);                                           \
             if (part->group_blocks == 0) {                                                                             \
-                multiply_one_by_halves(levels, part, aux, sums);                                                       \
+                multiply_one_by_halves(levels, &whole, aux, sums);                                                     \
             } else {                                                                                                   \
-                multiply_one(levels, part, aux, sums);                                                                 \
+                multiply_one(levels, &whole, aux, sums);                                                               \
             }                                                                                                          \
         } else if (part->group_blocks == 0) {                                                                          \
             multiply_one_by_halves(form, part, aux, sums);                                                             \
@@ -278,7 +320,7 @@ ALWAYS_INLINE void add_quads(const struct code_form form, const unsigned panels,
             UNROLL
             for (unsigned p = 0; p < panels; p++) {
                 v16i *const sum = low + p * width + t;
-                *sum = dot_codes(form.bits, *sum, codes[p], x + 4 * (q * width + t));
+                *sum = dot_codes(form, *sum, codes[p], x + 4 * (q * width + t));
                 if (form.has_levels) high[t] = i_dot(high[t], above[p], x + 4 * (q * width + t));
             }
         }
@@ -295,9 +337,10 @@ ALWAYS_INLINE void end_group(const struct code_form form, const unsigned panels,
         UNROLL
         for (unsigned t = 0; t < width; t++) {
             float *const sum = sums + p * sums_stride + 16 * t;
-            const v16i dot = form.has_levels ? i_join(high[t], low[t]) : low[p * width + t];
-            v_store(sum, add_group(v_load(sum), scale, zero, dot, part->x_scales[group * width + t],
-                                   part->x_sums[group * width + t]));
+            const float x_sum = part->x_sums[group * width + t];
+            v16i dot = restore_offset(form, low[p * width + t], x_sum);
+            if (form.has_levels) dot = i_join(restore_offset(form, high[t], x_sum), dot);
+            v_store(sum, add_group(v_load(sum), scale, zero, dot, part->x_scales[group * width + t], x_sum));
         }
     }
 }

@@ -154,6 +154,7 @@ static inline v16 v_level(const float table[16], line l, unsigned c) {
     return (v16){half_level(first, second, l.low, c), half_level(first, second, l.high, c)};
 }
 
+static inline v16i i_set(int32_t value) { return (v16i){_mm256_set1_epi32(value), _mm256_set1_epi32(value)}; }
 static inline v16i i_zero(void) { return (v16i){_mm256_setzero_si256(), _mm256_setzero_si256()}; }
 static inline v16i i_add(v16i a, v16i b) {
     return (v16i){_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
@@ -184,7 +185,7 @@ static inline v16i keep_order(v16i sums) {
     __asm__("" : "+x"(sums.low), "+x"(sums.high));
     return sums;
 }
-/* maddubs adds two products in 16 bits: at most 2 * 128 * 127 = 32512 in magnitude where codes are 128 or less. */
+/* maddubs adds two products in 16 bits: at most 2 * 128 * 127 = 32512 in magnitude where its first bytes are 128 or less. */
 static inline __m256i half_dot(__m256i sums, __m256i codes, __m256i quad) {
     return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, quad), _mm256_set1_epi16(1)));
 }
@@ -193,13 +194,18 @@ static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) {
     const __m256i x = broadcast_quad(quad);
     return keep_order((v16i){half_dot(sums.low, l.low, x), half_dot(sums.high, l.high, x)});
 }
-/* sums[r] += line[4 r + c] * quad[c] over c: the low seven bits and the eighth by themselves, so that nothing saturates. */
+
+/* maddubs saturates with larger codes. They are taken less 128, as signed bytes, whose signs go over to the activations. */
+#define WIDE_OFFSET 128
+static inline line l_offset(line l) {
+    const __m256i by = _mm256_set1_epi8((char)WIDE_OFFSET);
+    return (line){_mm256_xor_si256(l.low, by), _mm256_xor_si256(l.high, by)};
+}
+/* sums[r] += line[4 r + c] * quad[c] over c, of signed bytes. */
 static inline v16i i_dot(v16i sums, line l, const int8_t *quad) {
-    const __m256i x = broadcast_quad(quad), seven = _mm256_set1_epi8(0x7f);
-    const v16i low = {half_dot(sums.low, _mm256_and_si256(l.low, seven), x),
-                      half_dot(sums.high, _mm256_and_si256(l.high, seven), x)};
-    return keep_order((v16i){half_dot(low.low, _mm256_andnot_si256(seven, l.low), x),
-                             half_dot(low.high, _mm256_andnot_si256(seven, l.high), x)});
+    const __m256i x = broadcast_quad(quad);
+    return keep_order((v16i){half_dot(sums.low, _mm256_abs_epi8(l.low), _mm256_sign_epi8(x, l.low)),
+                             half_dot(sums.high, _mm256_abs_epi8(l.high), _mm256_sign_epi8(x, l.high))});
 }
 
 /*

@@ -122,6 +122,7 @@ static inline v16 v_level(const float table[16], line l, unsigned c) {
     return v_load(values);
 }
 
+static inline v16i i_set(int32_t value) { EACH_FOUR(vdupq_n_s32(value)); }
 static inline v16i i_zero(void) { EACH_FOUR(vdupq_n_s32(0)); }
 static inline v16i i_add(v16i a, v16i b) { EACH_FOUR(vaddq_s32(a.part[p], b.part[p])); }
 static inline int8x16_t broadcast_quad(const int8_t *quad) {
@@ -137,12 +138,11 @@ static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) {
     const int8x16_t x = broadcast_quad(quad);
     EACH_FOUR(vdotq_s32(sums.part[p], vreinterpretq_s8_u8(l.part[p]), x));
 }
-/* sums[r] += line[4 r + c] * quad[c] over c: flipping the highest bit takes 128 from each code, 64 * quad twice makes up for it. */
-static inline v16i i_dot(v16i sums, line l, const int8_t *quad) {
-    const int8x16_t x = broadcast_quad(quad), half = vdupq_n_s8(64);
-    const int32x4_t taken = vdotq_s32(vdotq_s32(vdupq_n_s32(0), x, half), x, half);
-    EACH_FOUR(vdotq_s32(vaddq_s32(sums.part[p], taken), vreinterpretq_s8_u8(veorq_u8(l.part[p], vdupq_n_u8(0x80))), x));
-}
+/* Codes are taken less 128, as signed bytes: mixed signs need another extension. */
+#define WIDE_OFFSET 128
+static inline line l_offset(line l) { EACH_QUARTER(veorq_u8(l.part[p], vdupq_n_u8(WIDE_OFFSET))); }
+/* sums[r] += line[4 r + c] * quad[c] over c, of signed bytes. */
+static inline v16i i_dot(v16i sums, line l, const int8_t *quad) { return i_dot_narrow(sums, l, quad); }
 
 #else
 

@@ -134,6 +134,7 @@ static inline v16 v_level(const float table[16], line l, unsigned c) {
     return v_load(values);
 }
 
+static inline v16i i_set(int32_t value) { EACH_QUARTER(_mm_set1_epi32(value)); }
 static inline v16i i_zero(void) { EACH_QUARTER(_mm_setzero_si128()); }
 static inline v16i i_add(v16i a, v16i b) { EACH_QUARTER(_mm_add_epi32(a.part[p], b.part[p])); }
 
@@ -160,15 +161,15 @@ static inline v16i dot_line(v16i sums, line l, __m128i quad) {
 static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) {
     return keep_order(dot_line(sums, l, broadcast_quad(quad)));
 }
-/* sums[r] += line[4 r + c] * quad[c] over c: the low seven bits and the eighth by themselves, so that nothing saturates. */
+/* maddubs saturates with larger codes. They are taken less 128, as signed bytes, whose signs go over to the activations. */
+#define WIDE_OFFSET 128
+static inline line l_offset(line l) { EACH_QUARTER(_mm_xor_si128(l.part[p], _mm_set1_epi8((char)WIDE_OFFSET))); }
+static inline v16i dot_signed(v16i sums, line l, __m128i x) {
+    EACH_QUARTER(dot_four_rows(sums.part[p], _mm_abs_epi8(l.part[p]), _mm_sign_epi8(x, l.part[p])));
+}
+/* sums[r] += line[4 r + c] * quad[c] over c, of signed bytes. */
 static inline v16i i_dot(v16i sums, line l, const int8_t *quad) {
-    const __m128i x = broadcast_quad(quad), seven = _mm_set1_epi8(0x7f);
-    line low, high;
-    for (int p = 0; p < 4; p++) {
-        low.part[p] = _mm_and_si128(seven, l.part[p]);
-        high.part[p] = _mm_andnot_si128(seven, l.part[p]);
-    }
-    return keep_order(dot_line(dot_line(sums, low, x), high, x));
+    return keep_order(dot_signed(sums, l, broadcast_quad(quad)));
 }
 
 /* Runs sum in 16 bits: as many quads as fit, two products of codes and activations each (see lanes_avx2.h). */
