@@ -1,0 +1,324 @@
+/*
+ * Entries of the kernel table by themselves, at every instruction set, with guard bytes: products of the largest codes and
+ * activations, which must not saturate; conversions of every value; packing. What models do with them: test_matmul.c,
+ * test_attention.c, test_rowwise.c.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "cpu_levels.h"
+#include "guarded.h"
+#include "kernels/compute.h"
+#include "random_blob.h"
+
+enum { BLOCKS = 4, COLUMNS = 32 * BLOCKS, PANELS = 2 };
+
+static const char *level_name;
+static const struct sinq_compute_kernels *kernels;
+
+/* ---- products ---- */
+
+enum codes { ALL_LARGEST, LARGEST_OR_ZERO, RANDOM_CODES, CODE_KINDS };
+enum inputs { ALL_UP, ALL_DOWN, UP_OR_DOWN, RANDOM_INPUT, INPUT_KINDS };
+
+struct case_of_products {
+    unsigned bits;
+    bool has_levels;
+    size_t group_blocks;
+    uint8_t codes[PANELS][16][COLUMNS];
+    int8_t x[SINQ_MOST_TILE][COLUMNS];
+    uint8_t high[16], low[16];
+    _Alignas(64) uint8_t lines[PANELS][BLOCKS * 8 * 64];
+};
+
+static void fill_case(struct case_of_products *c, enum codes codes, enum inputs inputs) {
+    const unsigned largest = (1u << c->bits) - 1;
+    for (unsigned p = 0; p < PANELS; p++) {
+        for (unsigned r = 0; r < 16; r++) {
+            for (unsigned k = 0; k < COLUMNS; k++) {
+                const unsigned random = next_random();
+                c->codes[p][r][k] = (uint8_t)(codes == ALL_LARGEST       ? largest
+                                              : codes == LARGEST_OR_ZERO ? random % 2 * largest
+                                                                         : random & largest);
+            }
+        }
+        for (unsigned b = 0; b < BLOCKS; b++) {
+            sinq_pack_block(c->bits, 16, 32, &c->codes[p][0][32 * b], COLUMNS, c->lines[p] + 64 * c->bits * b);
+        }
+    }
+    for (unsigned t = 0; t < SINQ_MOST_TILE; t++) {
+        for (unsigned k = 0; k < COLUMNS; k++) {
+            const int random = (int)(next_random() % 255) - 127;
+            c->x[t][k] = (int8_t)(inputs == ALL_UP       ? 127
+                                  : inputs == ALL_DOWN   ? -127
+                                  : inputs == UP_OR_DOWN ? (random < 0 ? -127 : 127)
+                                                         : random);
+        }
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        c->high[i] = (uint8_t)(codes == RANDOM_CODES ? next_random() : 255);
+        c->low[i] = (uint8_t)(codes == RANDOM_CODES ? next_random() : 255);
+    }
+}
+
+static int32_t level_of(const struct case_of_products *c, uint8_t code) {
+    return c->has_levels ? 256 * c->high[code] + c->low[code] : code;
+}
+
+/* sum_g (dot - 3 sum(x)): scales are 1, zero points 3. Sums of a group are integers; those of levels are rounded once each. */
+static void check_sums(const struct case_of_products *c, unsigned panel, unsigned token, const float sums[16],
+                       const char *what) {
+    for (unsigned r = 0; r < 16; r++) {
+        double expected = 5, magnitude = 0;
+        for (unsigned k = 0; k < COLUMNS; k++) {
+            const double term = (double)(level_of(c, c->codes[panel][r][k]) - 3) * c->x[token][k];
+            expected += term;
+            magnitude += fabs(term) + 3.0 * abs(c->x[token][k]);
+        }
+        const double bound = c->has_levels ? 8 * 0x1p-24 * magnitude : 0;
+        check_often(fabs((double)sums[r] - expected) <= bound,
+                    "%s, %s, %u bits%s, %zu blocks a group: panel %u token %u row %u is %.9g, expected %.9g",
+                    level_name, what, c->bits, c->has_levels ? " with levels" : "", c->group_blocks, panel, token, r,
+                    (double)sums[r], expected);
+    }
+}
+
+/* x as kernels want it, with sums of groups: returns the number of groups. */
+static size_t place_input(const struct case_of_products *c, unsigned width, int8_t *x, float *scales, float *sums) {
+    const size_t group = c->group_blocks == 0 ? 16 : 32 * c->group_blocks, groups = COLUMNS / group;
+    for (unsigned t = 0; t < width; t++) {
+        for (size_t g = 0; g < groups; g++) {
+            scales[g * width + t] = 1.0f;
+            sums[g * width + t] = 0.0f;
+        }
+        for (size_t k = 0; k < COLUMNS; k++) {
+            x[(k / 4 * width + t) * 4 + k % 4] = c->x[t][k];
+            sums[k / group * width + t] += (float)c->x[t][k];
+        }
+    }
+    return groups;
+}
+
+static void check_packed(const struct case_of_products *c, struct sinq_int8_part part) {
+    uint8_t ones[2 * 16 * 8], threes[2 * 16 * 8];
+    for (size_t i = 0; i < 16 * 8; i++) {
+        put_half(ones + 2 * i, 1.0f);
+        put_half(threes + 2 * i, 3.0f);
+    }
+    const struct sinq_packed_aux aux = {.scales = {.entries = ones, .is_half = true},
+                                        .zeros = {.entries = threes, .is_half = true},
+                                        .zero_factor = 1.0f};
+    struct guarded sums = make_guarded(16 * sizeof(float));
+    float *const values = (float *)(void *)sums.bytes;
+    for (unsigned r = 0; r < 16; r++) values[r] = 5.0f;
+    kernels->multiply_packed[c->bits](&part, &aux, values);
+    check_sums(c, 0, 0, values, "packed");
+    release_guarded(sums, "sums of packed lines");
+}
+
+static void check_lines(const struct case_of_products *c, struct sinq_int8_part part, unsigned width) {
+    const size_t line_bytes = BLOCKS * 8 * 64 * (c->has_levels ? 2 : 1), stride = 16 * (size_t)width + 16;
+    struct guarded lines = make_guarded(PANELS * line_bytes);
+    struct guarded sums = make_guarded((stride * (PANELS - 1) + 16 * (size_t)width) * sizeof(float));
+    float *const values = (float *)(void *)sums.bytes, scales[PANELS * 16 * 8], zeros[PANELS * 16 * 8];
+    for (unsigned p = 0; p < PANELS; p++) {
+        part.lines = c->lines[p];
+        kernels->unpack[c->bits](&part, lines.bytes + p * line_bytes);
+        for (unsigned i = 0; i < 16 * width; i++) values[p * stride + i] = 5.0f;
+    }
+    for (size_t i = 0; i < PANELS * 16 * 8; i++) {
+        scales[i] = 1.0f;
+        zeros[i] = 3.0f;
+    }
+    part.lines = lines.bytes;
+    part.line_stride = line_bytes;
+    const struct sinq_expanded_aux aux = {scales, zeros, 16, 16 * 8};
+    kernels->multiply_lines(&part, &aux, PANELS, width, values, stride);
+    for (unsigned p = 0; p < PANELS; p++) {
+        for (unsigned t = 0; t < width; t++) check_sums(c, p, t, values + p * stride + 16 * t, "lines");
+    }
+    release_guarded(lines, "unpacked lines");
+    release_guarded(sums, "sums of lines");
+}
+
+static void check_products(struct case_of_products *c) {
+    const unsigned most = c->has_levels ? kernels->levels_tile : kernels->int8_tile;
+    for (int kind = 0; kind < CODE_KINDS * INPUT_KINDS; kind++) {
+        fill_case(c, (enum codes)(kind % CODE_KINDS), (enum inputs)(kind / CODE_KINDS));
+        for (unsigned width = 1; width <= most; width++) {
+            int8_t x[SINQ_MOST_TILE * COLUMNS];
+            float scales[SINQ_MOST_TILE * 8], sums[SINQ_MOST_TILE * 8];
+            const struct sinq_int8_part part = {.lines = c->lines[0],
+                                                .x = x,
+                                                .x_scales = scales,
+                                                .x_sums = sums,
+                                                .blocks = BLOCKS,
+                                                .groups = place_input(c, width, x, scales, sums),
+                                                .group_blocks = c->group_blocks,
+                                                .bits = c->bits,
+                                                .high = c->has_levels ? c->high : NULL,
+                                                .low = c->has_levels ? c->low : NULL};
+            if (width == 1) check_packed(c, part);
+            check_lines(c, part, width);
+        }
+    }
+}
+
+START_TEST(largest_codes_and_activations_do_not_saturate) {
+    static const unsigned widths[] = {2, 3, 4, 5, 6, 8};
+    static const size_t group_blocks[] = {0, 1, 2, 4};
+    static struct case_of_products c;
+    for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
+        if (!select_cpu_level(level)) continue;
+        level_name = cpu_level_names[level];
+        kernels = sinq_get_compute_kernels();
+        for (int i = 0; i < 6 * 4 * 2; i++) {
+            c.bits = widths[i % 6];
+            c.group_blocks = group_blocks[i / 6 % 4];
+            c.has_levels = i / 24 != 0;
+            if (c.bits <= 4 || !c.has_levels) check_products(&c);
+        }
+    }
+    sinq_select_cpu(NULL, NULL);
+}
+END_TEST
+
+/* ---- conversions ---- */
+
+static const size_t counts[] = {1, 15, 16, 17, 31, 100, 128};
+enum { COUNTS = sizeof counts / sizeof counts[0], MOST_COUNT = 128 };
+
+static bool is_same(float a, float b) { return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b)); }
+
+static void check_floats(const char *what, const float *found, const float *expected, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        check_often(is_same(found[i], expected[i]), "%s, %s: value %zu of %zu is %.9g, expected %.9g", level_name, what,
+                    i, count, (double)found[i], (double)expected[i]);
+    }
+}
+
+typedef void widen_fn(const uint8_t *from, size_t count, float *out);
+
+/* All values of a type, some at a time. */
+static void check_widening(const char *what, widen_fn *widen, enum sinq_dtype dtype, size_t values) {
+    const size_t size = sinq_dtype_size(dtype);
+    size_t step;
+    for (size_t first = 0, n = 0; first < values; first += step, n++) {
+        step = counts[n % COUNTS] < values - first ? counts[n % COUNTS] : values - first;
+        uint8_t bytes[2 * MOST_COUNT];
+        float expected[MOST_COUNT];
+        for (size_t i = 0; i < step; i++) {
+            const uint16_t value = (uint16_t)(first + i);
+            memcpy(bytes + size * i, &value, size); /* little endian */
+        }
+        sinq_convert_to_float(dtype, bytes, step, expected);
+        struct guarded out = make_guarded(step * sizeof(float));
+        widen(bytes, step, (float *)(void *)out.bytes);
+        check_floats(what, (float *)(void *)out.bytes, expected, step);
+        release_guarded(out, what);
+    }
+}
+
+static float strange_value(void) {
+    static const float strange[] = {0.0f,     -0.0f,    INFINITY,   -INFINITY, 65504.0f,  65519.9f, 65520.0f, 1e30f,
+                                    0x1p-24f, 0x1p-25f, 0x1.8p-25f, 1e-30f,    -0x1p-14f, 2049.0f,  2051.0f,  1.0f};
+    const unsigned random = next_random() % 32;
+    return random < 16 ? strange[random] : ldexpf(random_value() - 0.5f, (int)(next_random() % 48) - 28);
+}
+
+static void check_narrowing(size_t count) {
+    float values[MOST_COUNT], expected[MOST_COUNT];
+    struct guarded halves = make_guarded(2 * count), codes = make_guarded(count);
+    struct guarded wide = make_guarded(count * sizeof(float));
+    for (size_t i = 0; i < count; i++) values[i] = strange_value();
+    kernels->narrow_f16(values, count, halves.bytes);
+    for (size_t i = 0; i < count; i++) {
+        uint16_t half;
+        memcpy(&half, halves.bytes + 2 * i, sizeof half);
+        check_often(half == sinq_float_to_half(values[i]), "%s: %.9g becomes half %04x, expected %04x", level_name,
+                    (double)values[i], half, sinq_float_to_half(values[i]));
+        values[i] = (float)((int)(next_random() % 255) - 127) * 0.5f;
+    }
+    kernels->narrow_i8(values, count, 2.0f, codes.bytes);
+    kernels->widen_i8(codes.bytes, count, 0.5f, (float *)(void *)wide.bytes);
+    check_floats("int8 and back", (float *)(void *)wide.bytes, values, count);
+    for (size_t i = 0; i < count; i++) {
+        values[i] = (float)((int)(next_random() % 507) - 253) * 0.25f; /* halves are rounded to even */
+        expected[i] = nearbyintf(values[i] * 2.0f);
+    }
+    kernels->narrow_i8(values, count, 2.0f, codes.bytes);
+    kernels->widen_i8(codes.bytes, count, 1.0f, (float *)(void *)wide.bytes);
+    for (size_t i = 0; i < count; i++) ((float *)(void *)wide.bytes)[i] += 0.0f; /* no -0 */
+    for (size_t i = 0; i < count; i++) expected[i] += 0.0f;
+    check_floats("rounding to int8", (float *)(void *)wide.bytes, expected, count);
+    release_guarded(halves, "halves");
+    release_guarded(codes, "int8 codes");
+    release_guarded(wide, "widened int8");
+}
+
+START_TEST(every_value_is_converted) {
+    for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
+        if (!select_cpu_level(level)) continue;
+        level_name = cpu_level_names[level];
+        kernels = sinq_get_compute_kernels();
+        check_widening("f16", kernels->widen_f16, SINQ_F16, 65536);
+        check_widening("e4m3", kernels->widen_e4m3, SINQ_F8_E4M3, 256);
+        check_widening("e5m2", kernels->widen_e5m2, SINQ_F8_E5M2, 256);
+        for (size_t i = 0; i < 20 * COUNTS; i++) check_narrowing(counts[i % COUNTS]);
+    }
+    sinq_select_cpu(NULL, NULL);
+}
+END_TEST
+
+/* ---- activations to int8 ---- */
+
+enum activations { USUAL, WITH_NAN, WITH_INFINITY, NOTHING, TINY, HUGE_VALUES, ACTIVATION_KINDS };
+
+static void check_group(size_t count, enum activations kind) {
+    float x[MOST_COUNT], columns[MOST_COUNT], largest = 0, sum = 0, scale, found_sum;
+    for (size_t i = 0; i < count; i++) {
+        x[i] = kind == NOTHING ? 0.0f : random_value() - 0.5f;
+        x[i] *= kind == TINY ? 0x1p-110f : kind == HUGE_VALUES ? 0x1p125f : 1.0f;
+        columns[i] = 0.5f + random_value();
+    }
+    if (kind == WITH_NAN) x[next_random() % count] = NAN;
+    if (kind == WITH_INFINITY) x[next_random() % count] = next_random() % 2 == 0 ? INFINITY : -INFINITY;
+    struct guarded codes = make_guarded((count + 15) / 16 * 16);
+    kernels->quantize_group(x, columns, count, (int8_t *)codes.bytes, &scale, &found_sum);
+    for (size_t i = 0; i < count; i++) largest = fmaxf(largest, fabsf(x[i] * columns[i]));
+    const bool is_zero = kind == WITH_NAN || kind == WITH_INFINITY || largest < 0x1p-100f;
+    for (size_t i = 0; i < count; i++) {
+        const int expected = is_zero ? 0 : (int)nearbyintf(x[i] * columns[i] * (127.0f / largest));
+        check_often(((int8_t *)codes.bytes)[i] == expected, "%s, %zu values of kind %d: code %zu is %d, expected %d",
+                    level_name, count, (int)kind, i, ((int8_t *)codes.bytes)[i], expected);
+        sum += (float)expected;
+    }
+    const float expected_scale = kind == WITH_NAN || kind == WITH_INFINITY ? NAN : is_zero ? 0.0f : largest / 127.0f;
+    check_often(is_same(scale, expected_scale) && found_sum == sum, "%s, %zu values of kind %d: scale %g, sum %g",
+                level_name, count, (int)kind, (double)scale, (double)found_sum);
+    const float found = kernels->find_largest(x, count);
+    if (kind == WITH_NAN || kind == WITH_INFINITY) {
+        check_often(!(found < INFINITY), "%s: the largest hides what is not finite", level_name);
+    } else {
+        for (size_t i = 0; i < count; i++)
+            check_often(fabsf(x[i]) <= found, "%s: the largest is too small", level_name);
+    }
+    release_guarded(codes, "activations' codes");
+}
+
+START_TEST(activations_are_quantized_alike_everywhere) {
+    for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
+        if (!select_cpu_level(level)) continue;
+        level_name = cpu_level_names[level];
+        kernels = sinq_get_compute_kernels();
+        for (size_t i = 0; i < 20 * COUNTS * ACTIVATION_KINDS; i++) {
+            check_group(counts[i % COUNTS], (enum activations)(i / COUNTS % ACTIVATION_KINDS));
+        }
+        for (size_t i = 0; i < 20; i++) check_group(64, (enum activations)(i % ACTIVATION_KINDS));
+    }
+    sinq_select_cpu(NULL, NULL);
+}
+END_TEST
+
+UNIT_MAIN("kernel table", largest_codes_and_activations_do_not_saturate, every_value_is_converted,
+          activations_are_quantized_alike_everywhere)
