@@ -13,7 +13,8 @@ static int open_source(struct sinq_bench *bench, const char *model, struct sinq_
     if (model != NULL) return sinq_open_checkpoint(model, &bench->source, error);
     const struct sinq_synthetic_options options = {.shape = bench->arguments->shape,
                                                    .quantize = sinq_read_bench_quantizing(bench->arguments),
-                                                   .memory = sinq_available_memory()};
+                                                   .memory = sinq_available_memory(),
+                                                   .small_pages = bench->arguments->small_pages};
     return sinq_open_synthetic(&options, sinq_meter_report, &bench->meter, &bench->source, error);
 }
 

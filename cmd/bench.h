@@ -14,7 +14,7 @@ struct sinq_bench_arguments {
     unsigned predict, repeat, batch;
     const char *bits, *group_size, *method, *scale_type, *head_bits;
     const char *kv;
-    bool exact;
+    bool exact, small_pages;
     bool no_limits, profile;
     uint64_t buffer; /* 0: the library's */
 };

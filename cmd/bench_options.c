@@ -98,6 +98,11 @@ const struct sinq_option sinq_bench_options[] = {
      PLACE(head_bits),
      .help = "bits of the output head and of the embedding; keep: bf16 (default: as --bits)"},
 
+    {.name = "small-pages",
+     .kind = SINQ_OPTION_FLAG,
+     PLACE(small_pages),
+     .help = "keep them in pages as small as those of mapped files, which are slower to read (default: huge pages)"},
+
     {.kind = SINQ_OPTION_HEADING, .help = "How the model runs"},
     {.name = "kv",
      .kind = SINQ_OPTION_CHOICE,
@@ -134,10 +139,10 @@ const struct sinq_bench_arguments sinq_default_bench_arguments = {.predict = 32,
 
 const char *sinq_find_bench_conflict(const struct sinq_bench_arguments *arguments, bool has_model) {
     const bool quantizes = arguments->bits != NULL || arguments->group_size != NULL || arguments->method != NULL ||
-                           arguments->scale_type != NULL || arguments->head_bits != NULL;
+                           arguments->scale_type != NULL || arguments->head_bits != NULL || arguments->small_pages;
     if (has_model && arguments->shape != NULL) return "--shape takes the place of a MODEL: one of them";
     if (quantizes && arguments->shape == NULL)
-        return "--bits, --group-size, --method, --scale-type and --head-bits are for --shape";
+        return "--bits, --group-size, --method, --scale-type, --head-bits and --small-pages are for --shape";
     if (!has_model && arguments->shape == NULL && arguments->no_limits)
         return "--no-limits leaves nothing to measure without a MODEL or --shape";
     if (arguments->buffer > 0 && arguments->no_limits) return "--buffer is for limits, and --no-limits measures none";

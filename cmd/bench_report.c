@@ -82,7 +82,10 @@ static void report_model(const struct sinq_bench *bench) {
     const struct sinq_bench_arguments *const arguments = bench->arguments;
     char weights[SINQ_QUANTITY_SIZE], active[SINQ_QUANTITY_SIZE], loaded[SINQ_QUANTITY_SIZE];
     sinq_print_heading("%s", sinq_source_path(bench->source));
-    sinq_print_fact("family", "%s%s", bench->facts.family, arguments->shape != NULL ? ", weights made up" : "");
+    sinq_print_fact("family", "%s%s", bench->facts.family,
+                    arguments->small_pages     ? ", weights made up, in small pages"
+                    : arguments->shape != NULL ? ", weights made up"
+                                               : "");
     sinq_print_fact("weights", "%s, %s of them read for a token", sinq_format_bytes(weights, bench->facts.weight_bytes),
                     sinq_format_bytes(active, bench->facts.active_bytes));
     report_coding(bench);
@@ -233,6 +236,7 @@ static void write_model(struct sinq_json_writer *json, const struct sinq_bench *
     const struct sinq_bench_arguments *const arguments = bench->arguments;
     sinq_write_text(json, "model", sinq_source_path(bench->source));
     sinq_write_flag(json, "synthetic", arguments->shape != NULL);
+    sinq_write_flag(json, "small_pages", arguments->small_pages);
     sinq_write_text(json, "family", bench->facts.family);
     sinq_write_count(json, "weight_bytes", bench->facts.weight_bytes);
     sinq_write_count(json, "active_bytes", bench->facts.active_bytes);

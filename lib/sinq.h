@@ -623,8 +623,9 @@ SINQ_API int sinq_measure_limits(const struct sinq_limits_options *options, sinq
 struct sinq_synthetic_options {
     const char *shape; /* one of SINQ_SHAPES */
     struct sinq_quantize_options
-        quantize;    /* what becomes of each tensor: as if its recipe had been run on bf16 weights */
-    uint64_t memory; /* most bytes of weights; more is SINQ_FAILED. 0: any number */
+        quantize;     /* what becomes of each tensor: as if its recipe had been run on bf16 weights */
+    uint64_t memory;  /* most bytes of weights; more is SINQ_FAILED. 0: any number */
+    bool small_pages; /* in which mapped files usually lie; else huge pages where the system has them */
 };
 /* tiny ones are for trying things out. */
 #define SINQ_SHAPES                                                                                                    \

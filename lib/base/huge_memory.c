@@ -20,11 +20,23 @@ static void ask_for_huge_pages(void *memory, uint64_t bytes) {
 #endif
 }
 
-void *sinq_map_memory(uint64_t bytes) {
+static void *map_pages(uint64_t bytes) {
     if (bytes == 0 || bytes > SIZE_MAX / 2) return NULL;
     void *const memory = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return NULL;
-    ask_for_huge_pages(memory, bytes);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void *sinq_map_memory(uint64_t bytes) {
+    void *const memory = map_pages(bytes);
+    if (memory != NULL) ask_for_huge_pages(memory, bytes);
+    return memory;
+}
+
+void *sinq_map_small_pages(uint64_t bytes) {
+    void *const memory = map_pages(bytes);
+#if defined(MADV_NOHUGEPAGE)
+    if (memory != NULL) (void)madvise(memory, (size_t)bytes, MADV_NOHUGEPAGE);
+#endif
     return memory;
 }
 

@@ -6,6 +6,8 @@
 
 /* Zeroed; NULL where there is none. Pages come when they are first written to. */
 void *sinq_map_memory(uint64_t bytes);
+/* The same in small pages, in which files usually lie that are mapped. */
+void *sinq_map_small_pages(uint64_t bytes);
 void sinq_unmap_memory(void *memory, uint64_t bytes); /* of as many bytes; NULL is nothing */
 
 /* As malloc, to be freed with free(): aligned to 64 bytes at least, in huge pages from one MiB on. */

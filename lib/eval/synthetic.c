@@ -172,7 +172,7 @@ static int place_tensors(struct synthetic *made, const struct sinq_synthetic_opt
         return sinq_fail(error, SINQ_FAILED, "%s: its weights take %.1f GB, and there is room for %.1f GB",
                          source->path, (double)made->bytes * 1e-9, (double)options->memory * 1e-9);
     }
-    made->memory = sinq_map_memory(made->bytes);
+    made->memory = options->small_pages ? sinq_map_small_pages(made->bytes) : sinq_map_memory(made->bytes);
     return made->memory == NULL ? sinq_fail_memory(error, source->path, made->bytes) : SINQ_OK;
 }
 
