@@ -156,7 +156,10 @@ ALWAYS_INLINE v16 add_group(const v16 total, const v16 scale, const v16 zero, co
 
 /* ---- one token ---- */
 
-/* Bytes ahead of the codes in use that are called for: about what a core reads in the time that memory takes to answer. */
+/*
+ * Bytes ahead of the codes in use that are called for, about what a core reads in the time that memory takes to answer; into
+ * the second cache, because the first can wait for few lines only.
+ */
 #define PREFETCH_BYTES 4096
 
 ALWAYS_INLINE v16 load_aux(const struct sinq_stored_aux *aux, const float *ranges, const size_t group) {
@@ -237,7 +240,7 @@ ALWAYS_INLINE struct one_token_sums begin_sums(void) {
 }
 
 ALWAYS_INLINE void prefetch_block(const struct code_form form, const uint8_t *lines) {
-    for (unsigned i = 0; i < form.bits; i++) __builtin_prefetch(lines + PREFETCH_BYTES + 64 * i);
+    for (unsigned i = 0; i < form.bits; i++) __builtin_prefetch(lines + PREFETCH_BYTES + 64 * i, 0, 2);
 }
 
 /* Groups of whole blocks. */
