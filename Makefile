@@ -14,7 +14,8 @@ CSTD     := -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werror
 # The quantizer's result must not depend on the compiler's taste: no contraction into fused operations, no fast-math.
 EXACT    := -ffp-contract=off
-OPT      ?= -O3 -g
+# Sanitizers' builds are made to be run once: half the time to compile is worth more than speed.
+OPT      ?= $(if $(SAN),-O1 -g,-O3 -g)
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 CPPFLAGS += -Ilib -Iformats -I.
 CFLAGS   ?=
@@ -56,9 +57,11 @@ ifeq ($(ARCH),aarch64)
 $(BUILD)/tests/unit/%.o: OPT := -O2 -g -fno-tree-vectorize
 endif
 
-# Sanitizers' checks in code that is inlined many times take gcc minutes a file; without inlining it sees ghosts.
+# The inner loops make up for it, but those that are inlined many times: their checks take gcc minutes a file.
 ifneq ($(SAN),)
-$(BUILD)/lib/kernels/compute_%.o: OPT := -O2 -g -fno-inline -Wno-maybe-uninitialized
+WARNINGS += -Wno-maybe-uninitialized
+$(BUILD)/lib/kernels/%.o: OPT := -O2 -g
+$(BUILD)/lib/kernels/compute_%.o: OPT := -O2 -g -fno-inline
 endif
 
 # Facts for bug reports.

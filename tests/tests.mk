@@ -36,14 +36,24 @@ $(BENCH_PROGRAM) $(BENCH_KERNELS) $(BENCH_TOKENIZER) $(QUALITY_PROGRAM): %: %.o 
 
 .PHONY: check-arm64 check-avx2-vnni check-build check-unit check-cli check-determinism check-memory check-kill check-slow check-fuzz-replay
 check: packages
-	@$(MAKE) --no-print-directory check-build
-	@$(MAKE) --no-print-directory check-unit check-fuzz-replay check-cli check-determinism
+	+@$(TOGETHER) check-build
+	+@$(TOGETHER) check-unit
+	@$(MAKE) --no-print-directory check-fuzz-replay check-cli check-determinism
 	@echo "check: all passed"
+
+# As many jobs as there are processors, unless make was told how many; what each prints stays together.
+JOBS     ?= $(shell nproc 2>/dev/null || echo 1)
+TOGETHER  = $(MAKE) --no-print-directory $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(JOBS)) --output-sync=target
+export SINQ_JOBS := $(JOBS)
 
 check-build: all $(UNIT_PROGRAMS) $(TOOL_PROGRAMS)
 
-check-unit: $(UNIT_PROGRAMS)
-	@for program in $^; do $(RUN) $$program || exit 1; done
+UNIT_RUNS := $(UNIT_PROGRAMS:%=run/%)
+.PHONY: $(UNIT_RUNS)
+$(UNIT_RUNS): run/%: %
+	@$(RUN) $<
+
+check-unit: $(UNIT_RUNS)
 
 check-cli: $(PROGRAM) $(TOOL_PROGRAMS)
 	@sh tests/cli/run.sh
@@ -68,7 +78,7 @@ ARM64_PACKAGES := gcc-aarch64-linux-gnu qemu-user $(addsuffix :arm64,libcjson-de
 
 # Cross-built, with Debian's compiler and libraries, and run under qemu's emulation of a processor.
 check-arm64: $(PROGRAM) $(TOOL_PROGRAMS)
-	@if ! command -v $(ARM64_CC) >/dev/null || ! command -v qemu-aarch64 >/dev/null || \
+	+@if ! command -v $(ARM64_CC) >/dev/null || ! command -v qemu-aarch64 >/dev/null || \
 	    ! echo 'int main(void) { return 0; }' | $(ARM64_CC) -x c - -o /dev/null -lcjson -lxxhash -lpcre2-8 -lutf8proc -lz -lpng -ledit -lcheck; then \
 	  echo "SKIPPED: check-arm64 needs: dpkg --add-architecture arm64 && apt-get update && apt-get install $(ARM64_PACKAGES)"; \
 	else \
@@ -95,13 +105,16 @@ check-all: check
 	@$(MAKE) --no-print-directory check-slow
 	@echo "check-all: all passed"
 
-# All that check leaves out.
+# All that check leaves out. Under the thread sanitizer one instruction set shows all that threads share.
 check-slow:
-	@$(MAKE) --no-print-directory check-kill check-memory check-avx2-vnni check-arm64
-	@$(MAKE) --no-print-directory SAN=address,undefined check-build
-	@$(MAKE) --no-print-directory SAN=address,undefined check-unit check-cli check-fuzz-replay
-	@$(MAKE) --no-print-directory SAN=thread check-build
-	@$(MAKE) --no-print-directory SAN=thread check-unit check-determinism
+	@$(MAKE) --no-print-directory check-kill check-memory
+	+@$(TOGETHER) check-avx2-vnni check-arm64
+	+@$(TOGETHER) SAN=address,undefined check-build
+	+@$(TOGETHER) SAN=address,undefined check-unit
+	@$(MAKE) --no-print-directory SAN=address,undefined check-cli check-fuzz-replay
+	+@$(TOGETHER) SAN=thread check-build
+	+@$(TOGETHER) SAN=thread check-unit
+	@SINQ_CPU_LEVELS=native $(MAKE) --no-print-directory SAN=thread check-determinism
 	@echo "check-slow: all passed"
 
 demo: packages

@@ -2,6 +2,12 @@
 
 #include <string.h>
 #include <xxhash.h>
+/* Where the library was built to choose among instruction sets, its header renames the functions to those that do. */
+#if defined(__x86_64__) && defined(__has_include)
+#if __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h>
+#endif
+#endif
 
 static struct sinq_hash to_canonical(XXH128_hash_t value) {
     XXH128_canonical_t canonical;

@@ -117,13 +117,12 @@ static struct transfer plan_transfer(struct sinq_loader *loader, size_t tensor, 
 
 static void put_rows(const struct transfer *t, uint64_t first, uint64_t count, const void *values) {
     const size_t row_bytes = (size_t)t->shape.cols * (t->units->is_bf16 ? 2 : 4);
+    if (!t->transposed) {
+        sinq_put_rows(t->units, first, count, values);
+        return;
+    }
     for (uint64_t i = 0; i < count; i++) {
-        const uint8_t *const row = (const uint8_t *)values + i * row_bytes;
-        if (t->transposed) {
-            sinq_put_column(t->units, first + i, row);
-        } else {
-            sinq_put_row(t->units, first + i, row);
-        }
+        sinq_put_column(t->units, first + i, (const uint8_t *)values + i * row_bytes);
     }
 }
 

@@ -37,6 +37,8 @@ int sinq_shape_units(struct sinq_unit_matrix *units, uint64_t rows, uint64_t col
                      struct sinq_error *error);
 /* Stores columns of one row: `values` are f32 or bf16 as the matrix is. Threads may store different rows at once. */
 void sinq_put_row(const struct sinq_unit_matrix *units, uint64_t row, const void *values);
+/* The same for `count` rows that lie one behind the other: unit by unit, so that each is written in one run. */
+void sinq_put_rows(const struct sinq_unit_matrix *units, uint64_t first, uint64_t count, const void *values);
 /* Stores one column ([in, out] sources): values[i] goes to row i. */
 void sinq_put_column(const struct sinq_unit_matrix *units, uint64_t col, const void *values);
 /* After the last value: `largest` is set by the caller; pads, and scales extreme matrices. */

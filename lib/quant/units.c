@@ -72,22 +72,31 @@ static void pad_row(uint8_t *row, size_t width, size_t size) {
 /* A row of a unit is most often 64 bf16 values: a copy of constant size is two or four moves. */
 #define USUAL_ROW_BYTES 128u
 
-void sinq_put_row(const struct sinq_unit_matrix *units, uint64_t row, const void *values) {
-    const size_t size = element_size(units), full_bytes = (size_t)units->unit_cols * size;
-    const uint64_t full = units->cols / units->unit_cols;
-    const uint8_t *from = values;
-    uint64_t unit = 0;
-    if (full_bytes == USUAL_ROW_BYTES) {
-        uint8_t *to = units->memory + row * USUAL_ROW_BYTES;
-        for (; unit < full; unit++, to += units->unit_bytes, from += USUAL_ROW_BYTES) memcpy(to, from, USUAL_ROW_BYTES);
+static void put_in_unit(const struct sinq_unit_matrix *units, uint64_t unit, uint64_t first, uint64_t count,
+                        const uint8_t *from) {
+    const size_t size = element_size(units), width = (size_t)unit_width(units, unit);
+    const size_t row_bytes = (size_t)units->cols * size, to_bytes = unit_stride(units, unit) * size;
+    uint8_t *to = locate(units, unit, first);
+    if (width * size == USUAL_ROW_BYTES) {
+        for (uint64_t i = 0; i < count; i++) memcpy(to + i * USUAL_ROW_BYTES, from + i * row_bytes, USUAL_ROW_BYTES);
+        return;
     }
-    for (; unit < units->unit_count; unit++) {
-        const size_t width = (size_t)unit_width(units, unit);
-        uint8_t *const to = locate(units, unit, row);
-        memcpy(to, from, width * size);
+    for (uint64_t i = 0; i < count; i++, to += to_bytes) {
+        memcpy(to, from + i * row_bytes, width * size);
         if (width % SINQ_LANES != 0) pad_row(to, width, size);
-        from += width * size;
     }
+}
+
+void sinq_put_rows(const struct sinq_unit_matrix *units, uint64_t first, uint64_t count, const void *values) {
+    const uint8_t *const from = values;
+    const size_t unit_bytes = (size_t)units->unit_cols * element_size(units);
+    for (uint64_t unit = 0; unit < units->unit_count; unit++) {
+        put_in_unit(units, unit, first, count, from + unit * unit_bytes);
+    }
+}
+
+void sinq_put_row(const struct sinq_unit_matrix *units, uint64_t row, const void *values) {
+    sinq_put_rows(units, row, 1, values);
 }
 
 void sinq_put_column(const struct sinq_unit_matrix *units, uint64_t col, const void *values) {

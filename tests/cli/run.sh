@@ -17,13 +17,30 @@ if [ "${1-}" = --update ]; then
     update=1
     shift
 fi
-if [ $# = 0 ]; then
-    for file in "$root"/cases/*.sh; do set -- "$@" "$(basename "$file" .sh)"; done
-fi
-
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/sinq-cli.XXXXXX")
 trap 'chmod -R u+w "$scratch"; rm -rf "$scratch"' EXIT
 trap 'exit 1' INT TERM
+
+# All cases: as many at once as SINQ_JOBS says, each job with its share of them.
+if [ $# = 0 ]; then
+    for file in "$root"/cases/*.sh; do set -- "$@" "$(basename "$file" .sh)"; done
+    jobs=${SINQ_JOBS:-1}
+    [ -z "$update" ] || jobs=1
+    if [ "$jobs" -gt 1 ]; then
+        job=0
+        pids=
+        while [ $job -lt "$jobs" ]; do
+            share=$(printf '%s\n' "$@" | awk -v job=$job -v jobs="$jobs" 'NR % jobs == job')
+            # shellcheck disable=SC2086 # names of cases are words
+            [ -z "$share" ] || { sh "$0" $share >"$scratch/job$job" 2>&1 & pids="$pids $!"; }
+            job=$((job + 1))
+        done
+        failed=0
+        for pid in $pids; do wait "$pid" || failed=1; done
+        cat "$scratch"/job*
+        exit $failed
+    fi
+fi
 failed=0
 skipped=0
 
