@@ -59,3 +59,22 @@ struct sinq_stored_aux sinq_find_zeros(const struct sinq_weight *weight, uint64_
     return find_aux(weight, panel, first, weight->sizes.zero_offset, weight->sizes.zero_range_offset, is_half,
                     weight->matrix.zero_per_block);
 }
+
+/* Tokens ahead whose rows are called for before they are written. */
+#define TOKENS_AHEAD 8u
+
+/* Token by token, so that rows of neighbouring panels are written together. */
+void sinq_write_rows(const struct sinq_product *p, const struct sinq_output *output, const float *sums,
+                     size_t panel_sums, float factor, uint64_t first_panel, uint64_t panels, uint32_t first,
+                     uint32_t end) {
+    for (uint32_t t = first; t < end; t++) {
+        for (uint64_t i = 0; i < panels; i++) {
+            const uint64_t row = (first_panel + i) * SINQ_PANEL_ROWS;
+            float *const y = output->y + t * output->stride + row;
+            if (t + TOKENS_AHEAD < p->tokens) __builtin_prefetch(y + TOKENS_AHEAD * output->stride, 1);
+            p->kernels->write_sums(sums + i * panel_sums + (t - first) * SINQ_PANEL_ROWS, factor,
+                                   output->bias == NULL ? NULL : output->bias + row, output->accumulate,
+                                   (unsigned)sinq_min_u64(SINQ_PANEL_ROWS, p->weight->rows - row), y);
+        }
+    }
+}

@@ -174,3 +174,24 @@ sinq_cpu_heads_fn *sinq_cpu_heads_of(enum sinq_operation_kind kind) {
         [SINQ_OP_NORM] = norm_heads, [SINQ_OP_ROPE] = rope_heads, [SINQ_OP_STORE] = store_heads};
     return functions[kind];
 }
+
+/* ---- running them ---- */
+
+/* Whole tiles of prepared input, of which each instruction set's width is a divisor. */
+#define MOST_ITEM_ROWS 24u
+
+uint32_t sinq_cpu_item_rows(uint32_t rows, unsigned workers) {
+    const uint32_t share = rows / (workers * 4);
+    return share == 0 ? 1 : share < MOST_ITEM_ROWS ? share : MOST_ITEM_ROWS;
+}
+
+void sinq_cpu_run_rows(const struct sinq_cpu_step *steps, uint32_t count, uint32_t first, uint32_t rows) {
+    for (uint32_t i = 0; i < count; i++) sinq_cpu_rows_of(steps[i].operation->kind)(&steps[i], first, rows);
+}
+
+void sinq_cpu_run_solo(const struct sinq_cpu_step *steps, uint32_t count, const struct sinq_cpu_hand *hand) {
+    uint64_t item;
+    if (count == 0) return;
+    if (sinq_take_item(hand->worker, 1, &item)) sinq_cpu_run_rows(steps, count, 0, 1);
+    sinq_meet(hand->worker, 1);
+}

@@ -3,25 +3,6 @@
 #include "base/clock.h"
 #include "model/cpu_operations.h"
 
-/* Whole tiles of prepared input, of which each instruction set's width is a divisor. */
-#define MOST_ITEM_ROWS 12u
-
-uint32_t sinq_cpu_item_rows(uint32_t rows, unsigned workers) {
-    const uint32_t share = rows / (workers * 4);
-    return share == 0 ? 1 : share < MOST_ITEM_ROWS ? share : MOST_ITEM_ROWS;
-}
-
-void sinq_cpu_run_rows(const struct sinq_cpu_step *steps, uint32_t count, uint32_t first, uint32_t rows) {
-    for (uint32_t i = 0; i < count; i++) sinq_cpu_rows_of(steps[i].operation->kind)(&steps[i], first, rows);
-}
-
-void sinq_cpu_run_solo(const struct sinq_cpu_step *steps, uint32_t count, const struct sinq_cpu_hand *hand) {
-    uint64_t item;
-    if (count == 0) return;
-    if (sinq_take_item(hand->worker, 1, &item)) sinq_cpu_run_rows(steps, count, 0, 1);
-    sinq_meet(hand->worker, 1);
-}
-
 static void lead_in(const struct sinq_cpu_program *p, const struct sinq_cpu_stage *stage,
                     const struct sinq_cpu_hand *hand) {
     const struct sinq_cpu_step *const steps = &p->steps[stage->first];
