@@ -71,7 +71,7 @@ check-kill: $(PROGRAM) $(TOOL_PROGRAMS)
 
 ARM64_CC    ?= aarch64-linux-gnu-gcc
 ARM64_BUILD := build/aarch64
-ARM64_TESTS := $(addprefix $(ARM64_BUILD)/tests/unit/test_,cpu matmul attention rowwise quantize_kernels limits)
+ARM64_TESTS := $(addprefix $(ARM64_BUILD)/tests/unit/test_,cpu matmul attention rowwise quantize_kernels)
 ARM64_MAKE  := $(MAKE) --no-print-directory CC=$(ARM64_CC) ARCH=aarch64 BUILD=$(ARM64_BUILD)
 ARM64_PACKAGES := gcc-aarch64-linux-gnu qemu-user $(addsuffix :arm64,libcjson-dev libxxhash-dev libpcre2-dev libutf8proc-dev \
                   zlib1g-dev libpng-dev libedit-dev check)
