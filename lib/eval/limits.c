@@ -24,6 +24,7 @@ struct loop {
     uint64_t bytes;        /* to read */
     uint64_t part;         /* bytes that a thread takes at a time; 0: all of its share at once */
     size_t ahead;          /* prefetched */
+    bool is_second;        /* into the second cache */
     uint64_t rounds;       /* of all of it */
     double amount;         /* bytes or operations of a round, of one thread where it multiplies */
     _Atomic uint64_t sink; /* where results go */
@@ -43,7 +44,7 @@ static uint64_t read_share(const struct loop *loop, struct sinq_worker *worker) 
     const uint64_t units = loop->bytes / SINQ_LIMIT_READ_BYTES;
     const uint64_t first = units * worker->index / worker->size, end = units * (worker->index + 1) / worker->size;
     return loop->kernels->read(loop->data + first * SINQ_LIMIT_READ_BYTES,
-                               (size_t)((end - first) * SINQ_LIMIT_READ_BYTES), loop->ahead);
+                               (size_t)((end - first) * SINQ_LIMIT_READ_BYTES), loop->ahead, loop->is_second);
 }
 
 static uint64_t read_parts(const struct loop *loop, struct sinq_worker *worker) {
@@ -51,7 +52,7 @@ static uint64_t read_parts(const struct loop *loop, struct sinq_worker *worker) 
     uint64_t found = 0;
     for (uint64_t i; sinq_take_item(worker, count, &i);) {
         const uint64_t at = i * loop->part, size = sinq_min_u64(loop->part, loop->bytes - at);
-        found ^= loop->kernels->read(loop->data + at, (size_t)size, loop->ahead);
+        found ^= loop->kernels->read(loop->data + at, (size_t)size, loop->ahead, loop->is_second);
     }
     sinq_meet(worker, count);
     return found;
@@ -105,14 +106,17 @@ static int measure_loop(struct measurement *measurement, double *best, struct si
 
 /* ---- what is measured ---- */
 
-static const size_t distances[] = {0, 2048, 4096, 8192, 16384};
+static const struct {
+    size_t ahead;
+    bool is_second;
+} ways[] = {{0, false}, {2048, false}, {4096, false}, {8192, false}, {16384, false}, {4096, true}, {8192, true}};
 static const uint64_t parts[] = {0, (uint64_t)1 << 20};
-enum { READ_LOOPS = (sizeof distances / sizeof distances[0]) * (sizeof parts / sizeof parts[0]) };
+enum { WAYS = sizeof ways / sizeof ways[0], READ_LOOPS = WAYS * (sizeof parts / sizeof parts[0]) };
 
 static void choose_reading(struct loop *loop, int i) {
-    enum { DISTANCES = sizeof distances / sizeof distances[0] };
-    loop->ahead = distances[i % DISTANCES];
-    loop->part = parts[i / DISTANCES];
+    loop->ahead = ways[i % WAYS].ahead;
+    loop->is_second = ways[i % WAYS].is_second;
+    loop->part = parts[i / WAYS];
 }
 
 /* Each loop once, then the best one again. */

@@ -7,6 +7,7 @@
 #ifndef SINQ_KERNELS_LIMITS_H
 #define SINQ_KERNELS_LIMITS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,8 +16,11 @@
 #define SINQ_LIMIT_READ_BYTES 1024u /* reading takes multiples of it */
 
 struct sinq_limit_kernels {
-    /* Reads data[bytes], aligned to 64, and asks for what lies `ahead` bytes further on (0: leaves that to the processor). */
-    uint64_t (*read)(const uint8_t *data, size_t bytes, size_t ahead);
+    /*
+     * Reads data[bytes], aligned to 64, and calls for what lies `ahead` bytes further on (0: leaves that to the processor) into the
+     * first cache or, with is_second, the second.
+     */
+    uint64_t (*read)(const uint8_t *data, size_t bytes, size_t ahead, bool is_second);
     /* data[SINQ_LIMIT_DATA_BYTES], aligned to 64; a round goes through all of it. Codes are below 128.
      * The sum of all products, modulo 2^32; of more than a few rounds just a number. */
     uint32_t (*multiply_int8)(const uint8_t *data, size_t rounds);

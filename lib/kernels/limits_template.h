@@ -10,16 +10,19 @@ typedef uint64_t wide __attribute__((vector_size(64)));
 
 #define READ_STREAMS (SINQ_LIMIT_READ_BYTES / 64 / 2)
 
-static uint64_t read_memory(const uint8_t *data, size_t bytes, size_t ahead) {
+static inline __attribute__((always_inline)) uint64_t read_ahead(const uint8_t *data, const size_t bytes,
+                                                                 const uintptr_t distance, const bool is_second) {
     const wide *at = (const wide *)(const void *)data;
     const wide *const end = at + bytes / sizeof *at;
-    const uintptr_t distance = ahead;
     wide sums[READ_STREAMS] = {{0}};
     uint64_t total = 0;
     for (; at < end; at += READ_STREAMS) {
-        if (distance != 0) {
-            for (unsigned i = 0; i < READ_STREAMS; i++) {
-                __builtin_prefetch((const void *)((uintptr_t)(at + i) + distance), 0, 3);
+        for (unsigned i = 0; distance != 0 && i < READ_STREAMS; i++) {
+            const void *const next = (const void *)((uintptr_t)(at + i) + distance);
+            if (is_second) {
+                __builtin_prefetch(next, 0, 2);
+            } else {
+                __builtin_prefetch(next, 0, 3);
             }
         }
         for (unsigned i = 0; i < READ_STREAMS; i++) sums[i] ^= at[i];
@@ -28,6 +31,11 @@ static uint64_t read_memory(const uint8_t *data, size_t bytes, size_t ahead) {
         for (unsigned k = 0; k < 8; k++) total ^= sums[i][k];
     }
     return total;
+}
+
+static uint64_t read_memory(const uint8_t *data, size_t bytes, size_t ahead, bool is_second) {
+    if (ahead == 0) return read_ahead(data, bytes, 0, false);
+    return is_second ? read_ahead(data, bytes, ahead, true) : read_ahead(data, bytes, ahead, false);
 }
 
 #ifndef HOLD

@@ -70,7 +70,7 @@ struct loop {
 static void run_loop(void *context) {
     struct loop *const loop = context;
     const struct sinq_limit_kernels *const kernels = sinq_get_limit_kernels();
-    if (loop->kind == LOOP_READ) loop->sink += kernels->read(loop->data, loop->bytes, loop->ahead);
+    if (loop->kind == LOOP_READ) loop->sink += kernels->read(loop->data, loop->bytes, loop->ahead, false);
     if (loop->kind == LOOP_INT8) loop->sink += kernels->multiply_int8(loop->data, 16);
     if (loop->kind == LOOP_F32) {
         loop->sink += kernels->multiply_f32((const float *)(const void *)loop->data, 16) > 0;

@@ -29,7 +29,7 @@ static void check_reading(const struct sinq_limit_kernels *kernels, const char *
             expected ^= value;
         }
         for (size_t d = 0; d < sizeof distances / sizeof distances[0]; d++) {
-            const uint64_t found = kernels->read(data, bytes, distances[d]);
+            const uint64_t found = kernels->read(data, bytes, distances[d], i % 2 == 0);
             ck_assert_msg(found == expected, "%s: %zu bytes, %zu ahead: found %llx, expected %llx", level, bytes,
                           distances[d], (unsigned long long)found, (unsigned long long)expected);
         }
