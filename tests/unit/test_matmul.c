@@ -268,8 +268,8 @@ START_TEST(quantized_weights_equal_direct_sums) {
         for (size_t i = 0; i < 6 * 5 * 2 * 3 * 2 * 2; i++) {
             const size_t aux = i / 30;
             struct sinq_dual_scale matrix = {
-                .rows = shapes[i % SHAPES].rows,
-                .cols = shapes[i % SHAPES].cols,
+                .rows = shapes[(i + i / 6) % SHAPES].rows,
+                .cols = shapes[(i + i / 6) % SHAPES].cols,
                 .group_size = groups[i / 6 % 5],
                 .bits = widths[i % 6],
                 .scale_type = aux % 2 == 0 ? SINQ_AUX_F16 : SINQ_AUX_U8,
@@ -282,6 +282,7 @@ START_TEST(quantized_weights_equal_direct_sums) {
                 .zero_step = 0.25f,
             };
             if (matrix.levels == SINQ_LEVELS_F32 && matrix.bits > 4) continue;
+            if (IS_SANITIZED && i % 5 >= 2) continue; /* sanitizers are slow */
             check_quantized(matrix, cpu_level_names[level], i + i / 30);
         }
     }
