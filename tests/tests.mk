@@ -108,7 +108,7 @@ check-all: check
 # All that check leaves out. Under the thread sanitizer one instruction set shows all that threads share.
 check-slow:
 	@$(MAKE) --no-print-directory check-kill check-memory
-	+@$(TOGETHER) check-avx2-vnni check-arm64
+	@$(MAKE) --no-print-directory check-avx2-vnni
 	+@$(TOGETHER) SAN=address,undefined check-build
 	+@$(TOGETHER) SAN=address,undefined check-unit
 	@$(MAKE) --no-print-directory SAN=address,undefined check-cli check-fuzz-replay
