@@ -76,7 +76,7 @@ const struct sinq_option sinq_eval_option_table[] = {
     {.name = "kv",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "TYPE",
-     .choices = "f16 f32 i8",
+     .choices = SINQ_KV_CHOICES,
      PLACE(kv),
      .help = "keep keys and values as TYPE (default: f16)"},
 

@@ -72,6 +72,14 @@ struct sinq_common_options {
     unsigned threads;
 };
 
+/* Choices that several commands offer. */
+#define SINQ_BITS_CHOICES   "2 3 4 5 6 8"
+#define SINQ_KEEP_CHOICES   "keep " SINQ_BITS_CHOICES
+#define SINQ_GROUP_CHOICES  "16 32 64 128 row"
+#define SINQ_METHOD_CHOICES "sinq rtn sinq-nf4 sinq-nf3 sinq-hqq nf4 nf3 hqq"
+#define SINQ_SCALE_CHOICES  "f16 u8"
+#define SINQ_KV_CHOICES     "f16 f32 i8"
+
 /* What most commands' tables end with. */
 #define SINQ_COMMON_OPTIONS                                                                                            \
     {.kind = SINQ_OPTION_HEADING, .help = "How it is done and shown"}, SINQ_THREADS_OPTION, SINQ_DISPLAY_OPTIONS

@@ -135,7 +135,7 @@ const struct sinq_option sinq_run_options[] = {
     {.name = "kv",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "TYPE",
-     .choices = "f16 f32 i8",
+     .choices = SINQ_KV_CHOICES,
      PLACE(kv),
      .help = "how keys and values are kept: f16 (default), f32 or i8"},
     {.name = "exact", .kind = SINQ_OPTION_FLAG, PLACE(exact), .help = "compute with activations in f32: slower"},

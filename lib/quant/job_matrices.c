@@ -68,7 +68,10 @@ static int write_matrix(struct pipeline *p, struct stage *stage) {
     if (place.index == 0) status = sink->ops->begin_tensor(sink, place.position, &stage->error);
     if (status != SINQ_OK) return status;
     sinq_packing_finish(stage->packing, &description, &outcome);
-    if (!sinq_dual_scale_measure(&description, &sizes)) return SINQ_FAILED;
+    if (!sinq_dual_scale_measure(&description, &sizes)) {
+        return sinq_fail(&stage->error, SINQ_FAILED, "tensor %s: its quantized matrix has no possible size",
+                         sinq_job_tensor(job, place.position)->name);
+    }
     note->error_square += outcome.error_square;
     note->norm_square += outcome.norm_square;
     note->gated += outcome.was_gated;
