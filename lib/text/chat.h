@@ -91,4 +91,12 @@ void sinq_rendered_chat_free(struct sinq_rendered_chat *rendered);
 /* "--template NAME" with all names, and "--raw": the ways out, for messages. */
 void sinq_list_chat_forms(struct sinq_text *text);
 
+/* What a checkpoint says of its chats: the template's own text, and its BOS and EOS. A text without data was not there. */
+struct sinq_chat_texts {
+    struct sinq_text chat, bos, eos;
+};
+/* Free them in any case. */
+int sinq_find_chat_texts(const struct sinq_source *source, struct sinq_chat_texts *texts, struct sinq_error *error);
+void sinq_free_chat_texts(struct sinq_chat_texts *texts);
+
 #endif

@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "text/chat.h"
 #include "text/jinja.h"
+#include "text/sidecar.h"
 
 #define MAX_TEMPLATE ((size_t)1 << 20)
 #define MAX_TOKEN    ((size_t)1000)
@@ -79,11 +80,6 @@ int sinq_recognise_chat(const char *path, const char *source_text, const char *b
 
 /* ---- files ---- */
 
-/* What a checkpoint says of its chats. A text without data was not there. */
-struct findings {
-    struct sinq_text chat, bos, eos;
-};
-
 /* "text" or {"content": "text", ...} or anything else, which counts as none. */
 static void read_token(struct sinq_json *json, struct sinq_text *token) {
     const char first = sinq_json_peek(json);
@@ -151,8 +147,8 @@ static void read_template(struct sinq_json *json, struct sinq_text *chat) {
 }
 
 /* tokenizer_config.json, or chat_template.json, which has the same key. */
-static int read_json(const char *what, const char *text, size_t size, struct findings *findings, bool takes_template,
-                     struct sinq_error *error) {
+static int read_json(const char *what, const char *text, size_t size, struct sinq_chat_texts *findings,
+                     bool takes_template, struct sinq_error *error) {
     struct sinq_json json;
     struct sinq_text key = {0};
     bool is_first = true;
@@ -179,73 +175,60 @@ static int read_json(const char *what, const char *text, size_t size, struct fin
     return status;
 }
 
-static int64_t find_sidecar(const struct sinq_source *source, const char *name) {
-    const size_t count = sinq_source_sidecar_count(source);
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(sinq_source_sidecar_name(source, i), name) == 0) return (int64_t)i;
+static int take_jinja(void *user, const char *what, const char *text, size_t size, struct sinq_error *error) {
+    struct sinq_chat_texts *const findings = user;
+    if (size > MAX_TEMPLATE || memchr(text, '\0', size) != NULL || !sinq_is_utf8(text, size)) {
+        return sinq_fail(error, SINQ_FAILED, "%s: expected at most %zu bytes of UTF-8 text", what, MAX_TEMPLATE);
     }
-    return -1;
+    sinq_text_add_bytes(&findings->chat, text, size);
+    return SINQ_OK;
 }
 
-static int read_file(const struct sinq_source *source, const char *name, bool takes_template, struct findings *findings,
-                     struct sinq_error *error) {
-    const int64_t index = find_sidecar(source, name);
-    if (index < 0) return SINQ_OK;
-    char *data;
-    size_t size;
-    struct sinq_text what = {0};
-    sinq_text_print(&what, "%s: %s", sinq_source_path(source), name);
-    int status = sinq_source_read_sidecar(source, (size_t)index, &data, &size, error);
-    if (status == SINQ_OK && strstr(name, ".jinja") != NULL) {
-        if (size > MAX_TEMPLATE || memchr(data, '\0', size) != NULL || !sinq_is_utf8(data, size)) {
-            status =
-                sinq_fail(error, SINQ_FAILED, "%s: expected at most %zu bytes of UTF-8 text", what.data, MAX_TEMPLATE);
-        } else {
-            sinq_text_add_bytes(&findings->chat, data, size);
-        }
-        free(data);
-    } else if (status == SINQ_OK) {
-        status = read_json(what.data != NULL ? what.data : name, data, size, findings, takes_template, error);
-        free(data);
-    }
-    sinq_text_free(&what);
-    return status;
+static int take_json(void *user, const char *what, const char *text, size_t size, struct sinq_error *error) {
+    struct sinq_chat_texts *const findings = user;
+    return read_json(what, text, size, findings, findings->chat.data == NULL, error);
 }
 
 /* A file of its own comes before the key in tokenizer_config.json, as in transformers. */
-static int gather(const struct sinq_source *source, struct findings *findings, struct sinq_error *error) {
-    int status = read_file(source, "chat_template.jinja", true, findings, error);
-    if (status == SINQ_OK) {
-        status = read_file(source, "tokenizer_config.json", findings->chat.data == NULL, findings, error);
+int sinq_find_chat_texts(const struct sinq_source *source, struct sinq_chat_texts *texts, struct sinq_error *error) {
+    *texts = (struct sinq_chat_texts){.chat = {0}};
+    int status = sinq_read_sidecar(source, "chat_template.jinja", take_jinja, texts, error);
+    if (status == SINQ_OK) status = sinq_read_sidecar(source, "tokenizer_config.json", take_json, texts, error);
+    if (status == SINQ_OK && texts->chat.data == NULL) {
+        status = sinq_read_sidecar(source, "chat_template.json", take_json, texts, error);
     }
-    if (status == SINQ_OK && findings->chat.data == NULL) {
-        status = read_file(source, "chat_template.json", true, findings, error);
+    if (status == SINQ_OK && (texts->chat.failed || texts->bos.failed || texts->eos.failed)) {
+        status = sinq_fail_memory(error, "a chat template", MAX_TEMPLATE);
     }
-    if (status != SINQ_OK) return status;
-    if (findings->chat.failed || findings->bos.failed || findings->eos.failed) {
-        return sinq_fail_memory(error, "a chat template", MAX_TEMPLATE);
-    }
-    if (findings->chat.data != NULL) return SINQ_OK;
+    return status;
+}
+
+void sinq_free_chat_texts(struct sinq_chat_texts *texts) {
+    sinq_text_free(&texts->chat);
+    sinq_text_free(&texts->bos);
+    sinq_text_free(&texts->eos);
+}
+
+static int fail_absent(const struct sinq_source *source, struct sinq_error *error) {
     struct sinq_text list = {0};
     sinq_list_chat_forms(&list);
-    status = sinq_fail(error, SINQ_FAILED, "%s: it has no chat template of its own: give %s", sinq_source_path(source),
-                       list.data != NULL ? list.data : "--template NAME or --raw");
+    const int status = sinq_fail(error, SINQ_FAILED, "%s: it has no chat template of its own: give %s",
+                                 sinq_source_path(source), list.data != NULL ? list.data : "--template NAME or --raw");
     sinq_text_free(&list);
     return status;
 }
 
 int sinq_find_chat_template(const struct sinq_source *source, const struct sinq_chat_template **chat,
                             struct sinq_error *error) {
-    struct findings findings = {{0}, {0}, {0}};
+    struct sinq_chat_texts texts;
     struct sinq_chat_template *found = NULL;
-    int status = gather(source, &findings, error);
+    int status = sinq_find_chat_texts(source, &texts, error);
+    if (status == SINQ_OK && texts.chat.data == NULL) status = fail_absent(source, error);
     if (status == SINQ_OK) {
-        status = sinq_recognise_chat(sinq_source_path(source), findings.chat.data, findings.bos.data, findings.eos.data,
-                                     &found, error);
+        status = sinq_recognise_chat(sinq_source_path(source), texts.chat.data, texts.bos.data, texts.eos.data, &found,
+                                     error);
     }
-    sinq_text_free(&findings.chat);
-    sinq_text_free(&findings.bos);
-    sinq_text_free(&findings.eos);
+    sinq_free_chat_texts(&texts);
     *chat = found;
     return status;
 }

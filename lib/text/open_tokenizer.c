@@ -4,26 +4,17 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "text/sidecar.h"
 #include "text/tokenizer.h"
 
 #define KEY_BYTES ((size_t)256)
 #define MAX_ENDS  ((size_t)256)
 
-/* ---- sidecar files ---- */
-
-/* The index of the file with that name, or -1. */
-static int64_t find_sidecar(const struct sinq_source *source, const char *name) {
-    for (size_t i = 0; i < sinq_source_sidecar_count(source); i++) {
-        if (strcmp(sinq_source_sidecar_name(source, i), name) == 0) return (int64_t)i;
-    }
-    return -1;
-}
-
 static int fail_absent(const struct sinq_source *source, struct sinq_error *error) {
     static const char *const others[] = {"tokenizer.model", "vocab.json", "tiktoken.model", "vocab.txt"};
     const char *other = NULL;
     for (size_t i = 0; i < sizeof others / sizeof others[0] && other == NULL; i++) {
-        if (find_sidecar(source, others[i]) >= 0) other = others[i];
+        if (sinq_find_sidecar(source, others[i]) >= 0) other = others[i];
     }
     return sinq_fail(error, SINQ_FAILED,
                      "%.300s: the model has no tokenizer.json%s%s%s; --token-ids takes ids instead of text",
@@ -60,8 +51,8 @@ static int read_ends(struct sinq_json *json, struct sinq_tokenizer *t, struct si
 }
 
 /* The eos_token_id of config.json or generation_config.json. */
-static int read_config(const char *what, const char *text, size_t size, struct sinq_tokenizer *t,
-                       struct sinq_error *error) {
+static int read_config(void *user, const char *what, const char *text, size_t size, struct sinq_error *error) {
+    struct sinq_tokenizer *const t = user;
     struct sinq_json json;
     struct sinq_text key = {0};
     sinq_json_open_text(&json, what, text, size, error);
@@ -82,8 +73,7 @@ static int read_config(const char *what, const char *text, size_t size, struct s
 
 /* ---- tokenizer_config.json ---- */
 
-/* "<s>", or an object with it as "content"; -1 where there is none. */
-static int32_t find_named(const struct sinq_tokenizer *t, const cJSON *config, const char *name) {
+int32_t sinq_find_named_token(const struct sinq_tokenizer *t, const cJSON *config, const char *name) {
     const cJSON *const value = cJSON_GetObjectItemCaseSensitive(config, name);
     const char *const content = cJSON_IsString(value) ? value->valuestring : sinq_component_string(value, "content");
     return content == NULL ? -1 : sinq_tokenizer_find(t, content);
@@ -103,7 +93,8 @@ static int replace_postprocessor(struct sinq_tokenizer *t, const cJSON *config, 
     if (!is_one) return SINQ_OK;
     const bool adds_bos = sinq_component_flag(config, "add_bos_token", true);
     const bool adds_eos = sinq_component_flag(config, "add_eos_token", false);
-    const int32_t bos = find_named(t, config, "bos_token"), eos = find_named(t, config, "eos_token");
+    const int32_t bos = sinq_find_named_token(t, config, "bos_token"),
+                  eos = sinq_find_named_token(t, config, "eos_token");
     if ((adds_bos && bos < 0) || (adds_eos && eos < 0)) return SINQ_OK;
     struct sinq_postprocessor *const p = &t->postprocessor;
     p->before.count = p->after.count = 0;
@@ -111,14 +102,15 @@ static int replace_postprocessor(struct sinq_tokenizer *t, const cJSON *config, 
     return status == SINQ_OK && adds_eos ? sinq_tokens_add(&p->after, eos, error) : status;
 }
 
-static int read_tokenizer_config(const char *what, const char *text, size_t size, struct sinq_tokenizer *t,
+static int read_tokenizer_config(void *user, const char *what, const char *text, size_t size,
                                  struct sinq_error *error) {
+    struct sinq_tokenizer *const t = user;
     cJSON *const config = cJSON_ParseWithLength(text, size);
     if (!cJSON_IsObject(config)) {
         cJSON_Delete(config);
         return sinq_fail(error, SINQ_FAILED, "%s: a JSON object was expected", what);
     }
-    int status = add_end(t, find_named(t, config, "eos_token"), error);
+    int status = add_end(t, sinq_find_named_token(t, config, "eos_token"), error);
     if (status == SINQ_OK) status = replace_postprocessor(t, config, error);
     cJSON_Delete(config);
     return status;
@@ -126,46 +118,22 @@ static int read_tokenizer_config(const char *what, const char *text, size_t size
 
 /* ---- the whole ---- */
 
-typedef int read_fn(const char *what, const char *text, size_t size, struct sinq_tokenizer *t,
-                    struct sinq_error *error);
-
-/* Reads a sidecar file if it is there. */
-static int read_sidecar(const struct sinq_source *source, const char *name, read_fn *read, struct sinq_tokenizer *t,
-                        struct sinq_error *error) {
-    const int64_t index = find_sidecar(source, name);
-    char *text = NULL;
-    size_t size = 0;
-    if (index < 0) return SINQ_OK;
-    struct sinq_text what = {0};
-    sinq_text_print(&what, "%.300s/%s", sinq_source_path(source), name);
-    if (what.failed) return sinq_fail_memory(error, "a path", what.size);
-    int status = sinq_source_read_sidecar(source, (size_t)index, &text, &size, error);
-    if (status == SINQ_OK) status = read(what.data, text, size, t, error);
-    free(text);
-    sinq_text_free(&what);
-    return status;
+static int apply_configs(const struct sinq_source *source, struct sinq_tokenizer *t, struct sinq_error *error) {
+    int status = sinq_read_sidecar(source, "generation_config.json", read_config, t, error);
+    if (status == SINQ_OK) status = sinq_read_sidecar(source, "config.json", read_config, t, error);
+    if (status != SINQ_OK) return status;
+    return sinq_read_sidecar(source, "tokenizer_config.json", read_tokenizer_config, t, error);
 }
 
-static int apply_configs(const struct sinq_source *source, struct sinq_tokenizer *t, struct sinq_error *error) {
-    int status = read_sidecar(source, "generation_config.json", read_config, t, error);
-    if (status == SINQ_OK) status = read_sidecar(source, "config.json", read_config, t, error);
-    return status == SINQ_OK ? read_sidecar(source, "tokenizer_config.json", read_tokenizer_config, t, error) : status;
+static int parse(void *user, const char *what, const char *text, size_t size, struct sinq_error *error) {
+    return sinq_parse_tokenizer(what, text, size, user, error);
 }
 
 int sinq_open_tokenizer(const struct sinq_source *source, struct sinq_tokenizer **tokenizer, struct sinq_error *error) {
-    const int64_t index = find_sidecar(source, "tokenizer.json");
-    char *json = NULL;
-    size_t size = 0;
-    if (index < 0) return fail_absent(source, error);
-    struct sinq_text path = {0};
     struct sinq_tokenizer *t = NULL;
-    sinq_text_print(&path, "%.300s/tokenizer.json", sinq_source_path(source));
-    int status = path.failed ? sinq_fail_memory(error, "a path", path.size)
-                             : sinq_source_read_sidecar(source, (size_t)index, &json, &size, error);
-    if (status == SINQ_OK) status = sinq_parse_tokenizer(path.data, json, size, &t, error);
+    if (sinq_find_sidecar(source, "tokenizer.json") < 0) return fail_absent(source, error);
+    int status = sinq_read_sidecar(source, "tokenizer.json", parse, &t, error);
     if (status == SINQ_OK) status = apply_configs(source, t, error);
-    free(json);
-    sinq_text_free(&path);
     if (status == SINQ_OK) {
         *tokenizer = t;
     } else {

@@ -6,8 +6,6 @@
 #include "base/error.h"
 #include "text/byte_level.h"
 
-/* GPT-2's, which ByteLevel has inside (openai/gpt-2, encoder.py). */
-static const char gpt2_words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 /* Whitespace's \w+|[^\w\s]+, whose \w is that of UTS 18. */
 #define WORD                                                                                                           \
     "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200c}\\x{200d}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}" \
@@ -100,7 +98,7 @@ static int read_stage(const struct sinq_place *place, const char *type, const cJ
         stage->names_bytes = true;
         stage->adds_space = sinq_component_flag(json, "add_prefix_space", true);
         stage->splits = sinq_component_flag(json, "use_regex", true);
-        return stage->splits ? set_regex(place, gpt2_words, stage, error) : SINQ_OK;
+        return stage->splits ? set_regex(place, SINQ_GPT2_WORDS, stage, error) : SINQ_OK;
     }
     if (strcmp(type, "Digits") == 0) {
         const bool is_each = sinq_component_flag(json, "individual_digits", false);

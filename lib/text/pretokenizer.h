@@ -8,6 +8,9 @@
 #include "text/component.h"
 #include "text/pattern.h"
 
+/* GPT-2's words, which ByteLevel has inside (openai/gpt-2, encoder.py). */
+#define SINQ_GPT2_WORDS "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+
 enum sinq_prepend { SINQ_PREPEND_NEVER, SINQ_PREPEND_FIRST, SINQ_PREPEND_ALWAYS };
 
 struct sinq_pretokenizer_stage {

@@ -79,6 +79,27 @@ static int read_outline(struct reading *r) {
     return status == SINQ_OK ? sinq_read_bpe(&r->json, r->path, &r->tokenizer->bpe, r->error) : status;
 }
 
+int sinq_find_section(const char *path, const char *json, size_t size, const char *name, cJSON **section,
+                      struct sinq_error *error) {
+    struct sinq_json reader;
+    struct sinq_text key = {0};
+    *section = NULL;
+    sinq_json_open_text(&reader, path, json, size, error);
+    reader.allow_nul = true;
+    bool failed = !sinq_json_begin_object(&reader);
+    for (bool first = true; !failed && sinq_json_next_key(&reader, &first, KEY_BYTES, &key);) {
+        (void)sinq_json_peek(&reader);
+        const char *const begin = reader.at;
+        failed = !sinq_json_skip(&reader);
+        if (failed || *section != NULL || strcmp(key.data, name) != 0) continue;
+        *section = cJSON_ParseWithLength(begin, (size_t)(reader.at - begin));
+    }
+    failed |= reader.has_failed;
+    sinq_json_close(&reader);
+    sinq_text_free(&key);
+    return failed ? SINQ_FAILED : SINQ_OK;
+}
+
 /* ---- added tokens ---- */
 
 static bool read_flag(struct reading *r, bool *flag) {
