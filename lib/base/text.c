@@ -62,3 +62,13 @@ void sinq_text_free(struct sinq_text *text) {
     free(text->data);
     *text = (struct sinq_text){0};
 }
+
+bool sinq_is_listed(const char *list, const char *word) {
+    if (word == NULL || word[0] == '\0' || strchr(word, ' ') != NULL) return false;
+    const size_t size = strlen(word);
+    for (const char *at = list; at != NULL; at = strchr(at, ' ')) {
+        if (*at == ' ') at++;
+        if (strncmp(at, word, size) == 0 && (at[size] == ' ' || at[size] == '\0')) return true;
+    }
+    return false;
+}

@@ -20,4 +20,7 @@ void sinq_text_print(struct sinq_text *text, const char *format, ...) SINQ_PRINT
 void sinq_text_add_json(struct sinq_text *text, const char *string);
 void sinq_text_free(struct sinq_text *text);
 
+/* Whether `word` is one of the words of `list`, which single spaces separate. False for NULL, "" and what has spaces itself. */
+bool sinq_is_listed(const char *list, const char *word);
+
 #endif

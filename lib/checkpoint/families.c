@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 #define TRANSPOSED SINQ_PATTERN_TRANSPOSED
 #define STACK      SINQ_PATTERN_STACK
 #define RAW        SINQ_PATTERN_RAW
@@ -199,20 +201,9 @@ static const struct sinq_family families[] = {
     {"gpt_neox", {ends, gpt_neox}},
 };
 
-/* Whether `word` is one of the words of `list`, which single spaces separate. */
-static bool is_listed(const char *list, const char *word) {
-    const size_t size = strlen(word);
-    for (const char *at = list; at != NULL; at = strchr(at, ' ')) {
-        if (*at == ' ') at++;
-        if (strncmp(at, word, size) == 0 && (at[size] == ' ' || at[size] == '\0')) return true;
-    }
-    return false;
-}
-
 const struct sinq_family *sinq_find_family(const char *model_type) {
-    if (model_type == NULL || model_type[0] == '\0' || strchr(model_type, ' ') != NULL) return NULL;
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
-        if (is_listed(families[i].model_types, model_type)) return &families[i];
+        if (sinq_is_listed(families[i].model_types, model_type)) return &families[i];
     }
     return NULL;
 }
