@@ -26,11 +26,12 @@ struct sinq_rope {
     uint32_t dims; /* values of a head that turn: even */
     bool interleaved;
     double theta, factor;
-    uint64_t original_context; /* positions it was trained for */
-    uint64_t context;          /* max_position_embeddings */
-    double attention_factor;   /* cosines and sines are multiplied by it; found when read */
-    double *frequencies;       /* dims / 2, owned: of all types but dynamic beyond original_context */
-    double *long_frequencies;  /* longrope beyond original_context, owned */
+    uint64_t original_context;   /* positions it was trained for */
+    uint64_t context;            /* max_position_embeddings */
+    double beta_fast, beta_slow; /* yarn: rotations in the original context, between which it ramps */
+    double attention_factor;     /* cosines and sines are multiplied by it; found when read */
+    double *frequencies;         /* dims / 2, owned: of all types but dynamic beyond original_context */
+    double *long_frequencies;    /* longrope beyond original_context, owned */
 };
 
 /* Cosines and sines of one position: dims / 2 of each. `length` as above. Thread safe. */

@@ -81,7 +81,9 @@ static double find_dimension(const struct sinq_rope *rope, double rotations) {
 static void scale_yarn(struct sinq_config_reader *parameters, struct sinq_rope *rope) {
     const double fast = sinq_config_number(parameters, "beta_fast", 0.0, LARGEST_NUMBER, 32.0);
     const double slow = sinq_config_number(parameters, "beta_slow", 0.0, LARGEST_NUMBER, 1.0);
-    double low = find_dimension(rope, fast == 0.0 ? 32.0 : fast), high = find_dimension(rope, slow == 0.0 ? 1.0 : slow);
+    rope->beta_fast = fast == 0.0 ? 32.0 : fast;
+    rope->beta_slow = slow == 0.0 ? 1.0 : slow;
+    double low = find_dimension(rope, rope->beta_fast), high = find_dimension(rope, rope->beta_slow);
     if (sinq_config_flag(parameters, "truncate", true)) {
         low = floor(low);
         high = ceil(high);
