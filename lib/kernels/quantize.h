@@ -10,6 +10,7 @@
 #ifndef SINQ_KERNELS_QUANTIZE_H
 #define SINQ_KERNELS_QUANTIZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,21 @@
 /* Bounds of the scales: exp(-0.3) and exp(10) (the reference clips their logarithms). */
 #define SINQ_SMALLEST_SCALE 0.74081822068f
 #define SINQ_LARGEST_SCALE  22026.465795f
+
+/*
+ * Sixteen groups of a block type whose scales are searched, one a lane: values[i][lane] and weights[i][lane] (not negative), 32
+ * at most, of magnitudes near 1. What is searched has little of the sum over a group of weight * (value - decoded)^2.
+ */
+#define SINQ_MOST_GROUP_VALUES 32u
+struct sinq_lane_groups {
+    const float *values, *weights;
+    size_t count;
+};
+/* Codes from lowest to highest that count as scale * code - minimum. */
+struct sinq_lane_codes {
+    float lowest, highest;
+    float scale[SINQ_LANES], minimum[SINQ_LANES];
+};
 
 struct sinq_quantize_kernels {
     /*
@@ -65,6 +81,27 @@ struct sinq_quantize_kernels {
     void (*encode_levels)(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
                           const float *levels, unsigned count, const float *weights, uint8_t *codes, size_t code_stride,
                           float *row_error, float *row_norm);
+
+    /*
+     * codes->scale, of either sign and 0 for groups of zeros, is the best that follows from rounding with one of
+     * largest / steps[j], steps_count of them, an even number.
+     */
+    void (*search_scale)(const struct sinq_lane_groups *groups, const float *steps, size_t step_count,
+                         struct sinq_lane_codes *codes);
+    /* codes->scale and minimum, from rounding with one of range / steps[j]; is_below: no minimum is below 0. */
+    void (*search_minimum)(const struct sinq_lane_groups *groups, const float *steps, size_t step_count, bool is_below,
+                           struct sinq_lane_codes *codes);
+    /* As search_scale, codes being the 16 ascending levels that weigh them, -128 to 127. */
+    void (*search_levels)(const struct sinq_lane_groups *groups, const float *levels, const float *steps,
+                          size_t step_count, float scale[SINQ_LANES]);
+    /*
+     * The nearest codes, less the lowest, to stored[i][lane] (or NULL), and each group's error. best_scale and best_minimum (or
+     * NULL): with these codes, the best scale at this minimum and the best minimum at this scale.
+     */
+    void (*round_codes)(const struct sinq_lane_groups *groups, const struct sinq_lane_codes *codes, uint8_t *stored,
+                        float error[SINQ_LANES], float best_scale[SINQ_LANES], float best_minimum[SINQ_LANES]);
+    void (*round_levels)(const struct sinq_lane_groups *groups, const float *levels, const float scale[SINQ_LANES],
+                         uint8_t *stored, float error[SINQ_LANES]);
 
     /* Largest magnitude, sign bit cleared, of `count` bf16 or f32 bit patterns: also tells whether all are finite. */
     uint16_t (*scan_bf16)(const uint16_t *values, size_t count);

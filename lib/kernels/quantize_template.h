@@ -251,6 +251,8 @@ static void encode_levels(const float *x, size_t x_stride, unsigned vectors, con
     v_store(row_norm, v_sum_rows(norms));
 }
 
+#include "kernels/search_template.h"
+
 static uint16_t scan_bf16(const uint16_t *values, size_t count) {
     uint16_t largest = 0;
     for (size_t i = 0; i < count; i++) {
@@ -279,6 +281,11 @@ const struct sinq_quantize_kernels KERNELS = {
     .normalize_rows_bf16 = normalize_rows_bf16,
     .encode_uniform = encode_uniform,
     .encode_levels = encode_levels,
+    .search_scale = search_scale,
+    .search_minimum = search_minimum,
+    .search_levels = search_levels,
+    .round_codes = round_codes,
+    .round_levels = round_levels,
     .scan_bf16 = scan_bf16,
     .scan_f32 = scan_f32,
 };
