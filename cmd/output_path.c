@@ -46,6 +46,13 @@ char *sinq_default_output_path(const char *model, bool is_directory, const struc
     }
     if (!is_directory && length > sizeof suffix - 1 && strcmp(name + length - (sizeof suffix - 1), suffix) == 0)
         length -= sizeof suffix - 1;
+    if (recipe->type != NULL) {
+        const int before = slash != NULL && folder == NULL ? (int)(slash - path + 1) : 0;
+        char *const file = sinq_format("%s%s%.*s%.*s-%s.gguf", folder != NULL ? folder : "", folder != NULL ? "/" : "",
+                                       before, path, (int)length, name, recipe->type);
+        free(path);
+        return file;
+    }
     char group[16] = "row";
     if (recipe->group_size != SINQ_GROUP_ROW) snprintf(group, sizeof group, "%u", (unsigned)recipe->group_size);
     const int parent = slash != NULL && folder == NULL ? (int)(slash - path + 1) : 0;

@@ -23,20 +23,30 @@ struct run {
     uint64_t bytes_before, bytes_after;
 };
 
+static bool makes_gguf(const struct run *run) {
+    return run->arguments->format != NULL && strcmp(run->arguments->format, "gguf") == 0;
+}
+
+static bool makes_directory(const struct run *run, const struct sinq_source *source) {
+    return makes_gguf(run) ? run->arguments->max_shard_bytes != 0 : sinq_source_is_directory(source);
+}
+
 /* The output of one model, by -o or by default. */
 static char *choose_output(const struct run *run, const char *model, const struct sinq_source *source,
                            const struct sinq_recipe_summary *recipe) {
     const char *const output = run->arguments->output;
-    const bool is_directory = sinq_source_is_directory(source);
+    const bool is_directory = makes_directory(run, source);
     const bool is_folder = output != NULL && (run->model_count > 1 || (!is_directory && sinq_is_directory(output)));
     if (output != NULL && !is_folder) return sinq_format("%s", output);
-    return sinq_default_output_path(model, is_directory, recipe, output);
+    return sinq_default_output_path(model, sinq_source_is_directory(source), recipe, output);
 }
 
 static int write_output(const struct run *run, struct sinq_quantize_result *result, struct sinq_error *error) {
     const struct sinq_quantize_arguments *const arguments = run->arguments;
     const struct sinq_create_options create = {
         .path = result->output,
+        .format = makes_gguf(run) ? SINQ_FORMAT_GGUF : SINQ_FORMAT_NATIVE,
+        .type = arguments->type,
         .source = result->source,
         .max_shard_bytes = arguments->max_shard_bytes,
         .force = arguments->force,
@@ -75,10 +85,12 @@ static void report_result(struct run *run, const struct sinq_quantize_result *re
 static int process_model(struct run *run, const char *model, char **output, struct sinq_error *error) {
     struct sinq_quantize_result result = {.input = model};
     const struct sinq_quantize_options options = sinq_read_quantize_options(run->arguments);
-    struct sinq_source *source = NULL;
+    struct sinq_source *source = NULL, *view = NULL;
     struct sinq_recipe *recipe = NULL;
     int status = sinq_open_checkpoint(model, &source, error);
-    if (status == SINQ_OK) status = sinq_make_recipe(source, &options, &recipe, error);
+    if (status == SINQ_OK && makes_gguf(run)) status = sinq_open_gguf_view(source, &view, error);
+    result.source = view != NULL ? view : source;
+    if (status == SINQ_OK) status = sinq_make_recipe(result.source, &options, &recipe, error);
     if (status != SINQ_OK) goto done;
     const struct sinq_recipe_summary summary = sinq_recipe_summary(recipe);
     *output = choose_output(run, model, source, &summary);
@@ -89,12 +101,12 @@ static int process_model(struct run *run, const char *model, char **output, stru
         goto done;
     }
     result.output = *output;
-    result.source = source;
     result.recipe = recipe;
     if (!run->arguments->dry_run) status = write_output(run, &result, error);
     if (status == SINQ_OK) report_result(run, &result);
 done:
     sinq_recipe_free(recipe);
+    sinq_source_close(view);
     sinq_source_close(source);
     return status;
 }
@@ -175,6 +187,8 @@ static int run_quantize(const struct sinq_command *command, int argc, char **arg
         code = sinq_report_usage(command, "which MODEL?");
     } else if (arguments.output != NULL && *arguments.output == '\0') {
         code = sinq_report_usage(command, "-o/--output: the name is empty");
+    } else if (makes_gguf(&run) != (arguments.type != NULL)) {
+        code = sinq_report_usage(command, "--format gguf and --type go together");
     } else if (run.model_count > 1 && arguments.output != NULL && !sinq_is_directory(arguments.output)) {
         code = sinq_report_usage(command, "of several models, -o must name an existing directory; '%s' is none",
                                  arguments.output);
@@ -189,6 +203,8 @@ done:
 static const struct sinq_example examples[] = {
     {"sinq quantize models/Qwen3-8B", "Writes models/Qwen3-8B-sinq-4bit-g64."},
     {"sinq quantize -n -b 3 models/Qwen3-8B", "Prints what would become of each tensor at 3 bits, and writes nothing."},
+    {"sinq quantize --format gguf --type q4_k models/Qwen3-8B",
+     "Writes models/Qwen3-8B-q4_k.gguf for llama.cpp, Ollama or LM Studio."},
     {"sinq quantize --tensor 'down_proj=bits:5' --tensor 'layers\\.0\\.=keep' model -o small",
      "Keeps the first layer as it is, and gives the down projections of all others 5 bits."},
     {NULL, NULL},

@@ -2,11 +2,13 @@
 #ifndef SINQ_CMD_QUANTIZE_H
 #define SINQ_CMD_QUANTIZE_H
 
+#include "json.h"
 #include "options.h"
 
 struct sinq_quantize_arguments {
     struct sinq_common_options common;
     const char *output, *recipe, *bits, *group_size, *method, *scale_type, *tiling, *head_bits, *embed_bits, *nonfinite;
+    const char *format, *type, *fallback;
     double kurtosis_gate;
     uint64_t max_shard_bytes;
     bool allow_requantize, force, resume, dry_run;
@@ -29,6 +31,9 @@ struct sinq_quantize_result {
 /* quantize_report.c: on stdout. */
 void sinq_report_quantized(const struct sinq_quantize_result *result, bool brief);
 void sinq_report_quantized_json(const struct sinq_quantize_result *result);
+
+/* How most weights are coded, or of GGUF their type. */
+void sinq_write_coding(struct sinq_json_writer *json, const struct sinq_recipe_summary *recipe);
 
 /* recipe_report.c: what --dry-run prints. `all` lists every tensor, else alike ones are folded into a line. */
 void sinq_report_recipe(const struct sinq_quantize_result *result, bool all);

@@ -14,8 +14,16 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .argument = "OUT",
      PLACE(output),
      .completion = SINQ_COMPLETE_FILES,
-     .help = "write OUT (default: MODEL-sinq-<bits>bit-g<group>, beside MODEL); of several models, or of a file, OUT "
-             "may be an existing directory to put results into"},
+     .help =
+         "write OUT (default: MODEL-sinq-<bits>bit-g<group>, or MODEL-<type>.gguf, beside MODEL); of several models, "
+         "or of a file, OUT may be an existing directory to put results into"},
+    {.name = "format",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "NAME",
+     .choices = "native gguf",
+     PLACE(format),
+     .help = "native (safetensors in sinq's own layout), or gguf, which llama.cpp, Ollama and LM Studio read: give "
+             "--type with it (default: native)"},
     {.name = "force",
      .letter = 'f',
      .kind = SINQ_OPTION_FLAG,
@@ -29,7 +37,13 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .kind = SINQ_OPTION_SIZE,
      .argument = "SIZE",
      PLACE(max_shard_bytes),
-     .help = "begin another file after SIZE bytes, for instance 4G, 500MB or 64KiB (default: 4G)"},
+     .help = "begin another file after SIZE bytes, for instance 4G, 500MB or 64KiB (default: 4G; of GGUF all is one "
+             "file, and with this option OUT is a directory of files)"},
+    {.name = "split-max-size",
+     .kind = SINQ_OPTION_SIZE,
+     .argument = "SIZE",
+     PLACE(max_shard_bytes),
+     .help = "llama.cpp's name for --max-shard-size"},
     {.name = "dry-run",
      .letter = 'n',
      .kind = SINQ_OPTION_FLAG,
@@ -87,6 +101,21 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .help = "one column scale for all rows (1d), or one for each block of rows (2d), which the layout that is "
              "written cannot hold (default: 1d)"},
 
+    {.name = "type",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "TYPE",
+     .choices = SINQ_GGUF_TYPES,
+     PLACE(type),
+     .help = "of --format gguf: what linear layers become; embeddings and the output head become q8_0 where TYPE has "
+             "codes, all else f32. The options above are then without meaning"},
+    {.name = "fallback",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "TYPE",
+     .choices = SINQ_GGUF_TYPES,
+     PLACE(fallback),
+     .help = "of --format gguf: what a tensor becomes whose rows are no multiple of the 32 or 256 values of a block "
+             "(default: that is an error)"},
+
     {.kind = SINQ_OPTION_HEADING, .help = "Which tensors are quantized"},
     {.name = "include",
      .kind = SINQ_OPTION_RULE,
@@ -105,8 +134,8 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .argument = "REGEX=HOW",
      .rule = SINQ_RULE_TENSOR,
      PLACE(rules),
-     .help = "HOW is keep, or any of bits:N,group:N,method:NAME,scale:TYPE; may be repeated, the last one that fits "
-             "wins, and wins over --include and --exclude"},
+     .help = "HOW is keep, or any of bits:N,group:N,method:NAME,scale:TYPE, or of GGUF type:TYPE; may be repeated, "
+             "the last one that fits wins, and wins over --include and --exclude"},
     {.name = "head-bits",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "N",
@@ -152,6 +181,8 @@ struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quanti
     options.tiling_2d = arguments->tiling != NULL && strcmp(arguments->tiling, "2d") == 0;
     options.replace_nonfinite = arguments->nonfinite != NULL && strcmp(arguments->nonfinite, "zero") == 0;
     options.allow_requantize = arguments->allow_requantize;
+    options.type = arguments->type;
+    options.fallback = arguments->fallback;
     options.rules = arguments->rules.rules;
     options.rule_count = arguments->rules.count;
     options.threads = arguments->common.threads;

@@ -35,6 +35,21 @@ static void report_unusual(const struct sinq_quantize_summary *summary) {
                         (unsigned long long)summary->matrices_widened);
 }
 
+static void report_coding(const struct sinq_recipe_summary *recipe) {
+    char group[40];
+    if (recipe->type != NULL) {
+        sinq_print_fact("type", "%s", recipe->type);
+        return;
+    }
+    if (recipe->group_size == SINQ_GROUP_ROW) {
+        snprintf(group, sizeof group, "one group a row");
+    } else {
+        snprintf(group, sizeof group, "groups of %u", (unsigned)recipe->group_size);
+    }
+    sinq_print_fact("coding", "%s, %d bits, %s, %s scales", sinq_method_name(recipe->method), recipe->bits, group,
+                    sinq_aux_type_name(recipe->scale_type));
+}
+
 void sinq_report_quantized(const struct sinq_quantize_result *result, bool brief) {
     const struct sinq_quantize_summary *const summary = &result->summary;
     const struct sinq_recipe_summary recipe = sinq_recipe_summary(result->recipe);
@@ -43,15 +58,9 @@ void sinq_report_quantized(const struct sinq_quantize_result *result, bool brief
         report_brief(result, before);
         return;
     }
-    char text[2][SINQ_QUANTITY_SIZE], group[40];
+    char text[2][SINQ_QUANTITY_SIZE];
     sinq_print_heading("%s -> %s", result->input, result->output);
-    if (recipe.group_size == SINQ_GROUP_ROW) {
-        snprintf(group, sizeof group, "one group a row");
-    } else {
-        snprintf(group, sizeof group, "groups of %u", (unsigned)recipe.group_size);
-    }
-    sinq_print_fact("coding", "%s, %d bits, %s, %s scales", sinq_method_name(recipe.method), recipe.bits, group,
-                    sinq_aux_type_name(recipe.scale_type));
+    report_coding(&recipe);
     sinq_print_fact("tensors", "%llu quantized (%s weights), %llu kept", (unsigned long long)summary->tensors_quantized,
                     sinq_format_count(text[0], summary->weights_quantized), (unsigned long long)summary->tensors_kept);
     sinq_print_fact("size", "%s -> %s, %.2f times smaller", sinq_format_bytes(text[0], before),
@@ -66,6 +75,17 @@ void sinq_report_quantized(const struct sinq_quantize_result *result, bool brief
     report_unusual(summary);
 }
 
+void sinq_write_coding(struct sinq_json_writer *json, const struct sinq_recipe_summary *recipe) {
+    if (recipe->type != NULL) {
+        sinq_write_text(json, "type", recipe->type);
+        return;
+    }
+    sinq_write_text(json, "method", sinq_method_name(recipe->method));
+    sinq_write_count(json, "bits", (uint64_t)recipe->bits);
+    sinq_write_count(json, "group_size", recipe->group_size);
+    sinq_write_text(json, "scale_type", sinq_aux_type_name(recipe->scale_type));
+}
+
 void sinq_report_quantized_json(const struct sinq_quantize_result *result) {
     const struct sinq_quantize_summary *const summary = &result->summary;
     const struct sinq_recipe_summary recipe = sinq_recipe_summary(result->recipe);
@@ -75,10 +95,7 @@ void sinq_report_quantized_json(const struct sinq_quantize_result *result) {
     sinq_write_text(&json, "input", result->input);
     sinq_write_text(&json, "output", result->output);
     sinq_write_count(&json, "status", 0);
-    sinq_write_text(&json, "method", sinq_method_name(recipe.method));
-    sinq_write_count(&json, "bits", (uint64_t)recipe.bits);
-    sinq_write_count(&json, "group_size", recipe.group_size);
-    sinq_write_text(&json, "scale_type", sinq_aux_type_name(recipe.scale_type));
+    sinq_write_coding(&json, &recipe);
     sinq_write_count(&json, "bytes_before", recipe.bytes_before);
     sinq_write_count(&json, "bytes_after", summary->bytes_written);
     sinq_write_real(&json, "linear_bits_per_weight", summary->linear_bits_per_weight);

@@ -19,6 +19,10 @@ static const struct sinq_column columns[] = {
 
 static const char *describe_action(char *buffer, const struct sinq_tensor *tensor,
                                    const struct sinq_recipe_entry *entry) {
+    if (entry->type != NULL) {
+        snprintf(buffer, SINQ_DESCRIPTION_SIZE, "%s", entry->type);
+        return buffer;
+    }
     if (entry->action == SINQ_QUANTIZE)
         return sinq_describe_coding(buffer, entry->method, (unsigned)entry->bits, entry->group_size, entry->scale_type);
     snprintf(buffer, SINQ_DESCRIPTION_SIZE, entry->action == SINQ_DROP ? "dropped" : "%s, kept",
@@ -92,19 +96,24 @@ void sinq_report_recipe(const struct sinq_quantize_result *result, bool all) {
     sinq_print_fact("memory", "%s at most", sinq_format_bytes(text[0], summary.peak_memory));
 }
 
-static void report_tensor_json(struct sinq_json_writer *json, const struct sinq_tensor *tensor,
-                               const struct sinq_recipe_entry *entry) {
+static void report_tensor_json(struct sinq_json_writer *json, const struct sinq_quantize_result *result, size_t index) {
+    const struct sinq_tensor *const tensor = sinq_source_tensor(result->source, index);
+    const struct sinq_tensor *const origin = sinq_source_origin(result->source, index);
+    const struct sinq_recipe_entry *const entry = sinq_recipe_entry(result->recipe, index);
     static const char *const actions[] = {[SINQ_KEEP] = "keep", [SINQ_QUANTIZE] = "quantize", [SINQ_DROP] = "drop"};
     sinq_write_open_inline(json, NULL, '{');
     sinq_write_text(json, "name", tensor->name);
-    sinq_write_text(json, "dtype", sinq_dtype_name(tensor->dtype));
+    if (origin != tensor) sinq_write_text(json, "made_of", origin->name);
+    sinq_write_text(json, "dtype", sinq_dtype_name(origin->dtype));
     sinq_write_open(json, "shape", '[');
     for (uint32_t i = 0; i < tensor->rank; i++) sinq_write_count(json, NULL, tensor->shape[i]);
     sinq_write_close(json, ']');
     sinq_write_text(json, "action", actions[entry->action]);
     sinq_write_text(json, "reason", entry->reason);
     sinq_write_flag(json, "linear", entry->is_linear);
-    if (entry->action == SINQ_QUANTIZE) {
+    if (entry->type != NULL) {
+        sinq_write_text(json, "type", entry->type);
+    } else if (entry->action == SINQ_QUANTIZE) {
         sinq_write_text(json, "method", sinq_method_name(entry->method));
         sinq_write_count(json, "bits", (uint64_t)entry->bits);
         sinq_write_count(json, "group_size", entry->group_size);
@@ -123,10 +132,7 @@ void sinq_report_recipe_json(const struct sinq_quantize_result *result) {
     sinq_write_text(&json, "schema", "sinq.recipe/1");
     sinq_write_text(&json, "input", result->input);
     sinq_write_text(&json, "output", result->output);
-    sinq_write_text(&json, "method", sinq_method_name(summary.method));
-    sinq_write_count(&json, "bits", (uint64_t)summary.bits);
-    sinq_write_count(&json, "group_size", summary.group_size);
-    sinq_write_text(&json, "scale_type", sinq_aux_type_name(summary.scale_type));
+    sinq_write_coding(&json, &summary);
     sinq_write_count(&json, "tensors_quantized", summary.quantized);
     sinq_write_count(&json, "tensors_kept", summary.kept);
     sinq_write_count(&json, "tensors_dropped", summary.dropped);
@@ -137,8 +143,7 @@ void sinq_report_recipe_json(const struct sinq_quantize_result *result) {
     sinq_write_real(&json, "overall_bits_per_weight", summary.overall_bits_per_weight);
     sinq_write_count(&json, "peak_memory", summary.peak_memory);
     sinq_write_open(&json, "tensors", '[');
-    for (size_t i = 0; i < sinq_source_tensor_count(result->source); i++)
-        report_tensor_json(&json, sinq_source_tensor(result->source, i), sinq_recipe_entry(result->recipe, i));
+    for (size_t i = 0; i < sinq_source_tensor_count(result->source); i++) report_tensor_json(&json, result, i);
     sinq_write_close(&json, ']');
     sinq_write_close(&json, '}');
 }

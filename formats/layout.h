@@ -1,5 +1,6 @@
 /*
- * layout.h: which tensor lies where in which shard, and what the shards' headers say. Pure computation, no files.
+ * layout.h: which tensor lies where in which shard, and what the shards' headers say. Pure computation, no files. What a file
+ * format makes of it is in its operations: safetensors_layout.c, gguf_layout.c.
  *
  * Shards are cut as tensors are placed, since a quantized one may turn out larger than planned. Everything follows from the
  * plan and the real sizes of the tensors before, so that a resumed run places each tensor where an uninterrupted one does.
@@ -20,7 +21,7 @@ struct sinq_layout_tensor {
     const char *name;      /* as in the plan */
     const char *file_name; /* in the file: quantized tensors have a suffix */
     struct sinq_sink_tensor planned;
-    uint64_t header_bound; /* bytes that this tensor adds to a header, at most */
+    uint64_t header_bound; /* bytes that this tensor adds to a header: of safetensors at most, of GGUF exactly */
     /* Known once placed (shard, offset) and finished (bytes, checksum). The offset counts from the data's start. */
     size_t shard;
     uint64_t offset, bytes;
@@ -34,7 +35,42 @@ struct sinq_layout_shard {
     uint64_t bytes;        /* of data */
 };
 
+struct sinq_layout;
+
+#define SINQ_SHARD_NAME_BYTES 320
+
+/* What a file format says; immutable. */
+struct sinq_layout_ops {
+    uint64_t alignment;     /* to which a tensor is filled up with zeros */
+    uint64_t head_overhead; /* bytes of a head beside the header's text */
+    bool has_files_beside;  /* config.json, an index, ... */
+    /* Checks a planned tensor and measures what it adds to a header. */
+    int (*prepare)(const struct sinq_layout *layout, struct sinq_layout_tensor *tensor, struct sinq_error *error);
+    /* Opens a shard for tensor layout->finished. */
+    int (*begin_shard)(struct sinq_layout *layout, struct sinq_error *error);
+    /* Whether a tensor may follow in a shard that has one already. */
+    bool (*fits_shard)(const struct sinq_layout *layout, const struct sinq_layout_shard *shard,
+                       const struct sinq_layout_tensor *tensor);
+    /* Bytes of a shard that would begin with tensor `first`, heads included; *end is the first behind it. */
+    uint64_t (*measure_shard)(const struct sinq_layout *layout, size_t first, size_t *end);
+    /* The header's text, unpadded. `quantization` goes into its metadata where the format has it there; NULL for none. */
+    int (*print_header)(const struct sinq_layout *layout, size_t shard, const char *quantization,
+                        struct sinq_text *text, struct sinq_error *error);
+    /* The head, data_start bytes, of that text. */
+    void (*fill_head)(const struct sinq_layout_shard *shard, const struct sinq_text *text, uint8_t *head);
+    /* Whether a head that was read back says what the layout says. */
+    int (*check_head)(const struct sinq_layout *layout, size_t shard, const char *path, const uint8_t *head,
+                      struct sinq_error *error);
+    /* A shard's final name in a directory. */
+    void (*name_shard)(const struct sinq_layout *layout, size_t shard, size_t shard_count,
+                       char name[SINQ_SHARD_NAME_BYTES]);
+};
+extern const struct sinq_layout_ops sinq_safetensors_layout; /* `facts` is not used */
+extern const struct sinq_layout_ops sinq_gguf_layout;        /* `facts`: struct sinq_gguf_layout_facts */
+
 struct sinq_layout {
+    const struct sinq_layout_ops *ops;
+    const void *facts; /* of the format; borrowed */
     struct sinq_layout_tensor *tensors;
     size_t count, finished;
     struct sinq_layout_shard *shards;
@@ -43,8 +79,16 @@ struct sinq_layout {
     bool single_file;
 };
 
+/* How a layout is to be. */
+struct sinq_layout_options {
+    const struct sinq_layout_ops *ops;
+    const void *facts;
+    uint64_t max_shard_bytes;
+    bool single_file;
+};
+
 /* Copies and checks the plan. */
-int sinq_layout_create(const struct sinq_sink_plan *plan, uint64_t max_shard_bytes, bool single_file,
+int sinq_layout_create(const struct sinq_sink_plan *plan, const struct sinq_layout_options *options,
                        struct sinq_layout **layout, struct sinq_error *error);
 void sinq_layout_free(struct sinq_layout *layout);
 
@@ -60,17 +104,13 @@ int sinq_layout_require_shard(struct sinq_layout *layout, struct sinq_error *err
 /* Bytes of all shards if every unfinished tensor turns out as planned: an upper bound, headers included. */
 uint64_t sinq_layout_predict_bytes(const struct sinq_layout *layout);
 
-/* The text of a shard's header, unpadded. `quantization` goes into its metadata, NULL for none. */
-int sinq_layout_print_header(const struct sinq_layout *layout, size_t shard, const char *quantization,
-                             struct sinq_text *text, struct sinq_error *error);
+/* What follows a tensor's bytes up to the format's alignment. */
+uint64_t sinq_layout_padding(const struct sinq_layout *layout, uint64_t bytes);
 
-/* The text of model.safetensors.index.json. */
+/* safetensors_layout.c: the text of model.safetensors.index.json. */
 int sinq_layout_print_index(const struct sinq_layout *layout, struct sinq_text *text, struct sinq_error *error);
 
-#define SINQ_SHARD_NAME_BYTES 64
 /* Name of a shard while the output grows. */
 void sinq_shard_growing_name(size_t shard, char name[SINQ_SHARD_NAME_BYTES]);
-/* "model-00001-of-00003.safetensors", or "model.safetensors" where it is the only one. */
-void sinq_shard_final_name(size_t shard, size_t shard_count, char name[SINQ_SHARD_NAME_BYTES]);
 
 #endif

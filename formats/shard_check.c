@@ -1,6 +1,5 @@
 #include "shard_check.h"
 
-#include <cjson/cJSON.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,7 +12,6 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "tensor/dual_scale.h"
 
 #define CHUNK_BYTES ((uint64_t)1 << 20)
 /* More do not read faster. */
@@ -55,77 +53,26 @@ static void close_shard(struct shard_file *file) {
 
 /* ---- headers ---- */
 
-static bool is_number(const cJSON *item, uint64_t expected) {
-    return cJSON_IsNumber(item) && item->valuedouble == (double)expected;
-}
-
-static bool is_shape(const cJSON *shape, const struct sinq_layout_tensor *tensor) {
-    const bool is_quantized = tensor->planned.dtype == SINQ_DUAL_SCALE;
-    const uint32_t rank = is_quantized ? 1 : tensor->planned.rank;
-    if (!cJSON_IsArray(shape) || cJSON_GetArraySize(shape) != (int)rank) return false;
-    for (uint32_t i = 0; i < rank; i++) {
-        const uint64_t expected = is_quantized ? tensor->bytes : tensor->planned.shape[i];
-        if (!is_number(cJSON_GetArrayItem(shape, (int)i), expected)) return false;
-    }
-    return true;
-}
-
-static bool is_entry(const cJSON *entry, const struct sinq_layout_tensor *tensor) {
-    const enum sinq_dtype dtype = tensor->planned.dtype == SINQ_DUAL_SCALE ? SINQ_U8 : tensor->planned.dtype;
-    const char *const name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(entry, "dtype"));
-    const cJSON *const offsets = cJSON_GetObjectItemCaseSensitive(entry, "data_offsets");
-    return entry != NULL && entry->string != NULL && strcmp(entry->string, tensor->file_name) == 0 && name != NULL &&
-           strcmp(name, sinq_dtype_name(dtype)) == 0 &&
-           is_shape(cJSON_GetObjectItemCaseSensitive(entry, "shape"), tensor) && cJSON_GetArraySize(offsets) == 2 &&
-           is_number(cJSON_GetArrayItem(offsets, 0), tensor->offset) &&
-           is_number(cJSON_GetArrayItem(offsets, 1), tensor->offset + tensor->bytes);
-}
-
-static int compare_header(const struct check *check, size_t shard, const char *path, const char *text, size_t size,
-                          struct sinq_error *error) {
-    const struct sinq_layout_shard *const part = &check->layout->shards[shard];
-    cJSON *const header = cJSON_ParseWithLength(text, size);
-    int status = SINQ_OK;
-    const cJSON *entry = cJSON_IsObject(header) ? header->child : NULL;
-    if (entry == NULL || strcmp(entry->string, "__metadata__") != 0) {
-        status = sinq_fail(error, SINQ_FAILED, "%s: read back, its header is not what was written", path);
-    }
-    for (size_t i = part->first; i < part->first + part->count && status == SINQ_OK; i++) {
-        entry = entry->next;
-        if (entry != NULL && is_entry(entry, &check->layout->tensors[i])) continue;
-        status = sinq_fail(error, SINQ_FAILED, "%s: tensor %s: read back, the header does not say what was written",
-                           path, check->layout->tensors[i].name);
-    }
-    cJSON_Delete(header);
-    return status;
-}
-
 static int check_header(const struct check *check, size_t shard, struct sinq_error *error) {
     const struct sinq_layout_shard *const part = &check->layout->shards[shard];
     struct shard_file file;
     struct stat facts;
-    char *text = NULL;
-    uint8_t length[8];
-    uint64_t size = 0;
+    uint8_t *head = NULL;
     int status = open_shard(check, shard, &file, error);
     if (status != SINQ_OK) goto done;
-    status = sinq_read_at(file.fd, file.path, 0, sizeof length, length, error);
-    if (status != SINQ_OK) goto done;
-    for (size_t i = sizeof length; i-- > 0;) size = size << 8 | length[i];
-    if (size != part->data_start - sizeof length || fstat(file.fd, &facts) != 0 ||
-        (uint64_t)facts.st_size != part->data_start + part->bytes) {
+    if (fstat(file.fd, &facts) != 0 || (uint64_t)facts.st_size != part->data_start + part->bytes) {
         status = sinq_fail(error, SINQ_FAILED, "%s: read back, its length is not what was written", file.path);
         goto done;
     }
-    text = malloc((size_t)size);
-    if (text == NULL) {
-        status = sinq_fail_memory(error, "a header", size);
+    head = malloc((size_t)part->data_start + 1);
+    if (head == NULL) {
+        status = sinq_fail_memory(error, "a header", part->data_start);
         goto done;
     }
-    status = sinq_read_at(file.fd, file.path, sizeof length, size, text, error);
-    if (status == SINQ_OK) status = compare_header(check, shard, file.path, text, (size_t)size, error);
+    status = sinq_read_at(file.fd, file.path, 0, part->data_start, head, error);
+    if (status == SINQ_OK) status = check->layout->ops->check_head(check->layout, shard, file.path, head, error);
 done:
-    free(text);
+    free(head);
     close_shard(&file);
     return status;
 }

@@ -176,8 +176,11 @@ static int check_space(const struct sinq_file_sink *sink, struct sinq_error *err
 static int begin(struct sinq_sink *base, const struct sinq_sink_plan *plan, size_t *finished,
                  struct sinq_error *error) {
     struct sinq_file_sink *const sink = to_file_sink(base);
-    const bool single_file = !sink->staging.is_directory;
-    int status = sinq_layout_create(plan, sink->max_shard_bytes, single_file, &sink->layout, error);
+    const struct sinq_layout_options options = {.ops = sink->layout_ops,
+                                                .facts = &sink->gguf,
+                                                .max_shard_bytes = sink->max_shard_bytes,
+                                                .single_file = !sink->staging.is_directory};
+    int status = sinq_layout_create(plan, &options, &sink->layout, error);
     if (status != SINQ_OK) return status;
     sink->notes = calloc(plan->count + 1, sizeof *sink->notes);
     if (sink->notes == NULL) return sinq_fail_memory(error, "notes", plan->count * sizeof *sink->notes);
@@ -250,19 +253,32 @@ static int write_bytes(struct sinq_sink *base, const void *bytes, uint64_t size,
     return SINQ_OK;
 }
 
+/* The zeros behind the tensor being written. */
+static int write_padding(struct sinq_file_sink *sink, struct sinq_error *error) {
+    static const uint8_t zeros[SINQ_SHARD_ALIGNMENT];
+    const struct sinq_layout_tensor *const tensor = &sink->layout->tensors[sink->layout->finished];
+    const uint64_t end = sink->layout->shards[tensor->shard].data_start + tensor->offset + sink->written;
+    const uint64_t padding = sinq_layout_padding(sink->layout, sink->written);
+    if (padding == 0) return SINQ_OK;
+    const int status = sinq_write_at(sink->shard_fd, sink->shard_path, end, padding, zeros, error);
+    return status == SINQ_OK ? SINQ_OK : give_up(sink, error);
+}
+
 static int end_tensor(struct sinq_sink *base, const char *note, struct sinq_error *error) {
     struct sinq_file_sink *const sink = to_file_sink(base);
     struct sinq_layout *const layout = sink->layout;
     if (sink->hasher == NULL || sink->failed) {
         return sinq_fail(error, SINQ_FAILED, "%s: no tensor is being written", sink->staging.folder);
     }
+    int status = write_padding(sink, error);
+    if (status != SINQ_OK) return status;
     const size_t index = layout->finished;
     const struct sinq_layout_tensor *const tensor = &layout->tensors[index];
     char *const copy = note == NULL ? NULL : strdup(note);
     if (note != NULL && copy == NULL) return sinq_fail_memory(error, "a note", strlen(note));
     const struct sinq_hash checksum = sinq_hasher_finish(sink->hasher);
     sink->hasher = NULL;
-    int status = sinq_layout_finish(layout, sink->written, checksum, error);
+    status = sinq_layout_finish(layout, sink->written, checksum, error);
     if (status != SINQ_OK) {
         free(copy);
         return status;
@@ -298,6 +314,7 @@ static void close_sink(struct sinq_sink *base) {
     sinq_layout_free(sink->layout);
     sinq_journal_close(sink->journal);
     sinq_staging_close(&sink->staging);
+    sinq_gguf_values_free(&sink->metadata);
     free(sink);
 }
 
@@ -310,24 +327,37 @@ static const struct sinq_sink_ops ops = {.begin = begin,
                                          .commit = sinq_sink_commit,
                                          .close = close_sink};
 
+/* What GGUF says of the model besides its tensors is known before any of them. */
+static int prepare_gguf(struct sinq_file_sink *sink, const struct sinq_create_options *options,
+                        struct sinq_error *error) {
+    sink->layout_ops = &sinq_gguf_layout;
+    sink->gguf = (struct sinq_gguf_layout_facts){.metadata = &sink->metadata, .stem = sink->staging.name};
+    return sinq_make_gguf_metadata(options->source, options->type, &sink->metadata, error);
+}
+
 int sinq_create_checkpoint(const struct sinq_create_options *options, struct sinq_sink **sink,
                            struct sinq_error *error) {
+    const bool is_gguf = options->format == SINQ_FORMAT_GGUF;
+    const bool is_directory = is_gguf ? options->max_shard_bytes != 0 : options->source->is_directory;
     *sink = NULL;
     struct sinq_file_sink *const made = calloc(1, sizeof *made);
     if (made == NULL) return sinq_fail_memory(error, "the output", sizeof *made);
     made->base.ops = &ops;
     made->source = options->source;
+    made->layout_ops = &sinq_safetensors_layout;
     made->shard_fd = -1;
     made->max_shard_bytes = options->max_shard_bytes == 0 ? DEFAULT_SHARD_BYTES : options->max_shard_bytes;
     made->max_shard_bytes = sinq_min_u64(made->max_shard_bytes, LARGEST_SHARD_BYTES);
     /* A lone file is never cut. */
-    if (!options->source->is_directory) made->max_shard_bytes = LARGEST_SHARD_BYTES;
-    int status = sinq_staging_open(options, &made->staging, error);
+    if (!is_directory) made->max_shard_bytes = LARGEST_SHARD_BYTES;
+    int status = sinq_staging_open(options, is_directory, &made->staging, error);
+    if (status == SINQ_OK && is_gguf) status = prepare_gguf(made, options, error);
     if (status == SINQ_OK && options->resume) {
         status = sinq_journal_open(made->staging.folder_fd, made->staging.folder, &made->journal, error);
-        /* Nothing is removed that could not be read, nor what a refused command would have gone on with. */
-        made->keep = status != SINQ_OK || (made->journal != NULL && sinq_journal_count(made->journal) > 0);
     }
+    /* Nothing is removed that could not be read, nor what a refused command would have gone on with. */
+    made->keep =
+        options->resume && (status != SINQ_OK || (made->journal != NULL && sinq_journal_count(made->journal) > 0));
     if (status != SINQ_OK) {
         close_sink(&made->base);
         return status;

@@ -100,16 +100,14 @@ static int widen_header(struct commit *commit, uint64_t header_bytes, struct sin
     return status;
 }
 
-/* Length, text and spaces up to the data. */
 static int write_header(struct commit *commit, size_t shard, const struct sinq_text *text, struct sinq_error *error) {
-    const uint64_t size = commit->sink->layout->shards[shard].data_start;
+    const struct sinq_layout *const layout = commit->sink->layout;
+    const uint64_t size = layout->shards[shard].data_start;
     int fd = -1;
     char *path = NULL;
-    unsigned char *const head = malloc((size_t)size);
+    uint8_t *const head = malloc((size_t)size);
     if (head == NULL) return sinq_fail_memory(error, "a header", size);
-    memset(head, ' ', (size_t)size);
-    for (unsigned i = 0; i < sizeof(uint64_t); i++) head[i] = (unsigned char)((size - sizeof(uint64_t)) >> 8 * i);
-    memcpy(head + sizeof(uint64_t), text->data, text->size);
+    layout->ops->fill_head(&layout->shards[shard], text, head);
     int status = open_shard(commit, commit->names[shard], O_RDWR | O_CREAT, &fd, &path, error);
     if (status == SINQ_OK) status = sinq_write_at(fd, path, 0, size, head, error);
     if (status == SINQ_OK) status = sinq_sink_sync(commit->sink, fd, path, error);
@@ -122,9 +120,8 @@ static int write_header(struct commit *commit, size_t shard, const struct sinq_t
 static int finish_shard(struct commit *commit, size_t shard, struct sinq_error *error) {
     const struct sinq_layout *const layout = commit->sink->layout;
     struct sinq_text text = {0};
-    const char *const quantization = layout->single_file ? commit->quantization : NULL;
-    int status = sinq_layout_print_header(layout, shard, quantization, &text, error);
-    const uint64_t room = layout->shards[shard].data_start - sizeof(uint64_t);
+    int status = layout->ops->print_header(layout, shard, commit->quantization, &text, error);
+    const uint64_t room = layout->shards[shard].data_start - layout->ops->head_overhead;
     if (status == SINQ_OK && text.size > (layout->single_file ? SINQ_HEADER_LIMIT - SINQ_SHARD_ALIGNMENT : room)) {
         status = sinq_fail(error, SINQ_FAILED, "%s: the header of shard %zu takes %zu bytes, expected at most %llu",
                            commit->sink->staging.folder, shard + 1, text.size, (unsigned long long)room);
@@ -182,7 +179,7 @@ static int write_index(const struct commit *commit, struct sinq_error *error) {
 
 static int write_files_beside(const struct commit *commit, struct sinq_error *error) {
     const struct sinq_file_sink *const sink = commit->sink;
-    if (!sink->staging.is_directory) return SINQ_OK;
+    if (!sink->staging.is_directory || !sink->layout->ops->has_files_beside) return SINQ_OK;
     int status = write_config(commit, error);
     for (size_t i = 0; i < sink->source->sidecar_count && status == SINQ_OK; i++) {
         status = write_sidecar(commit, i, error);
@@ -210,7 +207,7 @@ static int rename_shards(const struct commit *commit, struct sinq_error *error) 
     const size_t count = commit->sink->layout->shard_count;
     for (size_t i = 0; i < count && staging->is_directory; i++) {
         char name[SINQ_SHARD_NAME_BYTES];
-        sinq_shard_final_name(i, count, name);
+        commit->sink->layout->ops->name_shard(commit->sink->layout, i, count, name);
         if (renameat(staging->folder_fd, commit->names[i], staging->folder_fd, name) == 0) continue;
         return sinq_fail_errno(error, "%s/%s: cannot rename to %s", staging->folder, commit->names[i], name);
     }

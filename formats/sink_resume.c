@@ -9,18 +9,22 @@
 #include "folder.h"
 #include "sink_state.h"
 
+/* The numbers in "...-00001-of-00003...", where the name has them. */
+static void parse_numbers(const char *name, size_t *shard, size_t *count) {
+    const char *of = NULL;
+    for (const char *next = strstr(name, "-of-"); next != NULL; next = strstr(next + 1, "-of-")) of = next;
+    if (of == NULL || of - name < 6 || sscanf(of - 6, "-%5zu-of-%5zu", shard, count) != 2) *shard = *count = 1;
+}
+
 /* A commit that was stopped near its end has given shards their final names: back to those they grow under. */
 static int rename_back(void *user, int folder_fd, const char *name, struct sinq_error *error) {
     const struct sinq_file_sink *const sink = user;
-    size_t shard = 1;
-    size_t count = 1;
+    size_t shard, count;
     char final_name[SINQ_SHARD_NAME_BYTES];
     char growing_name[SINQ_SHARD_NAME_BYTES];
-    if (strcmp(name, "model.safetensors") != 0 && sscanf(name, "model-%5zu-of-%5zu", &shard, &count) != 2) {
-        return SINQ_OK;
-    }
+    parse_numbers(name, &shard, &count);
     if (shard == 0 || shard > count) return SINQ_OK;
-    sinq_shard_final_name(shard - 1, count, final_name);
+    sink->layout->ops->name_shard(sink->layout, shard - 1, count, final_name);
     if (strcmp(name, final_name) != 0) return SINQ_OK;
     sinq_shard_growing_name(shard - 1, growing_name);
     struct stat status;

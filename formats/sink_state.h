@@ -1,5 +1,5 @@
 /*
- * sink_state.h: the safetensors sink's insides, shared by sink.c (tensors come in) and sink_commit.c (the end of it).
+ * sink_state.h: the insides of the sink that writes files, safetensors or GGUF, shared by sink.c (tensors come in) and sink_commit.c (the end of it).
  *
  * While it grows, an output is a folder OUT.partial with shards named shard-00001 and so on, each with room for its header
  * filled with spaces, and a journal. Headers are written, and names with the number of shards given, at commit.
@@ -9,6 +9,7 @@
 
 #include "checkpoint/sink.h"
 #include "checkpoint/source.h"
+#include "gguf_layout.h"
 #include "journal.h"
 #include "layout.h"
 #include "staging.h"
@@ -18,7 +19,10 @@ struct sinq_file_sink {
     const struct sinq_source *source; /* borrowed */
     struct sinq_staging staging;
     uint64_t max_shard_bytes;
-    struct sinq_layout *layout; /* NULL before begin() */
+    const struct sinq_layout_ops *layout_ops;
+    struct sinq_gguf_values metadata;   /* of GGUF */
+    struct sinq_gguf_layout_facts gguf; /* likewise */
+    struct sinq_layout *layout;         /* NULL before begin() */
     struct sinq_journal *journal;
     char **notes;    /* per tensor, or NULL */
     size_t recorded; /* finished tensors that the journal has */

@@ -175,10 +175,10 @@ static int settle_folder(struct sinq_staging *staging, const struct sinq_create_
     return is_empty || options->resume ? SINQ_OK : sinq_staging_clear(staging, NULL, NULL, error);
 }
 
-int sinq_staging_open(const struct sinq_create_options *options, struct sinq_staging *staging,
+int sinq_staging_open(const struct sinq_create_options *options, bool is_directory, struct sinq_staging *staging,
                       struct sinq_error *error) {
     *staging = (struct sinq_staging){.parent_fd = -1, .folder_fd = -1, .lock_fd = -1};
-    staging->is_directory = options->source->is_directory;
+    staging->is_directory = is_directory;
     staging->force = options->force;
     int status = name_folders(staging, options->path, error);
     if (status != SINQ_OK) return status;

@@ -23,7 +23,7 @@ struct sinq_staging {
 };
 
 /* Checks names, makes or takes over the folder and locks it. Close it after a failure too. */
-int sinq_staging_open(const struct sinq_create_options *options, struct sinq_staging *staging,
+int sinq_staging_open(const struct sinq_create_options *options, bool is_directory, struct sinq_staging *staging,
                       struct sinq_error *error);
 
 /* Removes every file of the folder but the lock and those that `keep` (NULL: none) names. */

@@ -131,6 +131,11 @@ SINQ_API bool sinq_source_is_directory(const struct sinq_source *source);
 SINQ_API size_t sinq_source_tensor_count(const struct sinq_source *source);
 /* Tensors are ordered by shard and offset, so that reading them in turn reads the files from front to back. */
 SINQ_API const struct sinq_tensor *sinq_source_tensor(const struct sinq_source *source, size_t index);
+/*
+ * What a tensor is made of: itself, or in a source that shows another one's tensors in another form (sinq_open_gguf_view) the first
+ * of the tensors there. Its name tells what the tensor is to its model.
+ */
+SINQ_API const struct sinq_tensor *sinq_source_origin(const struct sinq_source *source, size_t index);
 /* Index of the tensor of that name, or -1. O(1). */
 SINQ_API int64_t sinq_source_find(const struct sinq_source *source, const char *name);
 SINQ_API size_t sinq_source_shard_count(const struct sinq_source *source);
@@ -225,8 +230,8 @@ SINQ_API int sinq_read_scales(const struct sinq_source *source, size_t tensor, u
 struct sinq_rule {
     const char *pattern; /* PCRE2, searched in the tensor's name */
     enum { SINQ_RULE_TENSOR, SINQ_RULE_INCLUDE, SINQ_RULE_EXCLUDE } kind;
-    const char
-        *setting; /* of SINQ_RULE_TENSOR: "keep", or "bits:3,group:32,method:rtn,scale:f16" in any order and part */
+    const char *
+        setting; /* of SINQ_RULE_TENSOR: "keep", or "bits:3,group:32,method:rtn,scale:f16" in any order and part; of GGUF "type:q6_k" */
 };
 
 struct sinq_quantize_options {
@@ -242,10 +247,17 @@ struct sinq_quantize_options {
     bool is_trial;          /* the recipe is for sinq_open_trial */
     bool replace_nonfinite; /* NaN and infinities become zero and are counted, instead of an error */
     bool allow_requantize;  /* the source is quantized already */
+    /*
+     * GGUF: what linear layers become, "f16", "q4_k", ...: one of SINQ_GGUF_TYPES. The source is then a view (sinq_open_gguf_view), and bits,
+     * group size, method, scale type, gate and the bits of head and embeddings have no meaning. NULL: our own layout.
+     */
+    const char *type;
+    const char *fallback; /* what tensors become whose rows are no multiple of the type's blocks; NULL: an error */
     const struct sinq_rule *rules;
     size_t rule_count;
     unsigned threads; /* 0: sinq_count_processors() */
 };
+#define SINQ_GGUF_TYPES "f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl q4_k q5_k q6_k q3_k q2_k f32"
 /* Options that mean "the default recipe at 4 bits". */
 SINQ_API struct sinq_quantize_options sinq_default_quantize_options(void);
 /*
@@ -265,6 +277,8 @@ struct sinq_recipe_entry {
     uint32_t group_size;
     enum sinq_method method;
     enum sinq_aux_type scale_type;
+    const char *
+        type; /* of GGUF: what it is stored as; then SINQ_QUANTIZE is for types with codes, SINQ_KEEP for plain ones. Else NULL */
     bool transposed;
     bool is_linear; /* counts among the linear layers, quantized or not */
     uint64_t bytes_before;
@@ -282,6 +296,7 @@ struct sinq_recipe_summary {
     uint32_t group_size;
     enum sinq_method method;
     enum sinq_aux_type scale_type;
+    const char *type; /* of GGUF, in place of the four above; else NULL */
     size_t quantized, kept, dropped;
     uint64_t weights_quantized; /* weights that get codes */
     uint64_t bytes_before, bytes_after;

@@ -15,13 +15,15 @@
 #define SINQ_CHECKPOINT_SINK_H
 
 #include "sinq.h"
+#include "tensor/block_types.h"
 
 struct sinq_sink_tensor {
     const char *name; /* as in the source; the format decides what it is called in the file */
     enum sinq_dtype dtype;
     uint32_t rank;
-    uint64_t shape[SINQ_MAX_RANK]; /* the logical one */
-    uint64_t bytes;                /* predicted; a SINQ_DUAL_SCALE tensor may turn out larger */
+    uint64_t shape[SINQ_MAX_RANK];       /* the logical one */
+    uint64_t bytes;                      /* predicted; a SINQ_DUAL_SCALE tensor may turn out larger */
+    const struct sinq_block_type *block; /* GGUF's type, in place of dtype; NULL: none */
 };
 
 struct sinq_sink_plan {

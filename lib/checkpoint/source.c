@@ -11,6 +11,11 @@ const struct sinq_tensor *sinq_source_tensor(const struct sinq_source *source, s
     return index < source->tensor_count ? &source->tensors[index] : NULL;
 }
 
+const struct sinq_tensor *sinq_source_origin(const struct sinq_source *source, size_t index) {
+    if (index >= source->tensor_count || source->ops->origin == NULL) return sinq_source_tensor(source, index);
+    return source->ops->origin(source, index);
+}
+
 int64_t sinq_source_find(const struct sinq_source *source, const char *name) {
     return sinq_name_index_find(source->names, name);
 }

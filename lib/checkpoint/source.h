@@ -36,6 +36,11 @@ struct sinq_source_ops {
      */
     int (*read_matrix)(const struct sinq_source *source, size_t tensor, uint64_t index, uint8_t **blob, uint64_t *bytes,
                        struct sinq_error *error);
+    /*
+     * Of a source that shows another one's tensors in another form (sinq_open_gguf_view): the tensor, or the first of those, that
+     * `tensor` is made of. NULL for all others.
+     */
+    const struct sinq_tensor *(*origin)(const struct sinq_source *source, size_t tensor);
 };
 
 struct sinq_shard {

@@ -23,6 +23,10 @@ static double read_clock(void) {
 static void order_tensors(struct sinq_quantize_job *job) {
     const size_t tensors = sinq_source_tensor_count(job->source);
     job->count = 0;
+    if (job->recipe->summary.type != NULL) { /* GGUF fills all tensors up alike */
+        for (size_t i = 0; i < tensors; i++) job->order[job->count++] = i;
+        return;
+    }
     for (size_t i = 0; i < tensors; i++) {
         const bool is_blob = sinq_recipe_entry(job->recipe, i)->action == SINQ_QUANTIZE ||
                              (sinq_recipe_entry(job->recipe, i)->action == SINQ_KEEP &&
@@ -38,6 +42,20 @@ static void order_tensors(struct sinq_quantize_job *job) {
     }
 }
 
+static struct sinq_sink_tensor plan_tensor(const struct sinq_quantize_job *job, size_t position) {
+    const struct sinq_tensor *const tensor = sinq_job_tensor(job, position);
+    const struct sinq_recipe_entry *const entry = sinq_job_entry(job, position);
+    const bool is_blob = entry->action == SINQ_QUANTIZE && entry->type == NULL;
+    const bool is_changed = entry->action == SINQ_QUANTIZE || entry->type != NULL;
+    struct sinq_sink_tensor planned = {.name = tensor->name,
+                                       .dtype = is_blob ? SINQ_DUAL_SCALE : tensor->dtype,
+                                       .rank = tensor->rank,
+                                       .bytes = is_changed ? entry->bytes_after : tensor->bytes,
+                                       .block = entry->type == NULL ? NULL : sinq_find_block_type_named(entry->type)};
+    memcpy(planned.shape, tensor->shape, sizeof planned.shape);
+    return planned;
+}
+
 static int make_plan(struct sinq_quantize_job *job) {
     const size_t tensors = sinq_source_tensor_count(job->source);
     job->order = calloc(tensors + 1, sizeof *job->order);
@@ -48,15 +66,8 @@ static int make_plan(struct sinq_quantize_job *job) {
     }
     order_tensors(job);
     for (size_t i = 0; i < job->count; i++) {
-        const struct sinq_tensor *const tensor = sinq_job_tensor(job, i);
-        const bool is_quantized = sinq_job_entry(job, i)->action == SINQ_QUANTIZE;
-        job->planned[i] =
-            (struct sinq_sink_tensor){.name = tensor->name,
-                                      .dtype = is_quantized ? SINQ_DUAL_SCALE : tensor->dtype,
-                                      .rank = tensor->rank,
-                                      .bytes = is_quantized ? sinq_job_entry(job, i)->bytes_after : tensor->bytes};
-        memcpy(job->planned[i].shape, tensor->shape, sizeof tensor->shape);
-        job->bytes_total += tensor->bytes;
+        job->planned[i] = plan_tensor(job, i);
+        job->bytes_total += sinq_job_tensor(job, i)->bytes;
     }
     return SINQ_OK;
 }
@@ -83,6 +94,7 @@ static int take_fingerprint(struct sinq_quantize_job *job) {
 /* ---- resuming: what is finished must still be of this source ---- */
 
 static int hash_source_tensor(struct sinq_quantize_job *job, size_t position, struct sinq_hash *hash) {
+    if (job->planned[position].block != NULL) return sinq_job_hash_blocks(job, position, hash);
     if (sinq_job_entry(job, position)->action == SINQ_QUANTIZE) {
         return sinq_hash_matrices(&job->loader, job->order[position], hash, job->error);
     }
@@ -140,6 +152,8 @@ static int copy_tensor(struct sinq_quantize_job *job, size_t position) {
 
 /* Tensors from `first` on that are quantized go through a pipeline together; *next is the first one after what was done. */
 static int process_tensors(struct sinq_quantize_job *job, size_t first, size_t *next) {
+    *next = first + 1;
+    if (job->planned[first].block != NULL) return sinq_job_encode(job, first);
     *next = first;
     while (*next < job->count && sinq_job_entry(job, *next)->action == SINQ_QUANTIZE) ++*next;
     if (*next > first) return sinq_job_quantize(job, first, *next);
@@ -226,6 +240,10 @@ static void print_exception(const struct sinq_quantize_job *job, size_t position
 static char *print_quantization(const struct sinq_quantize_job *job, const struct sinq_quantize_summary *summary) {
     const struct sinq_recipe_summary *const usual = &job->recipe->summary;
     struct sinq_text text = {0};
+    if (usual->type != NULL) { /* GGUF says it tensor by tensor */
+        sinq_text_add(&text, "{}");
+        return text.data;
+    }
     sinq_text_print(&text,
                     "{\"quant_method\":\"%s\",\"layout\":\"%s\",\"layout_version\":%u,\"producer\":\"sinq %s\","
                     "\"bits\":%d,\"group_size\":",

@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "checkpoint/roles.h"
+#include "quant/block_recipe.h"
 #include "quant/matrix.h"
 #include "quant/rounding.h"
 #include "quant/settings.h"
@@ -23,7 +24,8 @@ struct maker {
     const char *model_type;
     const struct sinq_quantize_options *options;
     struct sinq_settings base, head, embedding;
-    struct rule_use *uses; /* one a rule */
+    struct sinq_block_settings blocks; /* of GGUF: type is NULL for our own layout */
+    struct rule_use *uses;             /* one a rule */
     bool has_include;
     bool is_tied; /* no lm_head of its own */
 };
@@ -205,18 +207,65 @@ static void apply_tensor_rule(const struct maker *maker, size_t tensor, int64_t 
     }
 }
 
+static uint64_t count_elements(const struct sinq_tensor *tensor) {
+    uint64_t count = 1;
+    for (uint32_t i = 0; i < tensor->rank; i++) count = multiply_saturating(count, tensor->shape[i]);
+    return count;
+}
+
+/* GGUF: the type that a tensor becomes. */
+static int decide_type(const struct maker *maker, size_t index, const struct sinq_tensor_role *role,
+                       const struct sinq_rule_match *match, struct sinq_recipe_entry *entry, struct sinq_error *error) {
+    struct sinq_recipe *const recipe = maker->recipe;
+    const struct sinq_rule_set *const rules = recipe->rules;
+    const int64_t rule = match->tensor_rule, filter = match->filter_rule;
+    struct sinq_block_case what = {.path = sinq_source_path(maker->source),
+                                   .tensor = sinq_source_tensor(maker->source, index),
+                                   .origin = sinq_source_origin(maker->source, index),
+                                   .role = role};
+    const uint64_t cols = sinq_tensor_matrix_shape(what.tensor).cols;
+    if (filter < 0 && maker->has_include && role->is_linear) what.kept_by = "matches no --include";
+    if (filter >= 0 && !sinq_rule_is_include(rules, (size_t)filter)) {
+        what.kept_by = sinq_rule_reason(rules, (size_t)filter);
+    }
+    if (rule >= 0) {
+        what.rule = sinq_rule_get_setting(rules, (size_t)rule);
+        what.rule_reason = sinq_rule_reason(rules, (size_t)rule);
+        struct rule_use *const use = &maker->uses[rule];
+        if (what.tensor->rank >= 2) {
+            use->quantized++;
+        } else if (use->first_unfit < 0 && !what.rule->keep) {
+            use->first_unfit = (int64_t)index;
+            use->unfit_as = "of one dimension, which llama.cpp wants in f32";
+        }
+    }
+    recipe->summary.peak_memory =
+        sinq_max_u64(recipe->summary.peak_memory, sinq_estimate_block_memory(cols, recipe->threads));
+    return sinq_decide_block(&maker->blocks, &what, entry, error);
+}
+
+/* Bytes of what a tensor is made of, in proportion to its values. */
+static uint64_t measure_origin(const struct sinq_tensor *tensor, const struct sinq_tensor *origin) {
+    if (tensor == origin) return tensor->bytes;
+    const double share = (double)count_elements(tensor) / (double)sinq_max_u64(1, count_elements(origin));
+    return (uint64_t)(share * (double)origin->bytes + 0.5);
+}
+
 static int decide_tensor(const struct maker *maker, size_t index, struct sinq_error *error) {
     const struct sinq_tensor *const tensor = sinq_source_tensor(maker->source, index);
+    const struct sinq_tensor *const origin = sinq_source_origin(maker->source, index);
     struct sinq_recipe_entry *const entry = &maker->recipe->entries[index];
-    const struct sinq_tensor_role role = sinq_classify_tensor(maker->model_type, tensor);
-    if (tensor->dtype == SINQ_DUAL_SCALE && !maker->options->allow_requantize) {
-        return sinq_fail(error, SINQ_USAGE, "%s: tensor %s is quantized already, expected the original weights",
-                         sinq_source_path(maker->source), tensor->name);
+    const struct sinq_tensor_role role = sinq_classify_tensor(maker->model_type, origin);
+    if (origin->dtype == SINQ_DUAL_SCALE && !maker->options->allow_requantize) {
+        return sinq_fail(
+            error, SINQ_USAGE,
+            "%s: tensor %s is quantized already, expected the original weights (--allow-requantize accepts it)",
+            sinq_source_path(maker->source), origin->name);
     }
     *entry = (struct sinq_recipe_entry){
         .transposed = role.is_transposed,
         .is_linear = role.is_linear,
-        .bytes_before = tensor->bytes,
+        .bytes_before = measure_origin(tensor, origin),
         .bytes_after = tensor->bytes,
     };
     if (tensor->is_block_scale) { /* follows its tensor: see follow_block_scales */
@@ -224,8 +273,10 @@ static int decide_tensor(const struct maker *maker, size_t index, struct sinq_er
         return SINQ_OK;
     }
     struct sinq_rule_match match;
-    const int status = sinq_match_rules(maker->recipe->rules, tensor->name, &match, error);
+    const char *const other = tensor == origin ? NULL : tensor->name;
+    const int status = sinq_match_rules(maker->recipe->rules, origin->name, other, &match, error);
     if (status != SINQ_OK) return status;
+    if (maker->blocks.type != NULL) return decide_type(maker, index, &role, &match, entry, error);
     decide_by_role(maker, tensor, &role, entry);
     apply_filters(maker, match.filter_rule, entry);
     apply_tensor_rule(maker, index, match.tensor_rule, entry);
@@ -257,12 +308,6 @@ static int check_rule_uses(const struct maker *maker, struct sinq_error *error) 
     return sinq_check_rules_used(rules, sinq_source_path(maker->source), error);
 }
 
-static uint64_t count_elements(const struct sinq_tensor *tensor) {
-    uint64_t count = 1;
-    for (uint32_t i = 0; i < tensor->rank; i++) count = multiply_saturating(count, tensor->shape[i]);
-    return count;
-}
-
 static double divide_bits(uint64_t bytes, uint64_t weights) {
     return weights > 0 ? (double)bytes * 8.0 / (double)weights : 0.0;
 }
@@ -289,6 +334,7 @@ static void sum_up(const struct maker *maker) {
     summary->group_size = maker->base.group_size;
     summary->method = maker->base.method;
     summary->scale_type = maker->base.scale_type;
+    summary->type = maker->blocks.type == NULL ? NULL : maker->blocks.type->name;
     summary->linear_bits_per_weight = divide_bits(linear_bytes, linear_weights);
     summary->overall_bits_per_weight = divide_bits(summary->bytes_after, parameters);
 }
@@ -314,6 +360,9 @@ static int prepare_rules(struct maker *maker, struct sinq_error *error) {
     for (size_t i = 0; i < options->rule_count && status == SINQ_OK; i++) {
         maker->uses[i].first_unfit = -1;
         if (options->rules[i].kind != SINQ_RULE_TENSOR) continue;
+        const char *const text = sinq_rule_text(recipe->rules, i);
+        status = sinq_check_block_rule(sinq_rule_get_setting(recipe->rules, i), options->type != NULL, text, error);
+        if (status != SINQ_OK) continue;
         status = sinq_apply_setting(&maker->base, sinq_rule_get_setting(recipe->rules, i),
                                     sinq_rule_text(recipe->rules, i), &maker->uses[i].settings, error);
     }
@@ -325,6 +374,11 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     const struct sinq_quantize_options *const options = maker->options;
     struct sinq_recipe *const recipe = maker->recipe;
     int status = sinq_settle_options(options, &maker->base, &maker->head, &maker->embedding, error);
+    if (status == SINQ_OK && options->type != NULL) {
+        status = sinq_settle_block_options(options, &maker->blocks, error);
+    } else if (status == SINQ_OK && options->fallback != NULL) {
+        status = sinq_fail(error, SINQ_USAGE, "--fallback: is for GGUF's types alone");
+    }
     if (status != SINQ_OK) return status;
     recipe->source = maker->source;
     recipe->count = sinq_source_tensor_count(maker->source);
@@ -377,7 +431,9 @@ void sinq_recipe_text(const struct sinq_recipe *recipe, struct sinq_text *text) 
     for (size_t i = 0; i < recipe->count; i++) {
         const struct sinq_recipe_entry *const entry = &recipe->entries[i];
         sinq_text_add_json(text, sinq_source_tensor(recipe->source, i)->name);
-        if (entry->action == SINQ_QUANTIZE) {
+        if (entry->type != NULL) {
+            sinq_text_print(text, " type %s\n", entry->type);
+        } else if (entry->action == SINQ_QUANTIZE) {
             sinq_text_print(text, " quantize bits %d group %" PRIu32 " method %s scale %s%s\n", entry->bits,
                             entry->group_size, sinq_method_name(entry->method), sinq_aux_type_name(entry->scale_type),
                             entry->transposed ? " transposed" : "");

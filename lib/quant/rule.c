@@ -82,17 +82,29 @@ static const char *parse_scale(const char *value, struct sinq_rule_setting *sett
     return NULL;
 }
 
+static const char *parse_type(const char *value, struct sinq_rule_setting *setting) {
+    const struct sinq_block_type *const type = sinq_find_block_type_named(value);
+    if (type == NULL || !type->is_written) return "type: and one of " SINQ_GGUF_TYPES;
+    if (setting->type != NULL) return "type once";
+    setting->type = type;
+    return NULL;
+}
+
 /* What was expected in place of `word`, NULL if it was right. */
 static const char *parse_word(const char *word, struct sinq_rule_setting *setting) {
     static const struct {
         const char *key;
         const char *(*parse)(const char *value, struct sinq_rule_setting *setting);
-    } keys[] = {{"bits:", parse_bits}, {"group:", parse_group}, {"method:", parse_method}, {"scale:", parse_scale}};
+    } keys[] = {{"bits:", parse_bits},
+                {"group:", parse_group},
+                {"method:", parse_method},
+                {"scale:", parse_scale},
+                {"type:", parse_type}};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         const size_t size = strlen(keys[i].key);
         if (strncmp(word, keys[i].key, size) == 0) return keys[i].parse(word + size, setting);
     }
-    return "keep alone, or bits:, group:, method: and scale: separated by commas";
+    return "keep or type: alone, or bits:, group:, method: and scale: separated by commas";
 }
 
 /* The words of a list, one after the other; `who` begins the message. `tiling_2d` is NULL where tiling cannot be said. */
@@ -133,6 +145,7 @@ int sinq_parse_quantize_setting(const char *text, struct sinq_quantize_options *
     struct sinq_rule_setting setting = {.group_size = -1, .method = -1, .scale_type = -1};
     const int status = parse_words(text, text, &setting, &options->tiling_2d, error);
     if (status != SINQ_OK) return status;
+    if (setting.type != NULL) return sinq_fail(error, SINQ_USAGE, "%s: type: is GGUF's, which is no trial", text);
     if (setting.bits != 0) options->bits = setting.bits;
     if (setting.group_size >= 0) options->group_size = setting.group_size;
     if (setting.method >= 0) options->method = setting.method;
@@ -215,13 +228,17 @@ int sinq_compile_rules(const struct sinq_rule *rules, size_t count, struct sinq_
     return SINQ_OK;
 }
 
-int sinq_match_rules(struct sinq_rule_set *set, const char *name, struct sinq_rule_match *match,
+static int search(const struct sinq_rule_set *set, const struct compiled_rule *rule, const char *name) {
+    return pcre2_match(rule->code, (PCRE2_SPTR)name, strlen(name), 0, 0, set->match_data, set->match_context);
+}
+
+int sinq_match_rules(struct sinq_rule_set *set, const char *name, const char *other, struct sinq_rule_match *match,
                      struct sinq_error *error) {
     *match = (struct sinq_rule_match){-1, -1};
     for (size_t i = 0; i < set->count; i++) {
         struct compiled_rule *const rule = &set->rules[i];
-        const int found =
-            pcre2_match(rule->code, (PCRE2_SPTR)name, strlen(name), 0, 0, set->match_data, set->match_context);
+        int found = search(set, rule, name);
+        if (found == PCRE2_ERROR_NOMATCH && other != NULL) found = search(set, rule, other);
         if (found == PCRE2_ERROR_NOMATCH) continue;
         if (found < 0) {
             PCRE2_UCHAR reason[256];

@@ -7,14 +7,16 @@
 #define SINQ_QUANT_RULE_H
 
 #include "sinq.h"
+#include "tensor/block_types.h"
 
 /* What a --tensor rule says; what it leaves open is the recipe's. */
 struct sinq_rule_setting {
     bool keep;
-    int bits;       /* 0: open */
-    int group_size; /* -1: open; SINQ_GROUP_ROW is the whole row */
-    int method;     /* -1: open */
-    int scale_type; /* -1: open */
+    int bits;                           /* 0: open */
+    int group_size;                     /* -1: open; SINQ_GROUP_ROW is the whole row */
+    int method;                         /* -1: open */
+    int scale_type;                     /* -1: open */
+    const struct sinq_block_type *type; /* of GGUF; NULL: open */
 };
 
 bool sinq_is_bits(int bits);
@@ -22,7 +24,7 @@ bool sinq_is_group_size(int group_size);
 
 /*
  * "keep", or a comma-separated list, in any order and part, of bits:2|3|4|5|6|8, group:16|32|64|128|row, method:NAME and
- * scale:f16|u8. A failure is SINQ_USAGE and quotes the rule.
+ * scale:f16|u8; or type:NAME alone, which is GGUF's. A failure is SINQ_USAGE and quotes the rule.
  */
 int sinq_parse_rule_setting(const char *pattern, const char *text, struct sinq_rule_setting *setting,
                             struct sinq_error *error);
@@ -39,7 +41,8 @@ struct sinq_rule_match {
     int64_t tensor_rule;
     int64_t filter_rule;
 };
-int sinq_match_rules(struct sinq_rule_set *set, const char *name, struct sinq_rule_match *match,
+/* `other` is a second name that a rule may match as well, or NULL. */
+int sinq_match_rules(struct sinq_rule_set *set, const char *name, const char *other, struct sinq_rule_match *match,
                      struct sinq_error *error);
 
 /* SINQ_USAGE if a rule has matched nothing so far: a typing error must not pass in silence. `where` is the source's path. */

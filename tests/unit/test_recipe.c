@@ -23,6 +23,8 @@ static uint64_t count_bytes(const struct sinq_tensor *tensor) {
     return bytes;
 }
 
+static const struct sinq_source_ops ops = {.read_bytes = NULL};
+
 static void fill_fake(struct fake *fake, const char *model_type, const struct sinq_tensor *tensors, size_t count) {
     ck_assert_uint_le(count, MOST_TENSORS);
     *fake = (struct fake){0};
@@ -32,6 +34,7 @@ static void fill_fake(struct fake *fake, const char *model_type, const struct si
         if (tensors[i].scale_tensor == 0) fake->tensors[i].scale_tensor = -1; /* tensor 0 is no block scale here */
     }
     fake->source = (struct sinq_source){
+        .ops = &ops,
         .path = (char *)(uintptr_t) "made-up",
         .format = "made up",
         .tensors = fake->tensors,

@@ -21,13 +21,13 @@ START_TEST(settings_are_parsed) {
         const char *text;
         struct sinq_rule_setting expected;
     } cases[] = {
-        {"keep", {true, 0, -1, -1, -1}},
-        {"bits:3", {false, 3, -1, -1, -1}},
-        {"group:row", {false, 0, 0, -1, -1}},
-        {"group:128", {false, 0, 128, -1, -1}},
-        {"method:sinq-nf4", {false, 0, -1, SINQ_METHOD_SINQ_NF4, -1}},
-        {"scale:f16", {false, 0, -1, -1, SINQ_AUX_F16}},
-        {"scale:u8,method:rtn,group:32,bits:8", {false, 8, 32, SINQ_METHOD_RTN, SINQ_AUX_U8}},
+        {"keep", {true, 0, -1, -1, -1, NULL}},
+        {"bits:3", {false, 3, -1, -1, -1, NULL}},
+        {"group:row", {false, 0, 0, -1, -1, NULL}},
+        {"group:128", {false, 0, 128, -1, -1, NULL}},
+        {"method:sinq-nf4", {false, 0, -1, SINQ_METHOD_SINQ_NF4, -1, NULL}},
+        {"scale:f16", {false, 0, -1, -1, SINQ_AUX_F16, NULL}},
+        {"scale:u8,method:rtn,group:32,bits:8", {false, 8, 32, SINQ_METHOD_RTN, SINQ_AUX_U8, NULL}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct sinq_rule_setting got;
@@ -45,13 +45,13 @@ START_TEST(wrong_settings_are_refused_by_word) {
     static const struct {
         const char *text, *found, *expected;
     } cases[] = {
-        {"", "found \"\"", "keep alone"},
-        {"Keep", "found \"Keep\"", "keep alone"},
-        {"keep,bits:3", "found \"keep\"", "keep alone"},
-        {"bits:3,keep", "found \"keep\"", "keep alone"},
-        {"bits:3,", "found \"\"", "keep alone"},
-        {",bits:3", "found \"\"", "keep alone"},
-        {"bits", "found \"bits\"", "keep alone"},
+        {"", "found \"\"", "keep or type: alone"},
+        {"Keep", "found \"Keep\"", "keep or type: alone"},
+        {"keep,bits:3", "found \"keep\"", "keep or type: alone"},
+        {"bits:3,keep", "found \"keep\"", "keep or type: alone"},
+        {"bits:3,", "found \"\"", "keep or type: alone"},
+        {",bits:3", "found \"\"", "keep or type: alone"},
+        {"bits", "found \"bits\"", "keep or type: alone"},
         {"bits:", "found \"bits:\"", "2, 3, 4, 5, 6 or 8"},
         {"bits:7", "found \"bits:7\"", "2, 3, 4, 5, 6 or 8"},
         {"bits:1", "found \"bits:1\"", "2, 3, 4, 5, 6 or 8"},
@@ -67,8 +67,11 @@ START_TEST(wrong_settings_are_refused_by_word) {
         {"method:rtn,method:rtn", "found \"method:rtn\"", "method once"},
         {"scale:u6", "found \"scale:u6\"", "f16 or u8"},
         {"scale:u8,scale:u8", "found \"scale:u8\"", "scale once"},
+        {"type:q9_9", "found \"type:q9_9\"", "f16 bf16 q8_0"},
+        {"type:q8_k", "found \"type:q8_k\"", "f16 bf16 q8_0"},
+        {"type:f16,type:f16", "found \"type:f16\"", "type once"},
         {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "found \"aaaa",
-         "keep alone"},
+         "keep or type: alone"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct sinq_rule_setting got;

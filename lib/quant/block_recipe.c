@@ -1,0 +1,142 @@
+#include "quant/block_recipe.h"
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "quant/recipe.h"
+
+#define CHUNK_VALUES ((uint64_t)1 << 18) /* a MiB in f32 */
+/* Metadata, the tokenizer that they come from, and the head that holds them. */
+#define METADATA_BYTES ((uint64_t)128 << 20)
+
+/* ---- options ---- */
+
+static int find_type(const char *option, const char *name, const struct sinq_block_type **type,
+                     struct sinq_error *error) {
+    *type = name == NULL ? NULL : sinq_find_block_type_named(name);
+    if (name == NULL || (*type != NULL && (*type)->is_written)) return SINQ_OK;
+    return sinq_fail(error, SINQ_USAGE, "%s %.100s: expected one of " SINQ_GGUF_TYPES, option, name);
+}
+
+int sinq_settle_block_options(const struct sinq_quantize_options *options, struct sinq_block_settings *settings,
+                              struct sinq_error *error) {
+    const struct {
+        bool is_given;
+        const char *name;
+    } others[] = {{options->bits != 0, "--bits"},
+                  {options->group_size != -1, "--group-size"},
+                  {options->method != -1, "--method"},
+                  {options->scale_type != -1, "--scale-type"},
+                  {options->head_bits != 0, "--head-bits"},
+                  {options->embed_bits != 0, "--embed-bits"},
+                  {options->kurtosis_gate > 0, "--kurtosis-gate"},
+                  {options->tiling_2d, "--tiling"}};
+    int status = find_type("--type", options->type, &settings->type, error);
+    if (status == SINQ_OK) status = find_type("--fallback", options->fallback, &settings->fallback, error);
+    for (size_t i = 0; i < sizeof others / sizeof others[0] && status == SINQ_OK; i++) {
+        if (!others[i].is_given) continue;
+        status = sinq_fail(error, SINQ_USAGE, "%s: GGUF has types instead: --type, and --tensor 'REGEX=type:...'",
+                           others[i].name);
+    }
+    return status;
+}
+
+int sinq_check_block_rule(const struct sinq_rule_setting *setting, bool is_block, const char *rule,
+                          struct sinq_error *error) {
+    const bool has_others =
+        setting->bits != 0 || setting->group_size >= 0 || setting->method >= 0 || setting->scale_type >= 0;
+    if (setting->type != NULL && (!is_block || has_others)) {
+        return sinq_fail(error, SINQ_USAGE, "%s: type: is GGUF's and stands alone", rule);
+    }
+    if (!is_block || !has_others) return SINQ_OK;
+    return sinq_fail(error, SINQ_USAGE, "%s: GGUF has types instead, for instance type:q6_k", rule);
+}
+
+/* ---- one tensor ---- */
+
+static const struct sinq_block_type *get_type(enum sinq_block_type_id id) { return sinq_find_block_type((uint32_t)id); }
+
+static uint64_t count_columns(const struct sinq_block_case *what) {
+    return sinq_tensor_matrix_shape(what->tensor).cols;
+}
+
+static bool fits(const struct sinq_block_type *type, uint64_t cols) { return cols % type->values == 0; }
+
+/* The plain type in which a tensor loses nothing, or as little as f32 does. */
+static const struct sinq_block_type *find_own_type(const struct sinq_block_case *what) {
+    if (what->origin->dtype == SINQ_BF16) return get_type(SINQ_BLOCK_BF16);
+    return get_type(what->origin->dtype == SINQ_F16 ? SINQ_BLOCK_F16 : SINQ_BLOCK_F32);
+}
+
+/* Without rules: what llama.cpp's converter keeps in f32 stays so; embeddings and head lose next to nothing. */
+static const struct sinq_block_type *find_by_role(const struct sinq_block_settings *settings,
+                                                  const struct sinq_block_case *what) {
+    const enum sinq_role role = what->role->role;
+    if (what->role->is_linear) return settings->type;
+    if (role != SINQ_ROLE_EMBEDDING && role != SINQ_ROLE_LM_HEAD) return get_type(SINQ_BLOCK_F32);
+    if (settings->type->is_plain) return settings->type;
+    const struct sinq_block_type *const fine = get_type(SINQ_BLOCK_Q8_0);
+    return fits(fine, count_columns(what)) ? fine : get_type(SINQ_BLOCK_F16);
+}
+
+static int fail_columns(const struct sinq_block_case *what, const struct sinq_block_type *type, const char *option,
+                        struct sinq_error *error) {
+    return sinq_fail(error, SINQ_USAGE, "%s: tensor %s (%s): rows of %llu values are no multiple of the %u of %s%s",
+                     what->path, what->tensor->name, what->origin->name, (unsigned long long)count_columns(what),
+                     (unsigned)type->values, type->name, option);
+}
+
+/* What the tensor becomes, and why; a type that rows fit, or the fallback. */
+static int choose_type(const struct sinq_block_settings *settings, const struct sinq_block_case *what,
+                       const struct sinq_block_type **type, const char **reason, struct sinq_error *error) {
+    *reason = what->role->reason;
+    *type = find_by_role(settings, what);
+    if (what->tensor->rank < 2) { /* llama.cpp wants them so */
+        *type = get_type(SINQ_BLOCK_F32);
+        return SINQ_OK;
+    }
+    if (what->kept_by != NULL) {
+        *type = find_own_type(what);
+        *reason = what->kept_by;
+    }
+    if (what->rule != NULL) {
+        *type = what->rule->keep ? find_own_type(what) : what->rule->type;
+        *reason = what->rule_reason;
+    }
+    if (fits(*type, count_columns(what))) return SINQ_OK;
+    if (settings->fallback == NULL) {
+        return fail_columns(what, *type, "; --fallback TYPE says what such tensors become", error);
+    }
+    if (!fits(settings->fallback, count_columns(what))) {
+        return fail_columns(what, settings->fallback, ", which is --fallback", error);
+    }
+    *type = settings->fallback;
+    *reason = "rows do not fit the type: --fallback";
+    return SINQ_OK;
+}
+
+int sinq_decide_block(const struct sinq_block_settings *settings, const struct sinq_block_case *what,
+                      struct sinq_recipe_entry *entry, struct sinq_error *error) {
+    const struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(what->tensor);
+    const struct sinq_block_type *type;
+    uint64_t rows, row;
+    const int status = choose_type(settings, what, &type, &entry->reason, error);
+    if (status != SINQ_OK) return status;
+    if (!sinq_multiply_u64(shape.count, shape.rows, &rows) || !sinq_measure_block_row(type, shape.cols, &row) ||
+        !sinq_multiply_u64(rows, row, &entry->bytes_after)) {
+        return sinq_fail(error, SINQ_FAILED, "%s: tensor %s: more than a file can hold", what->path,
+                         what->tensor->name);
+    }
+    entry->type = type->name;
+    entry->action = type->is_plain ? SINQ_KEEP : SINQ_QUANTIZE;
+    return SINQ_OK;
+}
+
+/* ---- memory ---- */
+
+uint64_t sinq_block_chunk_rows(uint64_t cols) { return sinq_max_u64(1, CHUNK_VALUES / sinq_max_u64(1, cols)); }
+
+/* A chunk: f32, as encoded (no more than f32), and one row as it is decoded. */
+uint64_t sinq_estimate_block_memory(uint64_t cols, unsigned threads) {
+    const uint64_t values = sinq_max_u64(sinq_min_u64(cols, UINT64_MAX >> 16), CHUNK_VALUES);
+    return SINQ_BASE_MEMORY + METADATA_BYTES + threads * (SINQ_BLOCK_CHUNKS * 8 * values + 4 * values);
+}
