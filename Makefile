@@ -129,6 +129,7 @@ help:
 	'make check           the tests (under 4 minutes)' \
 	'make check-all       besides: big memory, kills, every instruction set, sanitizers, fuzz replay (under 25 minutes)' \
 	'make check-arm64     the tests of kernels, cross-built for arm64 and run under qemu' \
+	'make check-interop   our GGUF files in llama.cpp, which npm installs: ids, perplexity, logits' \
 	'make fuzz            fuzz each reader for FUZZ_SECONDS (600) seconds; needs clang' \
 	'make bench-quantize  the speed of quantizing a checkpoint of 4096-wide matrices' \
 	'make bench-kernels   the speed of the kernels that run models' \

@@ -8,6 +8,7 @@ QUALITY_PROGRAM := $(BUILD)/tests/bench/quality
 TEXTS         ?= $(wildcard $(addprefix $(SHARED_DATA)/text/,books.txt wiki.txt c4.txt))
 BENCH_KERNELS := $(BUILD)/tests/bench/bench_kernels
 BENCH_TOKENIZER := $(BUILD)/tests/bench/bench_tokenizer
+INTEROP       := $(BUILD)/tests/interop/interop
 FUZZ_SECONDS  ?= 600
 SHARED_DATA   ?= $(abspath ../shared)
 CHECK_LIBS    := -lcheck -lsubunit -lrt -lpthread
@@ -32,6 +33,10 @@ $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o
 $(BENCH_PROGRAM) $(BENCH_KERNELS) $(BENCH_TOKENIZER) $(QUALITY_PROGRAM): %: %.o $(STATIC)
 	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(STATIC) $(LIBS)
 
+$(INTEROP): $(BUILD)/tests/interop/interop.o $(BUILD)/tests/interop/llama.o $(STATIC)
+	$(if $(Q),@echo "  LD      $@")
+	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(LIBS) -ldl
+
 .SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o $(BENCH_KERNELS).o $(BENCH_TOKENIZER).o $(QUALITY_PROGRAM).o
 
 .PHONY: check-arm64 check-avx2-vnni check-build check-unit check-cli check-determinism check-memory check-kill check-slow check-fuzz-replay
@@ -54,6 +59,11 @@ $(UNIT_RUNS): run/%: %
 	@$(RUN) $<
 
 check-unit: $(UNIT_RUNS)
+
+# Our GGUF files in llama.cpp: installed by npm where it is not there.
+.PHONY: check-interop
+check-interop: $(PROGRAM) $(INTEROP)
+	@SINQ_INTEROP=$(abspath $(INTEROP)) sh tests/interop/run.sh
 
 check-cli: $(PROGRAM) $(TOOL_PROGRAMS)
 	@sh tests/cli/run.sh

@@ -4,7 +4,9 @@
  *   interop LIBRARIES text GGUF MODEL TEXT    the same token ids, perplexities within 0.5 %, the same greedy continuation; MODEL is
  *                                             what sinq runs: the same file, or what it was made of
  *   interop LIBRARIES golden GGUF GOLDEN      llama.cpp's logits against those of golden.safetensors
+ *   interop LIBRARIES tokens GGUF GOLDEN N    llama.cpp's ids against those of Hugging Face's tokenizer, of which N texts may differ
  */
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,27 +172,44 @@ static void compare_continuation(struct side *s, const int32_t *ids, float *logi
     check(s, is_same, text);
 }
 
+/* llama.cpp's ids of a text; malloc'ed. `special`: special tokens written out in it are recognised. */
+static int32_t *tokenize_there(const struct side *s, const char *text, size_t size, bool special, size_t *count) {
+    int32_t *const ids = malloc((size + 16) * sizeof *ids);
+    if (ids == NULL) stop("tokenizing", "out of memory");
+    const int32_t made = s->llama.llama_tokenize(s->llama.llama_model_get_vocab(s->model), text, (int32_t)size, ids,
+                                                 (int32_t)size + 16, special, special);
+    *count = made < 0 ? 0 : (size_t)made;
+    return ids;
+}
+
+/* Both sides' ids of a text, compared. */
+static int32_t *compare_ids(struct side *s, const struct sinq_tokenizer *tokenizer, const char *what, const char *text,
+                            size_t size, bool special, size_t *count) {
+    struct sinq_tokens own = {0};
+    struct sinq_error error = {0};
+    const unsigned flags = special ? SINQ_TOKENIZE_SPECIAL : SINQ_TOKENIZE_LITERAL;
+    if (sinq_tokenize(tokenizer, text, size, flags, &own, &error) != SINQ_OK) stop("tokenizing", error.message);
+    int32_t *const ids = tokenize_there(s, text, size, special, count);
+    size_t same = 0;
+    while (same < own.count && same < *count && own.ids[same] == ids[same]) same++;
+    char line[200];
+    (void)snprintf(line, sizeof line, "%s: %zu ids of llama.cpp, %zu of sinq, the first %zu the same", what, *count,
+                   own.count, same);
+    check(s, *count > 0 && same == own.count && same == *count, line);
+    sinq_tokens_free(&own);
+    return ids;
+}
+
 static int32_t *tokenize_both(struct side *s, const char *path, const char *gguf, size_t *count) {
+    static const char turns[] = "<|im_start|>user\nWhat's  12345 + 7?\r\n<|im_end|>\n<|endoftext|>\n\n<s>x</s>";
     char *text = NULL;
-    size_t size = 0;
+    size_t size = 0, ignored;
     struct sinq_error error = {0};
     struct sinq_tokenizer *tokenizer = NULL;
-    struct sinq_tokens own = {0};
     if (sinq_read_file(path, 1 << 20, &text, &size, &error) != SINQ_OK) stop(path, error.message);
     if (sinq_open_tokenizer(s->source, &tokenizer, &error) != SINQ_OK) stop(gguf, error.message);
-    if (sinq_tokenize(tokenizer, text, size, 0, &own, &error) != SINQ_OK) stop(path, error.message);
-    int32_t *const ids = malloc((size + 16) * sizeof *ids);
-    if (ids == NULL) stop(path, "out of memory");
-    const int32_t made = s->llama.llama_tokenize(s->llama.llama_model_get_vocab(s->model), text, (int32_t)size, ids,
-                                                 (int32_t)size + 16, false, false);
-    size_t same = 0;
-    while (same < own.count && (int32_t)same < made && own.ids[same] == ids[same]) same++;
-    char line[200];
-    (void)snprintf(line, sizeof line, "token ids: %d of llama.cpp, %zu of sinq, the first %zu the same", made,
-                   own.count, same);
-    check(s, made > 0 && same == own.count && same == (size_t)made, line);
-    *count = made < 0 ? 0 : (size_t)made;
-    sinq_tokens_free(&own);
+    free(compare_ids(s, tokenizer, "a chat", turns, sizeof turns - 1, true, &ignored));
+    int32_t *const ids = compare_ids(s, tokenizer, "the text", text, size, false, count);
     sinq_tokenizer_free(tokenizer);
     free(text);
     return ids;
@@ -262,11 +281,50 @@ static void compare_golden(struct side *s, const char *path) {
     sinq_source_close(golden);
 }
 
+/* ---- golden ids ---- */
+
+/* Whether llama.cpp gives the ids of one {"text": ..., "ids": [...]}. */
+static bool has_golden_ids(const struct side *s, const cJSON *golden) {
+    const char *const text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(golden, "text"));
+    const cJSON *const expected = cJSON_GetObjectItemCaseSensitive(golden, "ids");
+    size_t count, at = 0;
+    if (text == NULL) stop("golden ids", "without a text");
+    int32_t *const ids = malloc((strlen(text) + 16) * sizeof *ids);
+    if (ids == NULL) stop("tokenizing", "out of memory");
+    const int32_t made = s->llama.llama_tokenize(s->llama.llama_model_get_vocab(s->model), text, (int32_t)strlen(text),
+                                                 ids, (int32_t)strlen(text) + 16, false, true);
+    count = made < 0 ? 0 : (size_t)made;
+    bool is_same = count == (size_t)cJSON_GetArraySize(expected);
+    const cJSON *id;
+    cJSON_ArrayForEach(id, expected) is_same = is_same && id->valuedouble == (double)ids[at++];
+    free(ids);
+    if (!is_same && getenv("SINQ_SHOW") != NULL) printf("       %s\n", text);
+    return is_same;
+}
+
+static void compare_golden_ids(struct side *s, const char *path, int most) {
+    char *text = NULL;
+    size_t size = 0;
+    struct sinq_error error = {0};
+    if (sinq_read_file(path, 1 << 24, &text, &size, &error) != SINQ_OK) stop(path, error.message);
+    cJSON *const all = cJSON_ParseWithLength(text, size);
+    int others = 0;
+    const cJSON *golden;
+    cJSON_ArrayForEach(golden, all) others += !has_golden_ids(s, golden);
+    char line[200];
+    (void)snprintf(line, sizeof line, "ids of %d texts: %d are not those of Hugging Face's tokenizer, %d may be",
+                   cJSON_GetArraySize(all), others, most);
+    check(s, cJSON_GetArraySize(all) > 0 && others <= most, line);
+    cJSON_Delete(all);
+    free(text);
+}
+
 int main(int argc, char **argv) {
     struct side side = {.failures = 0};
     const bool is_text = argc == 6 && strcmp(argv[2], "text") == 0;
-    if (!is_text && !(argc == 5 && strcmp(argv[2], "golden") == 0)) {
-        fputs("usage: interop LIBRARIES text GGUF MODEL TEXT | interop LIBRARIES golden GGUF GOLDEN\n", stderr);
+    const bool is_ids = argc == 6 && strcmp(argv[2], "tokens") == 0;
+    if (!is_text && !is_ids && !(argc == 5 && strcmp(argv[2], "golden") == 0)) {
+        fputs("usage: interop LIBRARIES text GGUF MODEL TEXT | golden GGUF GOLDEN | tokens GGUF GOLDEN N\n", stderr);
         return 2;
     }
     printf("%s\n", argv[3]);
@@ -274,6 +332,8 @@ int main(int argc, char **argv) {
     if (is_text) {
         open_own(&side, argv[4]);
         compare_text(&side, argv[3], argv[5]);
+    } else if (is_ids) {
+        compare_golden_ids(&side, argv[4], atoi(argv[5]));
     } else {
         compare_golden(&side, argv[4]);
     }
