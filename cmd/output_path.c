@@ -31,7 +31,7 @@ static char *resolve_path(const char *path) {
 
 char *sinq_default_output_path(const char *model, bool is_directory, const struct sinq_recipe_summary *recipe,
                                const char *folder) {
-    static const char suffix[] = ".safetensors", gguf[] = ".gguf";
+    static const char suffix[] = ".safetensors";
     char *path = resolve_path(model);
     /* "model/." and "model/.//" end in a dot only after the slashes are gone. */
     char *const again = resolve_path(path);
@@ -46,8 +46,6 @@ char *sinq_default_output_path(const char *model, bool is_directory, const struc
     }
     if (!is_directory && length > sizeof suffix - 1 && strcmp(name + length - (sizeof suffix - 1), suffix) == 0)
         length -= sizeof suffix - 1;
-    else if (length > sizeof gguf - 1 && strcmp(name + length - (sizeof gguf - 1), gguf) == 0)
-        length -= sizeof gguf - 1;
     if (recipe->type != NULL) {
         const int before = slash != NULL && folder == NULL ? (int)(slash - path + 1) : 0;
         char *const file = sinq_format("%s%s%.*s%.*s-%s.gguf", folder != NULL ? folder : "", folder != NULL ? "/" : "",

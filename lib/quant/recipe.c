@@ -257,10 +257,9 @@ static int decide_tensor(const struct maker *maker, size_t index, struct sinq_er
     struct sinq_recipe_entry *const entry = &maker->recipe->entries[index];
     const struct sinq_tensor_role role = sinq_classify_tensor(maker->model_type, origin);
     if (origin->dtype == SINQ_DUAL_SCALE && !maker->options->allow_requantize) {
-        return sinq_fail(
-            error, SINQ_USAGE,
-            "%s: tensor %s is quantized already, expected the original weights (--allow-requantize accepts it)",
-            sinq_source_path(maker->source), origin->name);
+        return sinq_fail(error, SINQ_USAGE,
+                         "%s: tensor %s is quantized already, expected the original weights (or --allow-requantize)",
+                         sinq_source_path(maker->source), origin->name);
     }
     *entry = (struct sinq_recipe_entry){
         .transposed = role.is_transposed,

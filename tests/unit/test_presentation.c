@@ -230,7 +230,6 @@ START_TEST(output_paths) {
         {".safetensors", false, 4, 64, NULL, ".safetensors-sinq-4bit-g64.safetensors"},
         {"a/v1.5.safetensors", true, 4, 64, NULL, "a/v1.5.safetensors-sinq-4bit-g64"},
         {"a/model", true, 4, 64, "out", "out/model-sinq-4bit-g64"},
-        {"a/m.gguf", true, 4, 64, NULL, "a/m-sinq-4bit-g64"},
         {"/", true, 4, 64, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -244,7 +243,7 @@ START_TEST(output_paths) {
     }
     const struct sinq_recipe_summary gguf = {.type = "q4_k"};
     char *const paths[] = {sinq_default_output_path("a/model/", true, &gguf, NULL),
-                           sinq_default_output_path("m.gguf", false, &gguf, "out")};
+                           sinq_default_output_path("m.safetensors", false, &gguf, "out")};
     ck_assert_str_eq(paths[0], "a/model-q4_k.gguf");
     ck_assert_str_eq(paths[1], "out/m-q4_k.gguf");
     free(paths[0]);
