@@ -56,6 +56,8 @@ static void open_llama(struct side *s, const char *folder, const char *gguf) {
     params.words[0] = WINDOW; /* n_ctx */
     s->context = s->llama.llama_init_from_model(s->model, params);
     if (s->context == NULL) stop(gguf, "llama.cpp cannot make a context");
+    /* Its threads wait for each other in loops, which takes for ever where others want the processors too. */
+    s->llama.llama_set_n_threads(s->context, 1, 1);
     s->batch = s->llama.llama_batch_init((int32_t)WINDOW, 0, 1);
     s->vocabulary = (uint32_t)s->llama.llama_vocab_n_tokens(s->llama.llama_model_get_vocab(s->model));
 }

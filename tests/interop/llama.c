@@ -62,6 +62,7 @@ struct llama llama_open(const char *folder) {
     FIND(llama_tokenize);
     FIND(llama_init_from_model);
     FIND(llama_free);
+    FIND(llama_set_n_threads);
     FIND(llama_get_memory);
     FIND(llama_memory_clear);
     FIND(llama_batch_init);

@@ -33,6 +33,7 @@ struct llama {
                               bool add_special, bool parse_special);
     void *(*llama_init_from_model)(void *model, struct llama_any params);
     void (*llama_free)(void *context);
+    void (*llama_set_n_threads)(void *context, int32_t decode, int32_t batch);
     void *(*llama_get_memory)(const void *context);
     void (*llama_memory_clear)(void *memory, bool data);
     struct llama_batch_any (*llama_batch_init)(int32_t n_tokens, int32_t embd, int32_t n_seq_max);
