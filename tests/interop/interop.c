@@ -64,7 +64,8 @@ static void open_llama(struct side *s, const char *folder, const char *gguf) {
 
 static void open_own(struct side *s, const char *path) {
     struct sinq_error error = {0};
-    const struct sinq_session_options options = {.context = WINDOW, .batch = WINDOW};
+    /* Activations in f32: what the file says, without a rounding of ours beside llama.cpp's own. */
+    const struct sinq_session_options options = {.context = WINDOW, .batch = WINDOW, .exact = true};
     if (sinq_open_checkpoint(path, &s->source, &error) != SINQ_OK) stop(path, error.message);
     if (sinq_load_model(s->source, &s->own, &error) != SINQ_OK) stop(path, error.message);
     if (sinq_open_session(s->own, &options, &s->session, &error) != SINQ_OK) stop(path, error.message);
