@@ -193,7 +193,7 @@ SINQ_API const char *sinq_method_name(enum sinq_method method);
 SINQ_API int sinq_method_from_name(const char *name);
 
 /* How group scales and zero points are stored. */
-enum sinq_aux_type { SINQ_AUX_NONE, SINQ_AUX_F16, SINQ_AUX_U8, SINQ_AUX_U6, SINQ_AUX_U4, SINQ_AUX_COUNT };
+enum sinq_aux_type { SINQ_AUX_NONE, SINQ_AUX_F16, SINQ_AUX_U8, SINQ_AUX_U6, SINQ_AUX_U4, SINQ_AUX_I8, SINQ_AUX_COUNT };
 SINQ_API const char *sinq_aux_type_name(enum sinq_aux_type type);
 
 /* Everything the layout says about one quantized matrix (docs/format.md). */

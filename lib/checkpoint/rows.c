@@ -137,20 +137,18 @@ static int fetch_rows(const struct sinq_source *source, size_t index, const stru
     const uint64_t panel = first / SINQ_PANEL_ROWS, panels = (first + count - 1) / SINQ_PANEL_ROWS + 1 - panel;
     const uint64_t range = first / SINQ_SCALE_BLOCK_ROWS;
     const uint64_t ranges = (first + count - 1) / SINQ_SCALE_BLOCK_ROWS + 1 - range;
-    const uint64_t panel_codes = s->column_blocks * m->bits * SINQ_LINE_BYTES;
-    const uint64_t panel_entries = s->groups * SINQ_PANEL_ROWS, range_bytes = s->groups * 4;
-    const uint64_t scale_bytes = panel_entries * (m->scale_type == SINQ_AUX_F16 ? 2 : 1);
-    const uint64_t zero_bytes = panel_entries * (m->zero_type == SINQ_AUX_F16 ? 2 : 1);
+    const struct sinq_dual_scale_sizes begin = sinq_dual_scale_skip(m, s, panel, range);
+    const struct sinq_dual_scale_sizes end = sinq_dual_scale_skip(m, s, panel + panels, range + ranges);
     const struct {
         uint64_t offset, size;
     } parts[] = {
-        {s->code_offset + panel * panel_codes, panels * panel_codes},
-        {s->scale_offset + panel * scale_bytes, panels * scale_bytes},
-        {s->scale_range_offset + range * range_bytes, m->scale_type == SINQ_AUX_F16 ? 0 : ranges * range_bytes},
+        {begin.code_offset, end.code_offset - begin.code_offset},
+        {begin.scale_offset, end.scale_offset - begin.scale_offset},
+        {begin.scale_range_offset, end.scale_range_offset - begin.scale_range_offset},
         {s->column_scale_offset, m->has_column_scale ? s->column_blocks * SINQ_BLOCK_COLUMNS * 2 : 0},
         {s->levels_offset, m->levels == SINQ_LEVELS_UNIFORM ? 0 : SINQ_LINE_BYTES},
-        {s->zero_offset + panel * zero_bytes, panels * zero_bytes},
-        {s->zero_range_offset + range * range_bytes, m->zero_per_block ? ranges * range_bytes : 0},
+        {begin.zero_offset, end.zero_offset - begin.zero_offset},
+        {begin.zero_range_offset, end.zero_range_offset - begin.zero_range_offset},
     };
     int status = SINQ_OK;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0] && status == SINQ_OK; i++) {

@@ -31,12 +31,22 @@ ALWAYS_INLINE line load_quad(const unsigned bits, const uint8_t *lines, const un
     }
 }
 
+ALWAYS_INLINE v16 expand_super(const struct sinq_stored_aux *aux, const size_t group) {
+    if (aux->entries == NULL) return v_set(aux->low);
+    const v16 super = v_load(aux->supers + 16 * ((aux->first + group) >> aux->super_shift));
+    return v_mul(v_load_i8(aux->entries + 16 * group), super);
+}
+
 /* low + entry * step, rounded twice as the format has it. */
 static void expand_aux(const struct sinq_stored_aux *aux, size_t groups, float *out) {
     if (aux->is_half) {
         for (size_t g = 0; g < groups; g++) {
             v_store(out + 16 * g, v_load_f16((const uint16_t *)(const void *)(aux->entries + 32 * g)));
         }
+        return;
+    }
+    if (aux->entries == NULL || aux->supers != NULL) {
+        for (size_t g = 0; g < groups; g++) v_store(out + 16 * g, expand_super(aux, g));
         return;
     }
     float ranges[16]; /* of eight groups */
@@ -65,8 +75,8 @@ static float find_largest(const float *values, size_t count) {
     return result;
 }
 
-ALWAYS_INLINE void decode_bits(const unsigned bits, const bool has_levels, const struct sinq_coded_part *part,
-                               float *panel) {
+ALWAYS_INLINE void decode_bits(const unsigned bits, const bool has_levels, const bool has_minima,
+                               const struct sinq_coded_part *part, float *panel) {
     const v16 factor = v_set(part->factor);
     for (size_t b = 0; b < part->blocks; b++) {
         const uint8_t *const lines = part->lines + b * bits * 64;
@@ -76,7 +86,8 @@ ALWAYS_INLINE void decode_bits(const unsigned bits, const bool has_levels, const
             const line codes = load_quad(bits, lines, q);
             for (unsigned c = 0; c < 4; c++) {
                 const v16 level = has_levels ? v_level(part->levels, codes, c) : v_place(codes, c);
-                const v16 value = v_mul(factor, v_mul(scale, v_sub(level, zero)));
+                const v16 scaled = has_minima ? v_sub(v_mul(scale, level), zero) : v_mul(scale, v_sub(level, zero));
+                const v16 value = v_mul(factor, scaled);
                 v_store(panel + 16 * (k + c), v_mul(value, v_set(part->columns[k + c])));
             }
         }
@@ -86,9 +97,11 @@ ALWAYS_INLINE void decode_bits(const unsigned bits, const bool has_levels, const
 #define DEFINE_DECODE(BITS)                                                                                            \
     static void decode_##BITS(const struct sinq_coded_part *part, float *panel) {                                      \
         if (BITS <= 4 && part->levels != NULL) {                                                                       \
-            decode_bits(BITS, true, part, panel);                                                                      \
+            decode_bits(BITS, true, false, part, panel);                                                               \
+        } else if (part->has_minima) {                                                                                 \
+            decode_bits(BITS, false, true, part, panel);                                                               \
         } else {                                                                                                       \
-            decode_bits(BITS, false, part, panel);                                                                     \
+            decode_bits(BITS, false, false, part, panel);                                                              \
         }                                                                                                              \
     }
 DEFINE_DECODE(2)

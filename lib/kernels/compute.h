@@ -20,10 +20,13 @@
 
 /* Scales or zero points of some groups of one panel, as they are stored. */
 struct sinq_stored_aux {
-    const uint8_t *entries; /* [group][16] of f16 or u8 */
+    const uint8_t *entries; /* [group][16] of f16, u8 or i8; NULL: all are `low` */
     const uint8_t *ranges;  /* [group] of two f16: low, step; NULL: the two below hold for all */
     float low, step;
     bool is_half;
+    const float *supers; /* entries are i8, times [(first + group) >> super_shift][16]; or NULL */
+    size_t first;
+    unsigned super_shift;
 };
 
 /* Whole blocks of one panel to be decoded. */
@@ -35,6 +38,7 @@ struct sinq_coded_part {
     const float *columns;        /* column scales, of all columns */
     float factor;
     const float *levels; /* 16, or NULL where codes stand for themselves */
+    bool has_minima;     /* zeros are taken off after scaling */
 };
 
 /* Whole blocks of one panel (or of some, line_stride bytes apart) times a tile of int8 activations. */

@@ -107,7 +107,9 @@ static bool is_tame(const struct sinq_product *p, const struct sinq_coded_part *
     const float scale = p->kernels->find_largest(part->scales, groups * SINQ_PANEL_ROWS);
     const float zero = p->kernels->find_largest(part->zeros, groups * SINQ_PANEL_ROWS);
     const float column = p->kernels->find_largest(part->columns, columns);
-    const float difference = level + zero, scaled = scale * difference, value = fabsf(part->factor) * scaled;
+    const float difference = level + zero;
+    const float scaled = part->has_minima ? scale * level + zero : scale * difference;
+    const float value = fabsf(part->factor) * scaled;
     return difference < 1e38f && scaled < 1e38f && value < 1e38f && value * column < 1e38f;
 }
 
@@ -139,6 +141,7 @@ static void decode_coded(const struct sinq_product *p, uint64_t panel, uint64_t 
         .columns = s->columns,
         .factor = w->matrix.factor,
         .levels = has_levels ? s->levels : NULL,
+        .has_minima = w->matrix.has_minima,
     };
     const struct sinq_stored_aux scales = sinq_find_scales(w, panel, group), zeros = sinq_find_zeros(w, panel, group);
     p->kernels->expand_aux(&scales, groups, s->scales);

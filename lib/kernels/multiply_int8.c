@@ -145,7 +145,25 @@ static void multiply_packed(const struct operand *o, uint64_t panel, uint64_t fi
     p->kernels->multiply_packed[part.bits](&part, &aux, sums);
 }
 
+/* Scales of i8 and minima are expanded first. */
+static bool is_read_packed(const struct sinq_dual_scale *matrix) {
+    return matrix->scale_type != SINQ_AUX_I8 && matrix->zero_type != SINQ_AUX_I8 &&
+           matrix->zero_type != SINQ_AUX_NONE && !matrix->has_minima;
+}
+
 /* ---- tiles: panels are unpacked once for all of them ---- */
+
+/*
+ * Minima become zero points: s code - m = s (code - m / s). Where s is 0, a scale that is next to nothing beside the minimum
+ * leaves it alone.
+ */
+static void divide_minima(size_t count, float *scales, float *zeros) {
+    for (size_t i = 0; i < count; i++) {
+        const float minimum = zeros[i], scale = scales[i] == 0.0f ? fabsf(minimum) * 0x1p-40f : scales[i];
+        scales[i] = scale;
+        zeros[i] = minimum == 0.0f ? 0.0f : minimum / scale;
+    }
+}
 
 static void unpack_panel(const struct operand *o, uint64_t panel, uint8_t *lines, float *scales, float *zeros) {
     const struct sinq_product *const p = o->product;
@@ -155,6 +173,7 @@ static void unpack_panel(const struct operand *o, uint64_t panel, uint8_t *lines
     const struct sinq_stored_aux stored_zeros = sinq_find_zeros(p->weight, panel, 0);
     p->kernels->expand_aux(&stored_scales, (size_t)groups, scales);
     p->kernels->expand_aux(&stored_zeros, (size_t)groups, zeros);
+    if (p->weight->matrix.has_minima) divide_minima((size_t)(groups * SINQ_PANEL_ROWS), scales, zeros);
     for (uint64_t i = 0; o->levels != NULL && i < groups * SINQ_PANEL_ROWS; i++) {
         zeros[i] = (zeros[i] - o->levels->low) / o->levels->step;
     }
@@ -220,7 +239,7 @@ void sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint
     (void)divide_scratch(p, scratch, &s);
     if (has_levels) find_integer_levels(p->weight, &levels);
     const float factor = p->weight->matrix.factor * (has_levels ? levels.step : 1.0f);
-    if (p->tiles * p->width > 1) {
+    if (p->tiles * p->width > 1 || !is_read_packed(&p->weight->matrix)) {
         multiply_tiles(&operand, first_panel, panels, factor, &s, output);
         return;
     }

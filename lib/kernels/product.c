@@ -34,30 +34,47 @@ size_t sinq_prepared_bytes(const struct sinq_weight *weight, uint32_t tokens, bo
     return (size_t)sinq_plan_product(weight, tokens, exact).bytes;
 }
 
+/* Where one kind of entries lies in a blob. */
+struct aux_place {
+    enum sinq_aux_type type;
+    uint64_t offset, range_offset;
+    bool has_ranges;
+};
+
 static struct sinq_stored_aux find_aux(const struct sinq_weight *weight, uint64_t panel, uint64_t first,
-                                       uint64_t offset, uint64_t range_offset, bool is_half, bool has_ranges) {
+                                       struct aux_place place) {
     const struct sinq_dual_scale_sizes *const sizes = &weight->sizes;
+    const bool is_half = place.type == SINQ_AUX_F16;
     const uint64_t entry = (panel * sizes->groups + first) * SINQ_PANEL_ROWS;
     const uint64_t range = panel * SINQ_PANEL_ROWS / SINQ_SCALE_BLOCK_ROWS * sizes->groups + first;
-    return (struct sinq_stored_aux){
-        .entries = weight->bytes + offset + (is_half ? 2 : 1) * entry,
-        .ranges = has_ranges ? weight->bytes + range_offset + 4 * range : NULL,
+    const uint8_t *const ranges = weight->bytes + place.range_offset;
+    struct sinq_stored_aux aux = {
+        .entries = place.type == SINQ_AUX_NONE ? NULL : weight->bytes + place.offset + (is_half ? 2 : 1) * entry,
+        .ranges = place.has_ranges ? ranges + 4 * range : NULL,
         .low = weight->matrix.zero_low,
         .step = weight->matrix.zero_step,
         .is_half = is_half,
     };
+    if (place.type == SINQ_AUX_I8) {
+        aux.supers = (const float *)(const void *)ranges + panel * sizes->supers * SINQ_PANEL_ROWS;
+        aux.first = (size_t)first;
+        aux.super_shift = (unsigned)__builtin_ctz(SINQ_SUPER_COLUMNS / weight->matrix.group_size);
+    }
+    return aux;
 }
 
 struct sinq_stored_aux sinq_find_scales(const struct sinq_weight *weight, uint64_t panel, uint64_t first) {
-    const bool is_half = weight->matrix.scale_type == SINQ_AUX_F16;
-    return find_aux(weight, panel, first, weight->sizes.scale_offset, weight->sizes.scale_range_offset, is_half,
-                    !is_half);
+    const struct sinq_dual_scale_sizes *const s = &weight->sizes;
+    const enum sinq_aux_type type = weight->matrix.scale_type;
+    return find_aux(weight, panel, first,
+                    (struct aux_place){type, s->scale_offset, s->scale_range_offset, type == SINQ_AUX_U8});
 }
 
 struct sinq_stored_aux sinq_find_zeros(const struct sinq_weight *weight, uint64_t panel, uint64_t first) {
-    const bool is_half = weight->matrix.zero_type == SINQ_AUX_F16;
-    return find_aux(weight, panel, first, weight->sizes.zero_offset, weight->sizes.zero_range_offset, is_half,
-                    weight->matrix.zero_per_block);
+    const struct sinq_dual_scale_sizes *const s = &weight->sizes;
+    return find_aux(weight, panel, first,
+                    (struct aux_place){weight->matrix.zero_type, s->zero_offset, s->zero_range_offset,
+                                       weight->matrix.zero_per_block});
 }
 
 /* Tokens ahead whose rows are called for before they are written. */

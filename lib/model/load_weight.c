@@ -148,12 +148,7 @@ static bool select_rows(struct sinq_weight *weight, uint64_t first, uint64_t cou
     struct sinq_dual_scale_sizes *const s = &weight->sizes;
     if (first == 0 && count == m->rows) return true;
     if (first % SINQ_SCALE_BLOCK_ROWS != 0) return false;
-    const uint64_t entries = first * s->groups, ranges = first / SINQ_SCALE_BLOCK_ROWS * s->groups * 4;
-    s->code_offset += first / SINQ_PANEL_ROWS * s->column_blocks * m->bits * SINQ_LINE_BYTES;
-    s->scale_offset += entries * (m->scale_type == SINQ_AUX_F16 ? 2 : 1);
-    s->scale_range_offset += ranges;
-    s->zero_offset += entries * (m->zero_type == SINQ_AUX_F16 ? 2 : 1);
-    s->zero_range_offset += ranges;
+    *s = sinq_dual_scale_skip(m, s, first / SINQ_PANEL_ROWS, first / SINQ_SCALE_BLOCK_ROWS);
     s->panels = sinq_divide_up(count, SINQ_PANEL_ROWS);
     weight->rows = weight->matrix.rows = count;
     return true;

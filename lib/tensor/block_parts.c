@@ -71,13 +71,14 @@ static void read_plane(const struct plane *plane, uint32_t values, const uint8_t
         return;
     }
     if (plane->run == 0) {
-        for (uint32_t k = 0; k < values; k++) codes[k] = (uint8_t)(codes[k] | (from[k / 8] >> k % 8 & 1u) << shift);
+        for (uint32_t k = 0; k < values; k++)
+            codes[k] = (uint8_t)(codes[k] | ((unsigned)from[k / 8] >> k % 8 & 1u) << shift);
         return;
     }
     for (uint32_t first = 0; first < values; from += plane->run) {
         for (unsigned bit = 0; bit < 8; bit += width, first += plane->run) {
             for (uint32_t i = 0; i < plane->run; i++) {
-                codes[first + i] = (uint8_t)(codes[first + i] | (from[i] >> bit & mask) << shift);
+                codes[first + i] = (uint8_t)(codes[first + i] | ((unsigned)from[i] >> bit & mask) << shift);
             }
         }
     }
@@ -148,7 +149,8 @@ static void read_scale_codes(enum scale_form form, const uint8_t *from, struct s
         return;
     case SCALE_HIGH_6:
         for (unsigned g = 0; g < 16; g++) {
-            const unsigned low = from[g % 8] >> g / 8 * 4 & 15u, high = from[8 + g % 4] >> g / 4 * 2 & 3u;
+            const unsigned low = (unsigned)from[g % 8] >> g / 8 * 4 & 15u;
+            const unsigned high = (unsigned)from[8 + g % 4] >> g / 4 * 2 & 3u;
             parts->scale_codes[g] = (int8_t)((int)(low | high << 4) - 32);
         }
         return;
@@ -160,7 +162,8 @@ static void read_scale_codes(enum scale_form form, const uint8_t *from, struct s
         return;
     case SCALE_SPLIT_6:
         for (unsigned g = 0; g < 8; g++) {
-            const unsigned low = from[2 + g / 2] >> g % 2 * 4 & 15u, high = from[g / 4] >> g % 4 * 2 & 3u;
+            const unsigned low = (unsigned)from[2 + g / 2] >> g % 2 * 4 & 15u;
+            const unsigned high = (unsigned)from[g / 4] >> g % 4 * 2 & 3u;
             parts->scale_codes[g] = (int8_t)((int)(low | high << 4) - 32);
         }
         return;

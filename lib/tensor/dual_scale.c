@@ -1,13 +1,11 @@
 #include "tensor/dual_scale.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/hash.h"
-#include "tensor/dtype.h"
 
 static const char magic[8] = {'D', 'U', 'A', 'L', 'S', 'C', 'A', 'L'};
 
@@ -35,7 +33,14 @@ enum {
     AT_RESERVED = 72,
     AT_CHECKSUM = 112
 };
-enum { FLAG_ZERO_PER_BLOCK = 1, FLAG_SCALE_SIGNED = 2, FLAG_COLUMN_SCALE = 4, FLAG_TRANSPOSED = 8, ALL_FLAGS = 15 };
+enum {
+    FLAG_ZERO_PER_BLOCK = 1,
+    FLAG_SCALE_SIGNED = 2,
+    FLAG_COLUMN_SCALE = 4,
+    FLAG_TRANSPOSED = 8,
+    FLAG_MINIMA = 16,
+    ALL_FLAGS = 31
+};
 
 #define LEVELS_BYTES 64u /* 16 f32 */
 
@@ -67,15 +72,41 @@ static bool is_supported(const struct sinq_dual_scale *m) {
     const bool is_width = m->bits >= 2 && m->bits <= 8 && m->bits != 7;
     const bool is_group =
         m->group_size == 0 || m->group_size == 16 || m->group_size == 32 || m->group_size == 64 || m->group_size == 128;
-    const bool is_scale = m->scale_type == SINQ_AUX_F16 || m->scale_type == SINQ_AUX_U8;
-    const bool is_zero = m->zero_type == SINQ_AUX_F16 || m->zero_type == SINQ_AUX_U8;
+    const bool has_supers = m->scale_type == SINQ_AUX_I8 || m->zero_type == SINQ_AUX_I8;
+    const bool is_scale = m->scale_type == SINQ_AUX_F16 || m->scale_type == SINQ_AUX_U8 || m->scale_type == SINQ_AUX_I8;
+    const bool is_zero = m->zero_type == SINQ_AUX_NONE || m->zero_type == SINQ_AUX_F16 || m->zero_type == SINQ_AUX_U8 ||
+                         m->zero_type == SINQ_AUX_I8;
+    const bool is_minimum = !m->has_minima || (m->levels == SINQ_LEVELS_UNIFORM &&
+                                               (m->zero_type == SINQ_AUX_F16 || m->zero_type == SINQ_AUX_I8));
     const bool is_levels = m->levels == SINQ_LEVELS_UNIFORM || (m->levels == SINQ_LEVELS_F32 && m->bits <= 4);
     const bool is_stack = m->stack_count == 0 ? m->stack_index == 0 : m->stack_index < m->stack_count;
-    return is_width && is_group && is_scale && is_zero && is_levels && is_stack && !m->scale_signed &&
-           (!m->zero_per_block || m->zero_type == SINQ_AUX_U8) && m->rows > 0 && m->cols > 0;
+    return is_width && is_group && is_scale && is_zero && is_levels && is_stack && !m->scale_signed && is_minimum &&
+           (!has_supers || m->group_size != 0) && (!m->zero_per_block || m->zero_type == SINQ_AUX_U8) && m->rows > 0 &&
+           m->cols > 0;
 }
 
-static uint64_t measure_aux(enum sinq_aux_type type) { return type == SINQ_AUX_F16 ? 2 : 1; }
+static uint64_t measure_aux(enum sinq_aux_type type) {
+    return type == SINQ_AUX_F16 ? 2 : type == SINQ_AUX_NONE ? 0 : 1;
+}
+
+/* Bytes of a range of 32 rows, and of a panel, in the section behind the entries. */
+struct range_bytes {
+    uint64_t by_range, by_panel;
+};
+
+static struct range_bytes measure_ranges(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_type type,
+                                         bool has_ranges) {
+    return (struct range_bytes){has_ranges ? sizes->groups * 4 : 0,
+                                type == SINQ_AUX_I8 ? sizes->supers * SINQ_PANEL_ROWS * sizeof(float) : 0};
+}
+
+static struct range_bytes measure_scale_ranges(const struct sinq_dual_scale *m, const struct sinq_dual_scale_sizes *s) {
+    return measure_ranges(s, m->scale_type, m->scale_type == SINQ_AUX_U8);
+}
+
+static struct range_bytes measure_zero_ranges(const struct sinq_dual_scale *m, const struct sinq_dual_scale_sizes *s) {
+    return measure_ranges(s, m->zero_type, m->zero_per_block);
+}
 
 /* Places a section of `count` entries of `size` bytes at *end, on 64 bytes. */
 static bool place_section(uint64_t count, uint64_t size, uint64_t *offset, uint64_t *end) {
@@ -86,34 +117,54 @@ static bool place_section(uint64_t count, uint64_t size, uint64_t *offset, uint6
     return true;
 }
 
+/* One of the two is there, or none. */
+static bool place_ranges(struct range_bytes bytes, uint64_t ranges, uint64_t panels, uint64_t *offset, uint64_t *end) {
+    return bytes.by_panel != 0 ? place_section(panels, bytes.by_panel, offset, end)
+                               : place_section(ranges, bytes.by_range, offset, end);
+}
+
 bool sinq_dual_scale_measure(const struct sinq_dual_scale *m, struct sinq_dual_scale_sizes *sizes) {
     struct sinq_dual_scale_sizes s = {0};
     if (!is_supported(m) || m->rows > UINT64_MAX / 4 || m->cols > UINT64_MAX / 4) return false;
     s.panels = sinq_divide_up(m->rows, SINQ_PANEL_ROWS);
     s.column_blocks = sinq_divide_up(m->cols, SINQ_BLOCK_COLUMNS);
     s.groups = m->group_size == 0 ? 1 : sinq_divide_up(s.column_blocks * SINQ_BLOCK_COLUMNS, m->group_size);
+    s.supers = sinq_divide_up(m->cols, SINQ_SUPER_COLUMNS);
 
-    uint64_t blocks, entries, ranges;
+    uint64_t blocks, entries;
     const uint64_t range_rows = sinq_divide_up(m->rows, SINQ_SCALE_BLOCK_ROWS);
+    const struct range_bytes scale_ranges = measure_scale_ranges(m, &s), zero_ranges = measure_zero_ranges(m, &s);
     if (!sinq_multiply_u64(s.panels, s.column_blocks, &blocks)) return false;
     if (!sinq_multiply_u64(s.panels * SINQ_PANEL_ROWS, s.groups, &entries)) return false;
-    if (!sinq_multiply_u64(range_rows, s.groups, &ranges)) return false;
 
     uint64_t end = SINQ_DUAL_SCALE_HEADER_BYTES;
-    const uint64_t scale_ranges = m->scale_type == SINQ_AUX_F16 ? 0 : ranges;
-    const uint64_t zero_ranges = m->zero_per_block ? ranges : 0;
     const uint64_t column_scales = m->has_column_scale ? s.column_blocks * SINQ_BLOCK_COLUMNS : 0;
     const bool fits = place_section(blocks, m->bits * SINQ_LINE_BYTES, &s.code_offset, &end) &&
                       place_section(entries, measure_aux(m->scale_type), &s.scale_offset, &end) &&
-                      place_section(scale_ranges, 4, &s.scale_range_offset, &end) &&
+                      place_ranges(scale_ranges, range_rows, s.panels, &s.scale_range_offset, &end) &&
                       place_section(column_scales, 2, &s.column_scale_offset, &end) &&
                       place_section(m->levels == SINQ_LEVELS_F32, LEVELS_BYTES, &s.levels_offset, &end) &&
                       place_section(entries, measure_aux(m->zero_type), &s.zero_offset, &end) &&
-                      place_section(zero_ranges, 4, &s.zero_range_offset, &end);
+                      place_ranges(zero_ranges, range_rows, s.panels, &s.zero_range_offset, &end);
     if (!fits) return false;
     s.bytes = end;
     *sizes = s;
     return true;
+}
+
+struct sinq_dual_scale_sizes sinq_dual_scale_skip(const struct sinq_dual_scale *m,
+                                                  const struct sinq_dual_scale_sizes *sizes, uint64_t panels,
+                                                  uint64_t ranges) {
+    const struct range_bytes scale = measure_scale_ranges(m, sizes), zero = measure_zero_ranges(m, sizes);
+    const uint64_t entries = panels * SINQ_PANEL_ROWS * sizes->groups;
+    struct sinq_dual_scale_sizes moved = *sizes;
+    moved.panels -= panels;
+    moved.code_offset += panels * sizes->column_blocks * m->bits * SINQ_LINE_BYTES;
+    moved.scale_offset += entries * measure_aux(m->scale_type);
+    moved.scale_range_offset += panels * scale.by_panel + ranges * scale.by_range;
+    moved.zero_offset += entries * measure_aux(m->zero_type);
+    moved.zero_range_offset += panels * zero.by_panel + ranges * zero.by_range;
+    return moved;
 }
 
 /* ---- header ---- */
@@ -141,6 +192,7 @@ static void read_fields(const uint8_t *header, struct sinq_dual_scale *m) {
         .scale_signed = (flags & FLAG_SCALE_SIGNED) != 0,
         .has_column_scale = (flags & FLAG_COLUMN_SCALE) != 0,
         .transposed = (flags & FLAG_TRANSPOSED) != 0,
+        .has_minima = (flags & FLAG_MINIMA) != 0,
         .levels = (enum sinq_levels_kind)header[AT_LEVELS],
         .factor = load_f32(header + AT_FACTOR),
         .zero_low = load_f32(header + AT_ZERO_LOW),
@@ -206,7 +258,8 @@ void sinq_dual_scale_seal(const struct sinq_dual_scale *m, uint8_t *blob) {
     blob[AT_ZERO_TYPE] = (uint8_t)m->zero_type;
     blob[AT_FLAGS] =
         (uint8_t)((m->zero_per_block ? FLAG_ZERO_PER_BLOCK : 0) | (m->scale_signed ? FLAG_SCALE_SIGNED : 0) |
-                  (m->has_column_scale ? FLAG_COLUMN_SCALE : 0) | (m->transposed ? FLAG_TRANSPOSED : 0));
+                  (m->has_column_scale ? FLAG_COLUMN_SCALE : 0) | (m->transposed ? FLAG_TRANSPOSED : 0) |
+                  (m->has_minima ? FLAG_MINIMA : 0));
     blob[AT_LEVELS] = (uint8_t)m->levels;
     blob[AT_METHOD] = (uint8_t)m->method;
     store_f32(blob + AT_FACTOR, m->factor);
@@ -217,111 +270,6 @@ void sinq_dual_scale_seal(const struct sinq_dual_scale *m, uint8_t *blob) {
 
 bool sinq_dual_scale_check(const uint8_t *blob, uint64_t bytes) {
     return bytes >= SINQ_DUAL_SCALE_HEADER_BYTES && memcmp(blob + AT_CHECKSUM, hash_blob(blob, bytes).bytes, 16) == 0;
-}
-
-/* ---- values ---- */
-
-/* Entry (row, group) of a section of scales or zeros: panel by panel, group by group, 16 rows. */
-static uint64_t locate_entry(const struct sinq_dual_scale_sizes *sizes, uint64_t row, uint64_t group) {
-    return (row / SINQ_PANEL_ROWS * sizes->groups + group) * SINQ_PANEL_ROWS + row % SINQ_PANEL_ROWS;
-}
-
-/* low + code * step of the range that covers (row, group). */
-static float apply_range(const struct sinq_dual_scale_sizes *sizes, const uint8_t *ranges, uint64_t row, uint64_t group,
-                         unsigned code) {
-    const uint8_t *const range = ranges + (row / SINQ_SCALE_BLOCK_ROWS * sizes->groups + group) * 4;
-    return sinq_half_to_float(load_u16(range)) + (float)code * sinq_half_to_float(load_u16(range + 2));
-}
-
-float sinq_dual_scale_scale(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
-                            const uint8_t *blob, uint64_t row, uint64_t group) {
-    const uint64_t entry = locate_entry(sizes, row, group);
-    if (matrix->scale_type == SINQ_AUX_F16) return sinq_half_to_float(load_u16(blob + sizes->scale_offset + 2 * entry));
-    return apply_range(sizes, blob + sizes->scale_range_offset, row, group, blob[sizes->scale_offset + entry]);
-}
-
-float sinq_dual_scale_zero(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
-                           const uint8_t *blob, uint64_t row, uint64_t group) {
-    const uint64_t entry = locate_entry(sizes, row, group);
-    if (matrix->zero_type == SINQ_AUX_F16) return sinq_half_to_float(load_u16(blob + sizes->zero_offset + 2 * entry));
-    const unsigned code = blob[sizes->zero_offset + entry];
-    if (matrix->zero_per_block) return apply_range(sizes, blob + sizes->zero_range_offset, row, group, code);
-    return matrix->zero_low + (float)code * matrix->zero_step;
-}
-
-/* What each code stands for, zero point aside. */
-static void fill_levels(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
-                        const uint8_t *blob, float levels[256]) {
-    for (unsigned code = 0; code < 1u << matrix->bits; code++) {
-        levels[code] =
-            matrix->levels == SINQ_LEVELS_F32 ? load_f32(blob + sizes->levels_offset + 4 * code) : (float)code;
-    }
-}
-
-/* A group is never narrower than this, and block edges are group edges or lie inside one group. */
-#define RUN_COLUMNS 16u
-
-/* Columns [k, k + count) of one row, all of one group, from their codes. */
-static void decode_run(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
-                       const uint8_t *blob, const float levels[256], uint64_t row, uint64_t k, uint64_t count,
-                       const uint8_t *codes, float *out) {
-    const uint64_t group = matrix->group_size == 0 ? 0 : k / matrix->group_size;
-    const float scale = sinq_dual_scale_scale(matrix, sizes, blob, row, group);
-    const float zero = sinq_dual_scale_zero(matrix, sizes, blob, row, group);
-    const uint8_t *const t = matrix->has_column_scale ? blob + sizes->column_scale_offset + 2 * k : NULL;
-    for (uint64_t i = 0; i < count; i++) {
-        const float value = matrix->factor * (scale * (levels[codes[i]] - zero));
-        const float column = t == NULL ? 1.0f : sinq_half_to_float(load_u16(t + 2 * i));
-        const float weight = value * column;
-        /* A step beyond the largest f32 is still that weight; what damaged scales give must show. */
-        const double exact =
-            (double)matrix->factor * (double)scale * ((double)levels[codes[i]] - (double)zero) * (double)column;
-        const bool is_beyond = isinf(weight) && fabs(exact) < 2.0 * (double)FLT_MAX;
-        out[i] = is_beyond ? copysignf(FLT_MAX, weight) : weight;
-    }
-}
-
-/* Rows [first, first + count) of one panel, one block of columns: out[count][...], rows `stride` apart. */
-static void decode_block(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
-                         const uint8_t *blob, const float levels[256], uint64_t first, uint32_t count, uint64_t block,
-                         float *out, uint64_t stride) {
-    uint8_t codes[SINQ_PANEL_ROWS][SINQ_BLOCK_COLUMNS];
-    const uint8_t *const lines = blob + sinq_block_offset(matrix, sizes, first / SINQ_PANEL_ROWS, block);
-    sinq_unpack_block(matrix->bits, SINQ_PANEL_ROWS, SINQ_BLOCK_COLUMNS, lines, codes[0], SINQ_BLOCK_COLUMNS);
-    for (uint32_t i = 0; i < count; i++) {
-        for (uint32_t c = 0; c < SINQ_BLOCK_COLUMNS; c += RUN_COLUMNS) {
-            const uint64_t k = block * SINQ_BLOCK_COLUMNS + c;
-            if (k >= matrix->cols) break;
-            decode_run(matrix, sizes, blob, levels, first + i, k, sinq_min_u64(RUN_COLUMNS, matrix->cols - k),
-                       codes[(first + i) % SINQ_PANEL_ROWS] + c, out + i * stride + c);
-        }
-    }
-}
-
-void sinq_dual_scale_decode_block(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
-                                  const uint8_t *blob, uint64_t panel, uint64_t block,
-                                  float out[SINQ_PANEL_ROWS * SINQ_BLOCK_COLUMNS]) {
-    float levels[256];
-    const uint64_t first = panel * SINQ_PANEL_ROWS, rows = sinq_min_u64(SINQ_PANEL_ROWS, matrix->rows - first);
-    fill_levels(matrix, sizes, blob, levels);
-    memset(out, 0, SINQ_PANEL_ROWS * SINQ_BLOCK_COLUMNS * sizeof *out);
-    decode_block(matrix, sizes, blob, levels, first, (uint32_t)rows, block, out, SINQ_BLOCK_COLUMNS);
-}
-
-void sinq_dual_scale_decode(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
-                            const uint8_t *blob, uint64_t first, uint64_t count, float *out) {
-    float levels[256];
-    fill_levels(matrix, sizes, blob, levels);
-    while (count > 0) {
-        const uint64_t rows = sinq_min_u64(count, SINQ_PANEL_ROWS - first % SINQ_PANEL_ROWS);
-        for (uint64_t block = 0; block < sizes->column_blocks; block++) {
-            decode_block(matrix, sizes, blob, levels, first, (uint32_t)rows, block, out + block * SINQ_BLOCK_COLUMNS,
-                         matrix->cols);
-        }
-        first += rows;
-        count -= rows;
-        out += rows * matrix->cols;
-    }
 }
 
 struct sinq_matrix_info sinq_dual_scale_info(const struct sinq_dual_scale *matrix,

@@ -3,6 +3,8 @@
  *
  *   W[r][k] = factor * s[r][g] * (level(code[r][k]) - z[r][g]) * t[k],   g = k / group size
  *
+ * or, where zeros are minima, factor * (s[r][g] * code[r][k] - z[r][g]) * t[k].
+ *
  * A quantized matrix is one run of bytes ("blob"): a 128-byte header, then sections that each start on 64 bytes. Its codes
  * lie in panels of 16 rows and blocks of 32 columns; a block at b bits is b lines of 64 bytes. A stack of matrices (fused
  * experts) is their blobs one behind the other.
@@ -20,6 +22,7 @@
 #define SINQ_BLOCK_COLUMNS           32u
 #define SINQ_SCALE_BLOCK_ROWS        32u /* rows that share a second-level range */
 #define SINQ_LINE_BYTES              64u
+#define SINQ_SUPER_COLUMNS           256u /* columns of a row that share the factor of i8 scales */
 
 enum sinq_levels_kind { SINQ_LEVELS_UNIFORM = 0, SINQ_LEVELS_F32 = 1, SINQ_LEVELS_I8 = 2 };
 
@@ -32,6 +35,7 @@ struct sinq_dual_scale {
     enum sinq_method method;           /* for reports only */
     enum sinq_aux_type scale_type, zero_type;
     bool zero_per_block;
+    bool has_minima; /* zeros are taken off after scaling */
     bool scale_signed;
     bool has_column_scale;
     bool transposed;
@@ -45,12 +49,18 @@ struct sinq_dual_scale_sizes {
     uint64_t panels;        /* of 16 rows */
     uint64_t column_blocks; /* of 32 columns */
     uint64_t groups;        /* per row, padding included */
+    uint64_t supers;        /* per row: factors of i8 scales */
     uint64_t code_offset, scale_offset, scale_range_offset, column_scale_offset, levels_offset, zero_offset,
         zero_range_offset, bytes;
 };
 
 /* False if the description is not one this version can hold, or a size overflows. */
 bool sinq_dual_scale_measure(const struct sinq_dual_scale *matrix, struct sinq_dual_scale_sizes *sizes);
+
+/* The same with the offsets of a later panel and of a later range of 32 rows: what they are of that many fewer rows. */
+struct sinq_dual_scale_sizes sinq_dual_scale_skip(const struct sinq_dual_scale *matrix,
+                                                  const struct sinq_dual_scale_sizes *sizes, uint64_t panels,
+                                                  uint64_t ranges);
 
 /*
  * Parses a header. `available` is what is left of the tensor from this header on. A layout version this program does not

@@ -10,7 +10,8 @@ static const char *const method_names[SINQ_METHOD_COUNT] = {
 };
 
 static const char *const aux_type_names[SINQ_AUX_COUNT] = {
-    [SINQ_AUX_NONE] = "none", [SINQ_AUX_F16] = "f16", [SINQ_AUX_U8] = "u8", [SINQ_AUX_U6] = "u6", [SINQ_AUX_U4] = "u4",
+    [SINQ_AUX_NONE] = "none", [SINQ_AUX_F16] = "f16", [SINQ_AUX_U8] = "u8",
+    [SINQ_AUX_U6] = "u6",     [SINQ_AUX_U4] = "u4",   [SINQ_AUX_I8] = "i8",
 };
 
 const char *sinq_method_name(enum sinq_method method) {

@@ -19,7 +19,7 @@ struct blob_header {
     unsigned bits, scale_type, zero_type, flags, levels_kind, method;
     float factor, zero_low, zero_step;
     /* Section 3. */
-    uint64_t panels, blocks, groups;
+    uint64_t panels, blocks, groups, supers;
     uint64_t codes_at, scales_at, scale_ranges_at, column_at, levels_at, zeros_at, zero_ranges_at, end;
 };
 
@@ -57,15 +57,17 @@ static inline void find_sections(struct blob_header *h) {
     h->panels = ceil_divide(h->rows, 16);
     h->blocks = ceil_divide(h->cols, 32);
     h->groups = h->group_size == 0 ? 1 : ceil_divide(h->blocks * 32, h->group_size);
+    h->supers = ceil_divide(h->cols, 256);
     const uint64_t entries = h->panels * 16 * h->groups, ranges = ceil_divide(h->rows, 32) * h->groups;
+    const uint64_t super_bytes = h->panels * h->supers * 16 * 4;
     uint64_t end = 128;
     h->codes_at = next_section(h->panels * h->blocks * h->bits * 64, &end);
     h->scales_at = next_section(entries * (h->scale_type == 1 ? 2 : 1), &end);
-    h->scale_ranges_at = next_section(h->scale_type == 2 ? ranges * 4 : 0, &end);
+    h->scale_ranges_at = next_section(h->scale_type == 5 ? super_bytes : h->scale_type == 2 ? ranges * 4 : 0, &end);
     h->column_at = next_section(h->flags & 4 ? h->blocks * 32 * 2 : 0, &end);
     h->levels_at = next_section(h->levels_kind == 1 ? 64 : 0, &end);
-    h->zeros_at = next_section(entries * (h->zero_type == 1 ? 2 : 1), &end);
-    h->zero_ranges_at = next_section(h->flags & 1 ? ranges * 4 : 0, &end);
+    h->zeros_at = next_section(entries * (h->zero_type == 1 ? 2 : h->zero_type == 0 ? 0 : 1), &end);
+    h->zero_ranges_at = next_section(h->zero_type == 5 ? super_bytes : h->flags & 1 ? ranges * 4 : 0, &end);
     h->end = ceil_divide(end, 64) * 64;
 }
 
@@ -94,8 +96,12 @@ static inline const char *read_header(const uint8_t *blob, uint64_t available, s
     if (h->bits < 2 || h->bits == 7 || h->bits > 8) return "bits";
     if (h->group_size != 0 && h->group_size != 16 && h->group_size != 32 && h->group_size != 64 && h->group_size != 128)
         return "group size";
-    if (h->scale_type < 1 || h->scale_type > 2 || h->zero_type < 1 || h->zero_type > 2) return "types";
-    if ((h->flags & ~13u) != 0 || ((h->flags & 1) != 0 && h->zero_type != 2)) return "flags";
+    if (h->scale_type != 1 && h->scale_type != 2 && h->scale_type != 5) return "scale type";
+    if (h->zero_type > 2 && h->zero_type != 5) return "zero type";
+    if ((h->scale_type == 5 || h->zero_type == 5) && h->group_size == 0) return "group size";
+    if ((h->flags & ~29u) != 0 || ((h->flags & 1) != 0 && h->zero_type != 2)) return "flags";
+    if ((h->flags & 16) != 0 && h->zero_type != 1 && h->zero_type != 5) return "minima";
+    if ((h->flags & 16) != 0 && h->levels_kind != 0) return "minima";
     if (h->levels_kind > 1 || (h->levels_kind == 1 && h->bits > 4)) return "levels";
     if (h->method > 7) return "method";
     if (h->stack_count == 0 ? h->stack_index != 0 : h->stack_index >= h->stack_count) return "stack";
@@ -147,16 +153,27 @@ static inline float read_ranged(const uint8_t *ranges, const struct blob_header 
     return read_f16(range) + product;
 }
 
+static inline float read_super(const uint8_t *supers, const struct blob_header *h, uint64_t row, uint64_t group,
+                               uint8_t byte) {
+    const uint64_t super = group * h->group_size / 256;
+    return read_f32(supers + ((row / 16 * h->supers + super) * 16 + row % 16) * 4) *
+           (float)(byte < 128 ? byte : byte - 256);
+}
+
 static inline float read_scale(const uint8_t *blob, const struct blob_header *h, uint64_t row, uint64_t group) {
     const uint64_t entry = (row / 16 * h->groups + group) * 16 + row % 16;
     if (h->scale_type == 1) return read_f16(blob + h->scales_at + 2 * entry);
-    return read_ranged(blob + h->scale_ranges_at, h, row, group, blob[h->scales_at + entry]);
+    const uint8_t q = blob[h->scales_at + entry];
+    if (h->scale_type == 5) return read_super(blob + h->scale_ranges_at, h, row, group, q);
+    return read_ranged(blob + h->scale_ranges_at, h, row, group, q);
 }
 
 static inline float read_zero(const uint8_t *blob, const struct blob_header *h, uint64_t row, uint64_t group) {
     const uint64_t entry = (row / 16 * h->groups + group) * 16 + row % 16;
+    if (h->zero_type == 0) return h->zero_low;
     if (h->zero_type == 1) return read_f16(blob + h->zeros_at + 2 * entry);
-    const unsigned q = blob[h->zeros_at + entry];
+    const uint8_t q = blob[h->zeros_at + entry];
+    if (h->zero_type == 5) return read_super(blob + h->zero_ranges_at, h, row, group, q);
     if (h->flags & 1) return read_ranged(blob + h->zero_ranges_at, h, row, group, q);
     const float product = (float)q * h->zero_step;
     return h->zero_low + product;
@@ -169,11 +186,13 @@ static inline float read_weight(const uint8_t *blob, const struct blob_header *h
     const float level = h->levels_kind == 1 ? read_f32(blob + h->levels_at + 4 * code) : (float)code;
     const float s = read_scale(blob, h, row, group), z = read_zero(blob, h, row, group);
     const float t = h->flags & 4 ? read_f16(blob + h->column_at + 2 * col) : 1.0f;
-    const float difference = level - z;
-    const float scaled = s * difference;
+    const bool has_minima = (h->flags & 16) != 0;
+    const float difference = level - z, product = s * level;
+    const float scaled = has_minima ? product - z : s * difference;
     const float value = h->factor * scaled;
     const float weight = value * t;
-    const double in_f64 = (double)h->factor * (double)s * ((double)level - (double)z) * (double)t;
+    const double in_f64 = has_minima ? (double)h->factor * ((double)s * (double)level - (double)z) * (double)t
+                                     : (double)h->factor * (double)s * ((double)level - (double)z) * (double)t;
     if (isinf(weight) && fabs(in_f64) < 2.0 * (double)FLT_MAX) return weight > 0 ? FLT_MAX : -FLT_MAX;
     return weight;
 }

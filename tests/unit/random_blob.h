@@ -22,7 +22,20 @@ static inline void fill_aux(uint8_t *blob, enum sinq_aux_type type, uint64_t off
     }
 }
 
-static inline void fill_ranges(uint8_t *blob, uint64_t offset, uint64_t end, float low, float step) {
+/* Of i8 entries: the factors of 256 columns. */
+static inline void fill_supers(uint8_t *blob, uint64_t offset, uint64_t end, float center) {
+    for (uint64_t at = offset; at < end; at += sizeof(float)) {
+        const float value = center * (1.5f + random_value());
+        memcpy(blob + at, &value, sizeof value);
+    }
+}
+
+static inline void fill_ranges(uint8_t *blob, enum sinq_aux_type type, uint64_t offset, uint64_t end, float low,
+                               float step) {
+    if (type == SINQ_AUX_I8) {
+        fill_supers(blob, offset, end, step);
+        return;
+    }
     for (uint64_t at = offset; at < end; at += 4) {
         put_half(blob + at, low + 0.1f * random_value());
         put_half(blob + at + 2, step * (1.5f + random_value()));
@@ -40,14 +53,14 @@ static inline uint8_t *make_random_blob(const struct sinq_dual_scale *matrix, ui
     ck_assert_ptr_nonnull(blob);
     for (uint64_t i = 0; i < sizes.bytes; i++) blob[i] = (uint8_t)next_random();
     fill_aux(blob, matrix->scale_type, sizes.scale_offset, sizes.scale_range_offset, 2.0f);
-    fill_ranges(blob, sizes.scale_range_offset, sizes.column_scale_offset, 0.5f, 0.01f);
+    fill_ranges(blob, matrix->scale_type, sizes.scale_range_offset, sizes.column_scale_offset, 0.5f, 0.01f);
     fill_aux(blob, SINQ_AUX_F16, sizes.column_scale_offset, sizes.levels_offset, 2.0f);
     for (uint64_t at = sizes.levels_offset; at < sizes.zero_offset; at += sizeof(float)) {
         const float level = random_value();
         memcpy(blob + at, &level, sizeof level);
     }
     fill_aux(blob, matrix->zero_type, sizes.zero_offset, sizes.zero_range_offset, 7.0f);
-    fill_ranges(blob, sizes.zero_range_offset, sizes.bytes, 3.0f, 0.05f);
+    fill_ranges(blob, matrix->zero_type, sizes.zero_range_offset, sizes.bytes, 3.0f, 0.05f);
     sinq_dual_scale_seal(matrix, blob);
     *bytes = sizes.bytes;
     return blob;

@@ -18,12 +18,10 @@ static uint32_t next_random(uint32_t *state) {
 static const struct {
     const char *type;
     int halves[2];
-    bool is_converted;
 } types[] = {
-    {"q4_0", {0, -1}, true},   {"q4_1", {0, 2}, false},    {"q5_0", {0, -1}, true},    {"q5_1", {0, 2}, false},
-    {"q8_0", {0, -1}, true},   {"q2_k", {80, 82}, false},  {"q3_k", {108, -1}, false}, {"q4_k", {0, 2}, false},
-    {"q5_k", {0, 2}, false},   {"q6_k", {208, -1}, false}, {"iq4_xs", {0, -1}, false}, {"iq4_nl", {0, -1}, true},
-    {"mxfp4", {-1, -1}, true},
+    {"q4_0", {0, -1}},  {"q4_1", {0, 2}},    {"q5_0", {0, -1}},   {"q5_1", {0, 2}},    {"q8_0", {0, -1}},
+    {"q2_k", {80, 82}}, {"q3_k", {108, -1}}, {"q4_k", {0, 2}},    {"q5_k", {0, 2}},    {"q6_k", {208, -1}},
+    {"q8_k", {2, -1}},  {"iq4_xs", {0, -1}}, {"iq4_nl", {0, -1}}, {"mxfp4", {-1, -1}},
 };
 
 struct matrix {
@@ -73,8 +71,8 @@ START_TEST(matrices_have_the_values_of_their_blocks) {
         uint64_t size;
         make_matrix(types[i].type, types[i].halves, 1 + (uint32_t)i, &m);
         ck_assert_int_eq(sinq_convert_block_matrix(&m.blocks, types[i].type, &blob, &size, NULL), SINQ_OK);
-        ck_assert_msg((blob != NULL) == types[i].is_converted, "%s", types[i].type);
-        if (blob != NULL) compare_rows(&m, blob, size);
+        ck_assert_msg(blob != NULL, "%s", types[i].type);
+        compare_rows(&m, blob, size);
         free(blob);
         free(m.bytes);
     }
@@ -88,7 +86,6 @@ START_TEST(matrices_are_hardly_larger) {
         struct sinq_dual_scale matrix;
         struct sinq_dual_scale_sizes sizes;
         uint64_t row_bytes;
-        if (!types[i].is_converted) continue;
         ck_assert(sinq_describe_block_matrix(&blocks, &matrix, &sizes));
         ck_assert(sinq_measure_block_row(blocks.type, 512, &row_bytes));
         const double ratio = (double)sizes.bytes / (double)(512 * row_bytes);

@@ -23,12 +23,16 @@ enum {
 static const struct {
     const char *name;
     enum sinq_aux_type scale_type, zero_type;
-    bool zero_per_block;
-} storages[] = {{"f16", SINQ_AUX_F16, SINQ_AUX_F16, false},
-                {"u8", SINQ_AUX_U8, SINQ_AUX_U8, false},
-                {"u8 with zero ranges", SINQ_AUX_U8, SINQ_AUX_U8, true},
-                {"u8 with f16 zeros", SINQ_AUX_U8, SINQ_AUX_F16, false},
-                {"f16 with u8 zeros", SINQ_AUX_F16, SINQ_AUX_U8, false}};
+    bool zero_per_block, has_minima;
+} storages[] = {{"f16", SINQ_AUX_F16, SINQ_AUX_F16, false, false},
+                {"u8", SINQ_AUX_U8, SINQ_AUX_U8, false, false},
+                {"u8 with zero ranges", SINQ_AUX_U8, SINQ_AUX_U8, true, false},
+                {"u8 with f16 zeros", SINQ_AUX_U8, SINQ_AUX_F16, false, false},
+                {"f16 with u8 zeros", SINQ_AUX_F16, SINQ_AUX_U8, false, false},
+                {"f16 with minima", SINQ_AUX_F16, SINQ_AUX_F16, false, true},
+                {"i8 with minima", SINQ_AUX_I8, SINQ_AUX_I8, false, true},
+                {"i8 with one zero", SINQ_AUX_I8, SINQ_AUX_NONE, false, false},
+                {"u8 with i8 zeros", SINQ_AUX_U8, SINQ_AUX_I8, false, false}};
 enum { STORAGES = sizeof storages / sizeof storages[0] };
 
 /* Checks are plain ifs in inner loops: the test library writes a record of each assertion. */
@@ -72,9 +76,11 @@ static struct sinq_dual_scale describe(size_t shape, size_t width, size_t group,
         .scale_type = storages[storage].scale_type,
         .zero_type = storages[storage].zero_type,
         .zero_per_block = storages[storage].zero_per_block,
+        .has_minima = storages[storage].has_minima,
         .has_column_scale = (variant & 1) == 0,
         .transposed = (variant & 2) != 0,
-        .levels = (variant & 4) != 0 && widths[width] <= 4 ? SINQ_LEVELS_F32 : SINQ_LEVELS_UNIFORM,
+        .levels = (variant & 4) != 0 && widths[width] <= 4 && !storages[storage].has_minima ? SINQ_LEVELS_F32
+                                                                                            : SINQ_LEVELS_UNIFORM,
         .method = (enum sinq_method)(variant & 7),
         .factor = 0.37f,
         .zero_low = -3.25f,
@@ -86,6 +92,9 @@ START_TEST(the_page_reads_every_kind_of_matrix) {
     for (uint32_t i = 0; i < SHAPES * WIDTHS * GROUPS * STORAGES; i++) {
         const size_t shape = i % SHAPES, width = i / SHAPES % WIDTHS, group = i / SHAPES / WIDTHS % GROUPS;
         const size_t storage = i / SHAPES / WIDTHS / GROUPS;
+        const bool has_supers =
+            storages[storage].scale_type == SINQ_AUX_I8 || storages[storage].zero_type == SINQ_AUX_I8;
+        if (has_supers && group_sizes[group] == 0) continue;
         for (uint32_t variant = 0; variant < 8; variant++) {
             const struct sinq_dual_scale matrix = describe(shape, width, group, storage, variant);
             char what[200];
@@ -177,13 +186,33 @@ START_TEST(both_refuse_what_the_page_reserves) {
         unsigned offset;
         uint8_t value;
     } cases[] = {
-        {"magic", 3, 'X'},          {"version 2", 8, 2},          {"version 257", 9, 1},      {"header bytes", 12, 64},
-        {"bytes", 16, 1},           {"no rows", 24, 0},           {"more columns", 33, 7},    {"group 48", 40, 48},
-        {"group 256", 41, 1},       {"stack index", 44, 1},       {"1 bit", 52, 1},           {"7 bits", 52, 7},
-        {"9 bits", 52, 9},          {"no scales", 53, 0},         {"u6 scales", 53, 3},       {"u4 scales", 53, 4},
-        {"no zeros", 54, 0},        {"u6 zeros", 54, 3},          {"f16 zero ranges", 55, 5}, {"signed scales", 55, 6},
-        {"unknown flag", 55, 0x14}, {"i8 levels", 56, 2},         {"method", 57, 8},          {"reserved", 58, 1},
-        {"reserved", 59, 1},        {"infinite factor", 63, 255}, {"reserved", 72, 1},        {"reserved", 111, 1},
+        {"magic", 3, 'X'},
+        {"version 2", 8, 2},
+        {"version 257", 9, 1},
+        {"header bytes", 12, 64},
+        {"bytes", 16, 1},
+        {"no rows", 24, 0},
+        {"more columns", 33, 7},
+        {"group 48", 40, 48},
+        {"group 256", 41, 1},
+        {"stack index", 44, 1},
+        {"1 bit", 52, 1},
+        {"7 bits", 52, 7},
+        {"9 bits", 52, 9},
+        {"no scales", 53, 0},
+        {"u6 scales", 53, 3},
+        {"u4 scales", 53, 4},
+        {"u6 zeros", 54, 3},
+        {"f16 zero ranges", 55, 5},
+        {"signed scales", 55, 6},
+        {"unknown flag", 55, 0x24},
+        {"i8 levels", 56, 2},
+        {"method", 57, 8},
+        {"reserved", 58, 1},
+        {"reserved", 59, 1},
+        {"infinite factor", 63, 255},
+        {"reserved", 72, 1},
+        {"reserved", 111, 1},
     };
     const struct sinq_dual_scale matrix = describe(2, 2, 3, 0, 0);
     uint64_t bytes;
@@ -206,6 +235,36 @@ START_TEST(both_refuse_what_the_page_reserves) {
     }
     ck_assert_ptr_nonnull(read_header(blob, bytes - 1, &h));
     free(blob);
+}
+END_TEST
+
+START_TEST(both_refuse_what_does_not_go_together) {
+    static const struct {
+        const char *what;
+        uint8_t group_size, scale_type, zero_type, flags, levels_kind;
+    } cases[] = {
+        {"i8 scales of whole rows", 0, 5, 1, 0, 0}, {"i8 zeros of whole rows", 0, 1, 5, 0, 0},
+        {"one minimum for all", 64, 5, 0, 16, 0},   {"u8 minima", 64, 2, 2, 16, 0},
+        {"minima under levels", 64, 1, 1, 16, 1},   {"i8 zeros with ranges", 64, 2, 5, 1, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sinq_dual_scale matrix = describe(2, 2, 3, 0, 0), parsed;
+        struct sinq_dual_scale_sizes sizes;
+        struct sinq_error error;
+        struct blob_header h;
+        uint64_t bytes;
+        uint8_t *const blob = make_random_blob(&matrix, &bytes);
+        blob[40] = cases[i].group_size;
+        blob[53] = cases[i].scale_type;
+        blob[54] = cases[i].zero_type;
+        blob[55] = cases[i].flags;
+        blob[56] = cases[i].levels_kind;
+        ck_assert_msg(read_header(blob, UINT64_MAX, &h) != NULL, "the page allows %s", cases[i].what);
+        const int status = sinq_dual_scale_parse(blob, UINT64_MAX, "w", &parsed, &sizes, &error);
+        ck_assert_msg(status == SINQ_FAILED && strstr(error.message, "no matrix this version") != NULL,
+                      "the program on %s: %s", cases[i].what, error.message);
+        free(blob);
+    }
 }
 END_TEST
 
@@ -423,4 +482,5 @@ END_TEST
 
 UNIT_MAIN("format_document", the_page_reads_every_kind_of_matrix, the_page_reads_weights_that_overflow,
           the_page_reads_stacks, bits_per_weight_are_what_the_page_says, both_refuse_what_the_page_reserves,
-          a_flipped_bit_anywhere_breaks_the_checksum, the_page_reads_a_directory, the_page_reads_a_lone_file)
+          both_refuse_what_does_not_go_together, a_flipped_bit_anywhere_breaks_the_checksum, the_page_reads_a_directory,
+          the_page_reads_a_lone_file)

@@ -153,14 +153,16 @@ static struct int8_sums sum_int8(const struct sinq_weight *w, uint64_t row, cons
             (double)sinq_dual_scale_scale(&w->matrix, &w->sizes, w->bytes, row, g) * (double)w->matrix.factor;
         const double zero = (double)sinq_dual_scale_zero(&w->matrix, &w->sizes, w->bytes, row, g);
         const double level = (double)levels[codes[k]], step = (double)q->scales[k / group];
-        sums.value += scale * step * (level - zero) * q->codes[k];
-        sums.magnitude += fabs(scale) * step * (fabs(level) + fabs(zero)) * abs(q->codes[k]);
+        const double taken_off = (w->matrix.has_minima ? (double)w->matrix.factor : scale) * zero;
+        const double weight = scale * level - taken_off, magnitude = fabs(scale * level) + fabs(taken_off);
+        sums.value += step * weight * q->codes[k];
+        sums.magnitude += step * magnitude * abs(q->codes[k]);
         if (w->matrix.levels == SINQ_LEVELS_F32) {
             sums.steps += fabs(scale) * step * (high - low + fabs(low)) / 65535.0 * abs(q->codes[k]);
         }
-        sums.exact += scale * (level - zero) * (double)q->scaled[k];
-        sums.exact_magnitude += fabs(scale * (fabs(level) + fabs(zero)) * (double)q->scaled[k]);
-        sums.activation += fabs(scale * (level - zero)) * step * 0.50001;
+        sums.exact += weight * (double)q->scaled[k];
+        sums.exact_magnitude += magnitude * fabs((double)q->scaled[k]);
+        sums.activation += fabs(weight) * step * 0.50001;
     }
     return sums;
 }
@@ -290,6 +292,40 @@ START_TEST(quantized_weights_equal_direct_sums) {
 }
 END_TEST
 
+/* The forms that blocks of GGUF become: i8 scales under factors of 256 columns, minima, one zero point for all. */
+START_TEST(other_scales_equal_direct_sums) {
+    static const struct {
+        enum sinq_aux_type scale_type, zero_type;
+        bool has_minima;
+    } forms[] = {{SINQ_AUX_F16, SINQ_AUX_F16, true},
+                 {SINQ_AUX_I8, SINQ_AUX_I8, true},
+                 {SINQ_AUX_I8, SINQ_AUX_NONE, false},
+                 {SINQ_AUX_F16, SINQ_AUX_NONE, false},
+                 {SINQ_AUX_U8, SINQ_AUX_I8, false}};
+    for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
+        if (!select_cpu_level(level)) continue;
+        for (size_t i = 0; i < 5 * 6 * 4 * 2; i++) {
+            struct sinq_dual_scale matrix = {
+                .rows = shapes[(i + i / 6) % SHAPES].rows,
+                .cols = shapes[(i + i / 6) % SHAPES].cols,
+                .group_size = groups[i / 30 % 4],
+                .bits = widths[i / 5 % 6],
+                .scale_type = forms[i % 5].scale_type,
+                .zero_type = forms[i % 5].zero_type,
+                .has_minima = forms[i % 5].has_minima,
+                .has_column_scale = i / 120 != 0,
+                .factor = 0.37f,
+                .zero_low = 4.0f,
+            };
+            if (matrix.bits <= 4 && i % 3 == 0 && !matrix.has_minima) matrix.levels = SINQ_LEVELS_F32;
+            if (IS_SANITIZED && i % 7 >= 2) continue;
+            check_quantized(matrix, cpu_level_names[level], i + i / 30);
+        }
+    }
+    sinq_select_cpu(NULL, NULL);
+}
+END_TEST
+
 /* ---- dense ---- */
 
 static const enum sinq_dtype dense_types[] = {SINQ_F32, SINQ_F16, SINQ_BF16, SINQ_F8_E4M3, SINQ_F8_E5M2};
@@ -355,4 +391,5 @@ START_TEST(dense_weights_equal_direct_sums) {
 }
 END_TEST
 
-UNIT_MAIN("products with weights", quantized_weights_equal_direct_sums, dense_weights_equal_direct_sums)
+UNIT_MAIN("products with weights", quantized_weights_equal_direct_sums, other_scales_equal_direct_sums,
+          dense_weights_equal_direct_sums)
