@@ -58,6 +58,7 @@ struct llama llama_open(const char *folder) {
     FIND(llama_model_load_from_file);
     FIND(llama_model_free);
     FIND(llama_model_get_vocab);
+    FIND(llama_model_n_ctx_train);
     FIND(llama_vocab_n_tokens);
     FIND(llama_tokenize);
     FIND(llama_init_from_model);

@@ -28,6 +28,7 @@ struct llama {
     void *(*llama_model_load_from_file)(const char *path, struct llama_any params);
     void (*llama_model_free)(void *model);
     const void *(*llama_model_get_vocab)(const void *model);
+    int32_t (*llama_model_n_ctx_train)(const void *model);
     int32_t (*llama_vocab_n_tokens)(const void *vocab);
     int32_t (*llama_tokenize)(const void *vocab, const char *text, int32_t size, int32_t *tokens, int32_t most,
                               bool add_special, bool parse_special);
