@@ -101,7 +101,11 @@ check_tokens deepseek_v3 129280 1
 check_tokens llama2-sp 32000 1
 check_tokens mistral-7b-v0.1 32000 61
 
-for type in $types; do check classics-3m "$SINQ_EXAMPLE" "$type" text "$text"; done
+# Its rows are no multiples of 256.
+for type in $types; do
+    case $type in q[23456]_k) [ $type = q4_k ] || continue ;; esac
+    check classics-3m "$SINQ_EXAMPLE" "$type" text "$text"
+done
 if [ -d "${SINQ_SHARED-}/models/classics-45m" ]; then
     for type in $types; do
         check classics-45m "$SINQ_SHARED/models/classics-45m" "$type" text "$SINQ_SHARED/text/books.txt"
