@@ -173,6 +173,21 @@ static int check_space(const struct sinq_file_sink *sink, struct sinq_error *err
     return sinq_staging_check_space(&sink->staging, bytes + bytes / 100, error);
 }
 
+/* What a run that goes on must have in common: the plan, and what heads are made of before the tensors (nothing of safetensors). */
+static void print_fingerprint(const struct sinq_file_sink *sink, const char *plan, struct sinq_text *text) {
+    struct sinq_hasher *const hasher = sinq_hasher_create();
+    char hex[33] = "";
+    for (size_t i = 0; i < sink->metadata.count && hasher != NULL; i++) {
+        const struct sinq_gguf_value *const value = &sink->metadata.values[i];
+        sinq_hasher_update(hasher, value->key, strlen(value->key) + 1);
+        sinq_hasher_update(hasher, value->bytes, (size_t)value->size);
+    }
+    if (hasher != NULL) sinq_hash_to_text(sinq_hasher_finish(hasher), hex);
+    sinq_text_add(text, plan);
+    if (sink->metadata.count > 0) sinq_text_print(text, "-%s", hex);
+    text->failed |= hasher == NULL;
+}
+
 static int begin(struct sinq_sink *base, const struct sinq_sink_plan *plan, size_t *finished,
                  struct sinq_error *error) {
     struct sinq_file_sink *const sink = to_file_sink(base);
@@ -184,8 +199,11 @@ static int begin(struct sinq_sink *base, const struct sinq_sink_plan *plan, size
     if (status != SINQ_OK) return status;
     sink->notes = calloc(plan->count + 1, sizeof *sink->notes);
     if (sink->notes == NULL) return sinq_fail_memory(error, "notes", plan->count * sizeof *sink->notes);
+    struct sinq_text fingerprint = {0};
+    print_fingerprint(sink, plan->fingerprint, &fingerprint);
+    if (fingerprint.failed) return sinq_fail_memory(error, "a fingerprint", 64);
     const struct sinq_journal_run run = {.program = SINQ_VERSION,
-                                         .fingerprint = plan->fingerprint,
+                                         .fingerprint = fingerprint.data,
                                          .max_shard_bytes = sink->max_shard_bytes,
                                          .tensors = plan->count};
     if (sink->journal != NULL) {
@@ -199,6 +217,7 @@ static int begin(struct sinq_sink *base, const struct sinq_sink_plan *plan, size
             status = sinq_journal_create(sink->staging.folder_fd, sink->staging.folder, &run, &sink->journal, error);
         }
     }
+    sinq_text_free(&fingerprint);
     sink->last_sync = read_clock();
     *finished = sink->recorded;
     return status;

@@ -363,6 +363,13 @@ START_TEST(runs_that_stop_go_on_to_the_same_bytes) {
         ck_assert_int_eq(write_gguf(&w), SINQ_INTERRUPTED);
         ck_assert_int_ne(access(path, F_OK), 0);
     }
+    /* The name in the metadata is not the one that the output was begun with. */
+    char other[256];
+    print_out(other, "classics");
+    ck_assert_int_eq(symlink(example(), other), 0);
+    struct writing wrong = {.model = other, .out = path, .type = "q4_0", .resume = true};
+    ck_assert_int_eq(write_gguf(&wrong), SINQ_FAILED);
+    ck_assert_msg(strstr(wrong.error.message, "made from another source") != NULL, "%s", wrong.error.message);
     struct writing last = {.model = example(), .out = path, .type = "q4_0", .threads = 2, .resume = true};
     write_good(&last);
     ck_assert_uint_ge(last.summary.tensors_resumed, 60);
