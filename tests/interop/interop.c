@@ -263,7 +263,7 @@ static void compare_golden(struct side *s, const char *path) {
     const uint32_t count = trained < all ? trained : all;
     float *const expected = read_tensor(golden, "logits", &shape);
     float *const logits = malloc((size_t)count * s->vocabulary * sizeof *logits);
-    int32_t *const ids = malloc(count * sizeof *ids);
+    int32_t *const ids = calloc(count, sizeof *ids);
     if (logits == NULL || ids == NULL || count > WINDOW || shape.cols != s->vocabulary) stop(path, "of another shape");
     for (uint32_t i = 0; i < count; i++) ids[i] = (int32_t)input[i];
     run_llama(s, ids, count, logits);
