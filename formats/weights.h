@@ -10,18 +10,14 @@
 #ifndef SINQ_FORMATS_WEIGHTS_H
 #define SINQ_FORMATS_WEIGHTS_H
 
-#include <pthread.h>
-
-#include "checkpoint/source.h"
 #include "config.h"
 #include "safetensors.h"
+#include "shards.h"
 
 struct sinq_weights {
     struct sinq_source base;
     struct sinq_tensor_list list;
-    struct sinq_input *inputs; /* one a shard */
-    uint8_t **maps;            /* one a shard: the file mapped into memory once it was asked for, under the lock */
-    pthread_mutex_t lock;
+    struct sinq_shards shards;
     char *header_quantization; /* from the last file's __metadata__, or NULL */
     uint64_t scale_block[2];   /* of FP8 tensors, from the config; 0 where it says none */
 };
