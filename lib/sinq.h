@@ -127,6 +127,7 @@ struct sinq_source;
 
 SINQ_API const char *sinq_source_path(const struct sinq_source *source);
 SINQ_API const char *sinq_source_format(const struct sinq_source *source); /* e.g. "Hugging Face directory" */
+/* Whether a copy of it is a directory: it has sidecars. Of a GGUF file too, whose sidecars are made from its metadata. */
 SINQ_API bool sinq_source_is_directory(const struct sinq_source *source);
 SINQ_API size_t sinq_source_tensor_count(const struct sinq_source *source);
 /* Tensors are ordered by shard and offset, so that reading them in turn reads the files from front to back. */
@@ -207,8 +208,11 @@ struct sinq_matrix_info {
     bool has_levels;     /* a table of levels stands in place of evenly spaced codes */
     bool has_column_scale;
     bool transposed; /* the named tensor is [in, out]; the matrix is its transpose */
-    uint64_t bytes;  /* of this matrix, everything counted */
+    uint64_t bytes;  /* of this matrix as stored, everything counted */
     double bits_per_weight;
+    /* Of a tensor in GGUF's blocks: their type, "q4_k"; NULL in our layout. And what it takes in our layout; 0: it becomes f32. */
+    const char *block_type;
+    uint64_t native_bytes;
 };
 /* Matrix `index` of the stack that tensor `tensor` (SINQ_DUAL_SCALE) is. */
 SINQ_API int sinq_source_matrix_info(const struct sinq_source *source, size_t tensor, uint64_t index,
