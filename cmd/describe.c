@@ -19,6 +19,14 @@ const char *sinq_describe_coding(char *buffer, enum sinq_method method, unsigned
     return buffer;
 }
 
+const char *sinq_describe_storage(char *buffer, const struct sinq_matrix_info *info) {
+    if (info->block_type == NULL) {
+        return sinq_describe_coding(buffer, info->method, info->bits, info->group_size, info->scale_type);
+    }
+    snprintf(buffer, SINQ_DESCRIPTION_SIZE, "%s", info->block_type);
+    return buffer;
+}
+
 const char *sinq_describe_shape(char *buffer, const struct sinq_tensor *tensor) {
     int used = snprintf(buffer, SINQ_DESCRIPTION_SIZE, "%s", tensor->rank == 0 ? "scalar" : "");
     /* Eight dimensions of twenty digits fit. */

@@ -10,6 +10,9 @@
 const char *sinq_describe_coding(char *buffer, enum sinq_method method, unsigned bits, uint32_t group_size,
                                  enum sinq_aux_type scale_type);
 
+/* The same of a matrix; "q4_k" where it is in GGUF's blocks. */
+const char *sinq_describe_storage(char *buffer, const struct sinq_matrix_info *info);
+
 /* "4096x1024", "scalar" */
 const char *sinq_describe_shape(char *buffer, const struct sinq_tensor *tensor);
 

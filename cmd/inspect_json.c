@@ -8,7 +8,9 @@ static void write_kinds(struct sinq_json_writer *json, const struct sinq_inspect
         const struct sinq_storage_kind *const kind = &inspection->kinds[i];
         sinq_write_open_inline(json, NULL, '{');
         sinq_write_text(json, "dtype", sinq_dtype_name(kind->dtype));
-        if (kind->dtype == SINQ_DUAL_SCALE) {
+        if (kind->info.block_type != NULL) {
+            sinq_write_text(json, "block_type", kind->info.block_type);
+        } else if (kind->dtype == SINQ_DUAL_SCALE) {
             sinq_write_text(json, "method", sinq_method_name(kind->info.method));
             sinq_write_count(json, "bits", kind->info.bits);
             sinq_write_count(json, "group_size", kind->info.group_size);
@@ -41,6 +43,10 @@ static void write_coding(struct sinq_json_writer *json, const struct sinq_source
     struct sinq_matrix_info info;
     struct sinq_error ignored;
     if (sinq_source_matrix_info(source, index, 0, &info, &ignored) != SINQ_OK) return;
+    if (info.block_type != NULL) {
+        sinq_write_text(json, "block_type", info.block_type);
+        return;
+    }
     sinq_write_text(json, "method", sinq_method_name(info.method));
     sinq_write_count(json, "bits", info.bits);
     sinq_write_count(json, "group_size", info.group_size);

@@ -9,8 +9,7 @@
 #include "terminal.h"
 
 static const char *describe_kind(char *buffer, enum sinq_dtype dtype, const struct sinq_matrix_info *info) {
-    if (dtype == SINQ_DUAL_SCALE)
-        return sinq_describe_coding(buffer, info->method, info->bits, info->group_size, info->scale_type);
+    if (dtype == SINQ_DUAL_SCALE) return sinq_describe_storage(buffer, info);
     snprintf(buffer, SINQ_DESCRIPTION_SIZE, "%s", sinq_dtype_name(dtype));
     return buffer;
 }

@@ -10,9 +10,10 @@
 static bool is_same_kind(const struct sinq_storage_kind *kind, enum sinq_dtype dtype,
                          const struct sinq_matrix_info *info) {
     if (kind->dtype != dtype) return false;
-    return dtype != SINQ_DUAL_SCALE ||
-           (kind->info.method == info->method && kind->info.bits == info->bits &&
-            kind->info.group_size == info->group_size && kind->info.scale_type == info->scale_type);
+    if (dtype != SINQ_DUAL_SCALE) return true;
+    if (kind->info.block_type != NULL || info->block_type != NULL) return kind->info.block_type == info->block_type;
+    return kind->info.method == info->method && kind->info.bits == info->bits &&
+           kind->info.group_size == info->group_size && kind->info.scale_type == info->scale_type;
 }
 
 static void count_kind(struct sinq_inspection *inspection, size_t *capacity, const struct sinq_tensor *tensor,

@@ -7,7 +7,8 @@
 /* One way in which tensors are stored: a dtype, or a quantized coding. */
 struct sinq_storage_kind {
     enum sinq_dtype dtype;
-    struct sinq_matrix_info info; /* for SINQ_DUAL_SCALE: method, bits, group size and scale type count */
+    struct sinq_matrix_info
+        info; /* for SINQ_DUAL_SCALE: GGUF's type, or method, bits, group size and scale type count */
     uint64_t tensors, values, bytes;
 };
 

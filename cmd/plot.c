@@ -123,7 +123,7 @@ static void describe_subject(const struct sinq_plot *plot, char *text, size_t si
     snprintf(coding, sizeof coding, "%s", sinq_dtype_name(tensor->dtype));
     if (tensor->dtype == SINQ_DUAL_SCALE &&
         sinq_source_matrix_info(plot->source, plot->tensor, 0, &info, &ignored) == SINQ_OK)
-        sinq_describe_coding(coding, info.method, info.bits, info.group_size, info.scale_type);
+        sinq_describe_storage(coding, &info);
     snprintf(text, size, "%s, %.80s, %.60s", kinds[plot->kind], sinq_describe_shape(shape, tensor), coding);
 }
 

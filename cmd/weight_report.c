@@ -25,7 +25,7 @@ static const char *describe_type(char *buffer, const struct sinq_source *model, 
     struct sinq_matrix_info info;
     struct sinq_error ignored;
     if (tensor->dtype == SINQ_DUAL_SCALE && sinq_source_matrix_info(model, index, 0, &info, &ignored) == SINQ_OK)
-        return sinq_describe_coding(buffer, info.method, info.bits, info.group_size, info.scale_type);
+        return sinq_describe_storage(buffer, &info);
     snprintf(buffer, SINQ_DESCRIPTION_SIZE, "%s", sinq_dtype_name(tensor->dtype));
     return buffer;
 }

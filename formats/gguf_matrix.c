@@ -95,10 +95,7 @@ int sinq_describe_gguf_matrix(const struct sinq_source *base, size_t tensor, uin
     (void)error;
     *info =
         (struct sinq_matrix_info){.rows = matrix.rows, .cols = matrix.cols, .group_size = matrix.blocks.type->values};
-    if (sinq_describe_block_matrix(&matrix.blocks, &layout, &sizes)) {
-        *info = sinq_dual_scale_info(&layout, &sizes);
-        info->native_bytes = sizes.bytes;
-    }
+    if (sinq_describe_block_matrix(&matrix.blocks, &layout, &sizes)) *info = sinq_dual_scale_info(&layout, &sizes);
     info->block_type = matrix.blocks.type->name;
     info->transposed = matrix.blocks.transposed;
     info->bytes = matrix.rows * matrix.row_bytes;

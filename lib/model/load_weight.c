@@ -358,6 +358,21 @@ int sinq_load_weight(struct sinq_weight_loader *loader, const struct sinq_want *
     return load_dense(loader, &find, weight, error);
 }
 
+/* Of a tensor that the source makes in our layout when it is asked for. */
+static int measure_made(const struct sinq_weight_loader *loader, const struct find *find, uint64_t *bytes,
+                        struct sinq_error *error) {
+    const struct sinq_want *const want = find->want;
+    const uint64_t expert = want->expert < 0 ? 0 : (uint64_t)want->expert;
+    struct sinq_matrix_info info;
+    const int status = sinq_source_matrix_info(loader->source, find->index, expert, &info, error);
+    if (status != SINQ_OK) return status;
+    const bool is_part = want->rows != info.rows && want->first_row % SINQ_SCALE_BLOCK_ROWS != 0;
+    *bytes = info.native_bytes != 0 && !is_part
+                 ? (uint64_t)((double)info.native_bytes * (double)want->rows / (double)info.rows)
+                 : want->rows * want->cols * sizeof(float);
+    return SINQ_OK;
+}
+
 int sinq_measure_weight(const struct sinq_weight_loader *loader, const struct sinq_want *want, uint64_t *bytes,
                         uint64_t *owned, struct sinq_error *error) {
     struct find find;
@@ -370,6 +385,10 @@ int sinq_measure_weight(const struct sinq_weight_loader *loader, const struct si
         *bytes = *owned = want->cols * sizeof(float);
     } else if (find.scales >= 0) {
         *bytes = *owned = count / 2 + count / 16 + count / 32; /* codes; f16 scales and u8 zeros of groups of 32 */
+    } else if (dtype == SINQ_DUAL_SCALE && loader->source->ops->read_rows != NULL) {
+        const int measured = measure_made(loader, &find, bytes, error);
+        *owned = *bytes;
+        return measured;
     } else if (dtype == SINQ_DUAL_SCALE) {
         const uint64_t parts =
             (want->expert < 0 ? 1 : want->experts) * (want->tensor_rows != 0 ? want->tensor_rows : want->rows);

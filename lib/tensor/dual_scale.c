@@ -288,5 +288,6 @@ struct sinq_matrix_info sinq_dual_scale_info(const struct sinq_dual_scale *matri
         .transposed = matrix->transposed,
         .bytes = sizes->bytes,
         .bits_per_weight = 8.0 * (double)sizes->bytes / ((double)matrix->rows * (double)matrix->cols),
+        .native_bytes = sizes->bytes,
     };
 }
