@@ -29,6 +29,17 @@ static char *resolve_path(const char *path) {
     return copy;
 }
 
+/* How many bytes of a name are left without the end, or all where it ends otherwise. '#' stands for a digit. */
+static size_t drop_end(const char *name, size_t length, const char *end) {
+    const size_t size = strlen(end);
+    if (length <= size) return length;
+    for (size_t i = 0; i < size; i++) {
+        const char c = name[length - size + i];
+        if (end[i] == '#' ? c < '0' || c > '9' : c != end[i]) return length;
+    }
+    return length - size;
+}
+
 char *sinq_default_output_path(const char *model, bool is_directory, const struct sinq_recipe_summary *recipe,
                                const char *folder) {
     static const char suffix[] = ".safetensors";
@@ -44,8 +55,9 @@ char *sinq_default_output_path(const char *model, bool is_directory, const struc
         free(path);
         return NULL;
     }
-    if (!is_directory && length > sizeof suffix - 1 && strcmp(name + length - (sizeof suffix - 1), suffix) == 0)
-        length -= sizeof suffix - 1;
+    const size_t whole = length;
+    length = drop_end(name, length, is_directory ? ".gguf" : suffix);
+    if (is_directory && length < whole) length = drop_end(name, length, "-#####-of-#####");
     if (recipe->type != NULL) {
         const int before = slash != NULL && folder == NULL ? (int)(slash - path + 1) : 0;
         char *const file = sinq_format("%s%s%.*s%.*s-%s.gguf", folder != NULL ? folder : "", folder != NULL ? "/" : "",

@@ -8,7 +8,7 @@ static const struct {
     size_t size;
     const char *description;
 } contents[] = {
-    {"GGUF", 4, "a GGUF file, which this version does not read yet"},
+    {"GGUF", 4, "a GGUF file, which is opened by itself"},
     {"GGML", 4, "an old GGML file; only safetensors is read"},
     {"lmgg", 4, "an old GGML file; only safetensors is read"},
     {"fmgg", 4, "an old GGML file; only safetensors is read"},

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "model/gguf_keys.h"
 #include "model/rope_config.h"
@@ -56,6 +57,12 @@ static void add_word(struct writer *w, const char *key, const char *word) {
 
 /* ---- what the table says ---- */
 
+/* Where llama.cpp passes over the window, the context ends where it would matter. */
+static uint64_t limit_context(const struct writer *w, uint64_t context) {
+    const bool is_ignored = w->architecture->sliding == SINQ_GGUF_IGNORED_SLIDING && w->config->window != 0;
+    return is_ignored ? sinq_min_u64(context, w->config->window) : context;
+}
+
 static void add_field(struct writer *w, const struct sinq_gguf_key *key) {
     const uint8_t *const field = (const uint8_t *)w->config + key->field;
     uint32_t count;
@@ -69,7 +76,7 @@ static void add_field(struct writer *w, const struct sinq_gguf_key *key) {
         return;
     case SINQ_GGUF_CONTEXT:
         memcpy(&context, field, sizeof context);
-        add_count(w, key->gguf, context);
+        add_count(w, key->gguf, limit_context(w, context));
         return;
     case SINQ_GGUF_NUMBER:
         memcpy(&number, field, sizeof number);
@@ -219,6 +226,10 @@ static void add_latent(struct writer *w) {
         if (!config->is_sparse[layer]) refuse(w, "layer %u has no experts though one before it does", layer);
     }
     add_count(w, "leading_dense_block_count", dense);
+    /* llama.cpp takes such queries for those of DeepSeek-V2-Lite, which it knows by its layers. */
+    if (config->q_rank == 0 && config->layers != 26 && config->layers != 27) {
+        refuse(w, "q_lora_rank is null in a model of %u layers", config->layers);
+    }
     if (config->q_rank != 0) add_count(w, "attention.q_lora_rank", config->q_rank);
     add_count(w, "attention.head_count_kv", 1);
     add_count(w, "attention.key_length", config->kv_rank + config->rope_dim);

@@ -21,50 +21,54 @@
 
 static const struct {
     const char *name, *json, *architecture;
+    uint64_t context; /* that is written; 0: 256, or what a yarn makes of it */
 } models[] = {
-    {"llama", "{\"model_type\":\"llama\"," SIZES ",\"tie_word_embeddings\":true}", "llama"},
-    {"llama with biases", "{\"model_type\":\"llama\"," SIZES ",\"attention_bias\":true,\"mlp_bias\":true}", "llama"},
-    {"llama with a long head", "{\"model_type\":\"llama\"," SIZES ",\"head_dim\":64}", "llama"},
+    {"llama", "{\"model_type\":\"llama\"," SIZES ",\"tie_word_embeddings\":true}", "llama", 0},
+    {"llama with biases", "{\"model_type\":\"llama\"," SIZES ",\"attention_bias\":true,\"mlp_bias\":true}", "llama", 0},
+    {"llama with a long head", "{\"model_type\":\"llama\"," SIZES ",\"head_dim\":64}", "llama", 0},
     {"llama 3",
      "{\"model_type\":\"llama\"," SIZES
      ",\"rope_theta\":500000,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,"
      "\"low_freq_factor\":1,\"high_freq_factor\":4,\"original_max_position_embeddings\":64}}",
-     "llama"},
+     "llama", 0},
     {"llama with other frequencies",
      "{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,"
      "\"low_freq_factor\":1.5,\"high_freq_factor\":5,\"original_max_position_embeddings\":100}}",
-     "llama"},
-    {"linear", "{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.5}}", "llama"},
-    {"mistral", "{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":16}", "llama"},
-    {"mixtral", "{\"model_type\":\"mixtral\"," SIZES ",\"num_local_experts\":4,\"num_experts_per_tok\":2}", "llama"},
-    {"qwen2", "{\"model_type\":\"qwen2\"," SIZES ",\"rope_theta\":1000000}", "qwen2"},
-    {"qwen3", "{\"model_type\":\"qwen3\"," SIZES ",\"head_dim\":64}", "qwen3"},
+     "llama", 0},
+    {"linear", "{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.5}}", "llama",
+     0},
+    {"mistral", "{\"model_type\":\"mistral\"," SIZES ",\"sliding_window\":16}", "llama", 16},
+    {"mixtral", "{\"model_type\":\"mixtral\"," SIZES ",\"num_local_experts\":4,\"num_experts_per_tok\":2}", "llama", 0},
+    {"qwen2", "{\"model_type\":\"qwen2\"," SIZES ",\"rope_theta\":1000000}", "qwen2", 0},
+    {"qwen3", "{\"model_type\":\"qwen3\"," SIZES ",\"head_dim\":64}", "qwen3", 0},
     {"yarn",
      "{\"model_type\":\"qwen3\"," SIZES ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4,"
      "\"original_max_position_embeddings\":64,\"beta_fast\":16,\"attention_factor\":1.25}}",
-     "qwen3"},
+     "qwen3", 0},
     {"qwen3_moe", "{\"model_type\":\"qwen3_moe\"," SIZES ",\"num_experts\":8,\"norm_topk_prob\":true," EXPERTS "}",
-     "qwen3moe"},
-    {"phi3", "{\"model_type\":\"phi3\"," SIZES ",\"sliding_window\":64,\"partial_rotary_factor\":0.5}", "phi3"},
+     "qwen3moe", 0},
+    {"phi3", "{\"model_type\":\"phi3\"," SIZES ",\"sliding_window\":64,\"partial_rotary_factor\":0.5}", "phi3", 64},
     {"phi3, long",
      "{\"model_type\":\"phi3\"," SIZES ",\"head_dim\":8,\"original_max_position_embeddings\":64,"
      "\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,1.5,2,3],\"long_factor\":[1,4,9,16]}}",
-     "phi3"},
-    {"gemma2", "{\"model_type\":\"gemma2\"," SIZES ",\"head_dim\":32,\"query_pre_attn_scalar\":32}", "gemma2"},
+     "phi3", 0},
+    {"gemma2", "{\"model_type\":\"gemma2\"," SIZES ",\"head_dim\":32,\"query_pre_attn_scalar\":32}", "gemma2", 0},
     {"gemma3",
      "{\"model_type\":\"gemma3_text\"," SIZES ",\"head_dim\":32,\"query_pre_attn_scalar\":32,\"sliding_window\":16,"
      "\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":8}}",
-     "gemma3"},
-    {"olmo2", "{\"model_type\":\"olmo2\"," SIZES "}", "olmo2"},
+     "gemma3", 0},
+    {"olmo2", "{\"model_type\":\"olmo2\"," SIZES "}", "olmo2", 0},
     {"gpt_oss",
      "{\"model_type\":\"gpt_oss\"," SIZES ",\"head_dim\":32,\"num_local_experts\":4,\"num_experts_per_tok\":2}",
-     "gpt-oss"},
-    {"deepseek_v2", "{\"model_type\":\"deepseek_v2\"," SIZES ",\"q_lora_rank\":null," LATENT "}", "deepseek2"},
+     "gpt-oss", 0},
+    {"deepseek_v2",
+     "{\"model_type\":\"deepseek_v2\"," SIZES ",\"num_hidden_layers\":27,\"q_lora_rank\":null," LATENT "}", "deepseek2",
+     0},
     {"deepseek_v3",
      "{\"model_type\":\"deepseek_v3\"," SIZES ",\"q_lora_rank\":48,\"n_group\":4,\"topk_group\":2," LATENT
      ",\"rope_scaling\":{\"type\":\"yarn\",\"factor\":40,\"original_max_position_embeddings\":4096,\"mscale\":1.0,"
      "\"mscale_all_dim\":1.0}}",
-     "deepseek2"},
+     "deepseek2", 0},
 };
 
 static struct sinq_model_config read_model(const char *name, const char *text) {
@@ -138,6 +142,7 @@ START_TEST(metadata_and_back_is_the_same_model) {
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         struct sinq_model_config config = read_model(models[i].name, models[i].json);
         struct sinq_model_config back = convert(models[i].name, &config, models[i].architecture);
+        if (models[i].context != 0) config.context = models[i].context;
         compare(models[i].name, &back, &config);
         sinq_model_config_free(&back);
         sinq_model_config_free(&config);
@@ -157,6 +162,7 @@ static const struct {
      ",\"head_dim\":32,\"query_pre_attn_scalar\":32,\"layer_types\":[\"full_attention\",\"full_attention\","
      "\"full_attention\",\"full_attention\"]}",
      "layer 0 has not a sliding window"},
+    {"{\"model_type\":\"deepseek_v2\"," SIZES ",\"q_lora_rank\":null," LATENT "}", "q_lora_rank is null"},
     {"{\"model_type\":\"qwen3_moe\"," SIZES ",\"num_experts\":8,\"mlp_only_layers\":[1]," EXPERTS "}",
      "layer 1 has no experts"},
 };

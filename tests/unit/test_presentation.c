@@ -230,6 +230,9 @@ START_TEST(output_paths) {
         {".safetensors", false, 4, 64, NULL, ".safetensors-sinq-4bit-g64.safetensors"},
         {"a/v1.5.safetensors", true, 4, 64, NULL, "a/v1.5.safetensors-sinq-4bit-g64"},
         {"a/model", true, 4, 64, "out", "out/model-sinq-4bit-g64"},
+        {"a/x.gguf", true, 4, 64, NULL, "a/x-sinq-4bit-g64"},
+        {"x-00001-of-00003.gguf", true, 4, 64, NULL, "x-sinq-4bit-g64"},
+        {"x-00001-of-0003.gguf", true, 4, 64, NULL, "x-00001-of-0003-sinq-4bit-g64"},
         {"/", true, 4, 64, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
