@@ -281,8 +281,11 @@ struct sinq_recipe_entry {
     uint32_t group_size;
     enum sinq_method method;
     enum sinq_aux_type scale_type;
-    const char *
-        type; /* of GGUF: what it is stored as; then SINQ_QUANTIZE is for types with codes, SINQ_KEEP for plain ones. Else NULL */
+    /*
+     * Of GGUF: what it is stored as; then SINQ_QUANTIZE is for types with codes, SINQ_KEEP for plain ones. Of our layout: "f16" for
+     * a kept tensor that is in a GGUF's blocks. Else NULL.
+     */
+    const char *type;
     bool transposed;
     bool is_linear; /* counts among the linear layers, quantized or not */
     uint64_t bytes_before;

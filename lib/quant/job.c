@@ -20,6 +20,13 @@ static double read_clock(void) {
 
 /* ---- the plan: quantized tensors first, so that each begins on 64 bytes; then the others, the widest elements first ---- */
 
+/* What tensor `i` of the source is stored as, where that is not a type of GGUF. */
+static enum sinq_dtype find_dtype(const struct sinq_quantize_job *job, size_t i) {
+    const struct sinq_recipe_entry *const entry = sinq_recipe_entry(job->recipe, i);
+    if (entry->type != NULL) return SINQ_F16; /* of a kept tensor in blocks: see recipe.c */
+    return entry->action == SINQ_QUANTIZE ? SINQ_DUAL_SCALE : sinq_source_tensor(job->source, i)->dtype;
+}
+
 static void order_tensors(struct sinq_quantize_job *job) {
     const size_t tensors = sinq_source_tensor_count(job->source);
     job->count = 0;
@@ -28,15 +35,14 @@ static void order_tensors(struct sinq_quantize_job *job) {
         return;
     }
     for (size_t i = 0; i < tensors; i++) {
-        const bool is_blob = sinq_recipe_entry(job->recipe, i)->action == SINQ_QUANTIZE ||
-                             (sinq_recipe_entry(job->recipe, i)->action == SINQ_KEEP &&
-                              sinq_source_tensor(job->source, i)->dtype == SINQ_DUAL_SCALE);
+        const bool is_blob =
+            sinq_recipe_entry(job->recipe, i)->action != SINQ_DROP && find_dtype(job, i) == SINQ_DUAL_SCALE;
         if (is_blob) job->order[job->count++] = i;
     }
     for (size_t size = 8; size > 0; size /= 2) {
         for (size_t i = 0; i < tensors; i++) {
             const bool is_kept = sinq_recipe_entry(job->recipe, i)->action == SINQ_KEEP;
-            const size_t element = sinq_dtype_size(sinq_source_tensor(job->source, i)->dtype);
+            const size_t element = sinq_dtype_size(find_dtype(job, i));
             if (is_kept && element == size) job->order[job->count++] = i;
         }
     }
@@ -45,13 +51,13 @@ static void order_tensors(struct sinq_quantize_job *job) {
 static struct sinq_sink_tensor plan_tensor(const struct sinq_quantize_job *job, size_t position) {
     const struct sinq_tensor *const tensor = sinq_job_tensor(job, position);
     const struct sinq_recipe_entry *const entry = sinq_job_entry(job, position);
-    const bool is_blob = entry->action == SINQ_QUANTIZE && entry->type == NULL;
+    const bool is_gguf = job->recipe->summary.type != NULL;
     const bool is_changed = entry->action == SINQ_QUANTIZE || entry->type != NULL;
     struct sinq_sink_tensor planned = {.name = tensor->name,
-                                       .dtype = is_blob ? SINQ_DUAL_SCALE : tensor->dtype,
+                                       .dtype = is_gguf ? tensor->dtype : find_dtype(job, job->order[position]),
                                        .rank = tensor->rank,
                                        .bytes = is_changed ? entry->bytes_after : tensor->bytes,
-                                       .block = entry->type == NULL ? NULL : sinq_find_block_type_named(entry->type)};
+                                       .block = is_gguf ? sinq_find_block_type_named(entry->type) : NULL};
     memcpy(planned.shape, tensor->shape, sizeof planned.shape);
     return planned;
 }
@@ -94,7 +100,7 @@ static int take_fingerprint(struct sinq_quantize_job *job) {
 /* ---- resuming: what is finished must still be of this source ---- */
 
 static int hash_source_tensor(struct sinq_quantize_job *job, size_t position, struct sinq_hash *hash) {
-    if (job->planned[position].block != NULL) return sinq_job_hash_blocks(job, position, hash);
+    if (sinq_job_entry(job, position)->type != NULL) return sinq_job_hash_blocks(job, position, hash);
     if (sinq_job_entry(job, position)->action == SINQ_QUANTIZE) {
         return sinq_hash_matrices(&job->loader, job->order[position], hash, job->error);
     }
@@ -153,7 +159,7 @@ static int copy_tensor(struct sinq_quantize_job *job, size_t position) {
 /* Tensors from `first` on that are quantized go through a pipeline together; *next is the first one after what was done. */
 static int process_tensors(struct sinq_quantize_job *job, size_t first, size_t *next) {
     *next = first + 1;
-    if (job->planned[first].block != NULL) return sinq_job_encode(job, first);
+    if (sinq_job_entry(job, first)->type != NULL) return sinq_job_encode(job, first);
     *next = first;
     while (*next < job->count && sinq_job_entry(job, *next)->action == SINQ_QUANTIZE) ++*next;
     if (*next > first) return sinq_job_quantize(job, first, *next);

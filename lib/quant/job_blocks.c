@@ -107,7 +107,7 @@ static int prepare(struct encoding *e, size_t position) {
     const struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(sinq_job_tensor(job, position));
     const unsigned threads = job->recipe->threads;
     e->tensor = job->order[position];
-    e->type = job->planned[position].block;
+    e->type = sinq_find_block_type_named(sinq_job_entry(job, position)->type);
     e->rows = shape.count * shape.rows;
     e->cols = shape.cols;
     e->chunk_rows = sinq_min_u64(sinq_block_chunk_rows(e->cols), e->rows);

@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "checkpoint/roles.h"
+#include "checkpoint/source.h"
 #include "quant/block_recipe.h"
 #include "quant/matrix.h"
 #include "quant/rounding.h"
@@ -251,6 +252,20 @@ static uint64_t measure_origin(const struct sinq_tensor *tensor, const struct si
     return (uint64_t)(share * (double)origin->bytes + 0.5);
 }
 
+/* GGUF's blocks are not ours to keep: such a tensor becomes f16. */
+static bool is_in_blocks(const struct sinq_source *source, const struct sinq_tensor *tensor) {
+    return tensor->dtype == SINQ_DUAL_SCALE && source->ops->read_rows != NULL;
+}
+
+static void cast_blocks(const struct maker *maker, const struct sinq_tensor *tensor, struct sinq_recipe_entry *entry) {
+    struct sinq_recipe *const recipe = maker->recipe;
+    const uint64_t cols = sinq_tensor_matrix_shape(tensor).cols;
+    entry->type = "f16";
+    entry->bytes_after = multiply_saturating(count_elements(tensor), 2);
+    recipe->summary.peak_memory =
+        sinq_max_u64(recipe->summary.peak_memory, sinq_estimate_block_memory(cols, recipe->threads));
+}
+
 static int decide_tensor(const struct maker *maker, size_t index, struct sinq_error *error) {
     const struct sinq_tensor *const tensor = sinq_source_tensor(maker->source, index);
     const struct sinq_tensor *const origin = sinq_source_origin(maker->source, index);
@@ -279,6 +294,7 @@ static int decide_tensor(const struct maker *maker, size_t index, struct sinq_er
     decide_by_role(maker, tensor, &role, entry);
     apply_filters(maker, match.filter_rule, entry);
     apply_tensor_rule(maker, index, match.tensor_rule, entry);
+    if (entry->action == SINQ_KEEP && is_in_blocks(maker->source, tensor)) cast_blocks(maker, tensor, entry);
     return entry->action == SINQ_QUANTIZE ? measure_entry(maker->recipe, tensor, entry, error) : SINQ_OK;
 }
 
