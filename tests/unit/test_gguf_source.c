@@ -243,7 +243,8 @@ static void check_model(const char *name, const struct sinq_source *original, bo
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         char what[100];
         (void)snprintf(what, sizeof what, "%s as %s", name, types[i]);
-        const char *const path = path_of("m.gguf");
+        char path[sizeof scratch + 8];
+        (void)snprintf(path, sizeof path, "%s.gguf", scratch);
         write_gguf(original, types[i], path);
         struct sinq_source *const gguf = open_good(path);
         check_bytes(gguf);
@@ -251,10 +252,11 @@ static void check_model(const char *name, const struct sinq_source *original, bo
         if (i < 2) compare_models(what, gguf, original);
         if (i == 2) {
             uint32_t vocabulary;
-            ck_assert_uint_gt(check_matrices(what, gguf), 10);
+            ck_assert_uint_ge(check_matrices(what, gguf), 10);
             free(run_model(gguf, &vocabulary));
         }
         sinq_source_close(gguf);
+        ck_assert_int_eq(remove(path), 0);
     }
 }
 

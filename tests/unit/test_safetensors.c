@@ -259,7 +259,7 @@ START_TEST(what_is_no_safetensors_file_is_named) {
          {"header of 18446744073709551615 bytes"}},
         {"no brace", BYTES("\2\0\0\0\0\0\0\0[]"), {"does not begin with '{'"}},
         {"empty header", BYTES("\0\0\0\0\0\0\0\0{}"), {"does not begin with '{'"}},
-        {"GGUF", BYTES("GGUF\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), {"is a GGUF file"}},
+        {"GGUF", BYTES("GGUF\3\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), {"general.architecture is missing"}},
         {"PyTorch zip", BYTES("PK\3\4\0\0\10\10\0\0\0\0\0\0\0\0\0\0"), {"PyTorch"}},
         {"pickle", BYTES("\x80\2\x8a\nl\xfc\x9c\x46\xf9\x20\x6a\xa8P\x19"), {"pickle"}},
         {"Git LFS pointer", BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"), {"git lfs pull"}},
