@@ -4,8 +4,8 @@
 
 #include "kernels/product.h"
 
-/* Columns that one token passes at once. */
-#define PACKED_COLUMNS 8192u
+/* Columns that one token passes at once: its codes stay in the first cache beside what is read of the weight. */
+#define PACKED_COLUMNS 16384u
 /* Columns of two unpacked panels, and tiles of the input, that stay in the first cache together. */
 #define TILED_COLUMNS 512u
 #define TILES_AT_ONCE 4u
@@ -125,15 +125,29 @@ static const float *expand_ranges(const struct sinq_product *p, const struct sin
     return ranges;
 }
 
-/* s (level - z) = s step (number - (z - low) / step), s step being left to the end: so levels need no arithmetic of their own. */
-static void multiply_packed(const struct operand *o, uint64_t panel, uint64_t first, uint64_t columns,
-                            const struct scratch *s, float *sums) {
+/* Scales or zero points of the next panel, whose ranges may be those of this one. */
+static void step_aux(const struct sinq_product *p, uint64_t panel, uint64_t groups, struct sinq_stored_aux *aux,
+                     const float **wide, float *ranges) {
+    const uint64_t row_groups = p->weight->sizes.groups;
+    aux->entries += (aux->is_half ? 2 : 1) * row_groups * SINQ_PANEL_ROWS;
+    if (aux->ranges == NULL || panel * SINQ_PANEL_ROWS % SINQ_SCALE_BLOCK_ROWS != 0) return;
+    aux->ranges += 4 * row_groups;
+    *wide = expand_ranges(p, aux, groups, ranges);
+}
+
+/*
+ * Columns [first, first + columns) of some panels: sums[panel][16] +=.
+ * s (level - z) = s step (number - (z - low) / step), s step being left to the end: so levels need no arithmetic of their own.
+ */
+static void multiply_packed(const struct operand *o, uint64_t first_panel, uint64_t panels, uint64_t first,
+                            uint64_t columns, const struct scratch *s, float *sums) {
     const struct sinq_product *const p = o->product;
     const bool is_row = p->weight->matrix.group_size == 0;
-    struct sinq_int8_part part = find_part(o, panel, first, columns);
+    struct sinq_int8_part part = find_part(o, first_panel, first, columns);
+    const size_t panel_bytes = (size_t)(p->weight->sizes.column_blocks * part.bits * SINQ_LINE_BYTES);
     const uint64_t group = is_row ? 0 : first / p->group, groups = is_row ? 1 : part.groups;
-    struct sinq_packed_aux aux = {.scales = sinq_find_scales(p->weight, panel, group),
-                                  .zeros = sinq_find_zeros(p->weight, panel, group),
+    struct sinq_packed_aux aux = {.scales = sinq_find_scales(p->weight, first_panel, group),
+                                  .zeros = sinq_find_zeros(p->weight, first_panel, group),
                                   .is_row = is_row};
     aux.scale_ranges = expand_ranges(p, &aux.scales, groups, s->scale_ranges);
     aux.zero_ranges = expand_ranges(p, &aux.zeros, groups, s->zero_ranges);
@@ -142,7 +156,13 @@ static void multiply_packed(const struct operand *o, uint64_t panel, uint64_t fi
         aux.zero_shift = -o->levels->low / o->levels->step;
     }
     place_input(o, 0, first, &part);
-    p->kernels->multiply_packed[part.bits](&part, &aux, sums);
+    for (uint64_t i = 0;;) {
+        p->kernels->multiply_packed[part.bits](&part, &aux, sums + i * SINQ_PANEL_ROWS);
+        if (++i == panels) break;
+        part.lines += panel_bytes;
+        step_aux(p, first_panel + i, groups, &aux.scales, &aux.scale_ranges, s->scale_ranges);
+        step_aux(p, first_panel + i, groups, &aux.zeros, &aux.zero_ranges, s->zero_ranges);
+    }
 }
 
 /* Scales of i8 and minima are expanded first. */
@@ -243,12 +263,9 @@ void sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint
         multiply_tiles(&operand, first_panel, panels, factor, &s, output);
         return;
     }
-    memset(s.sums, 0, panels * s.panel_sums * sizeof *s.sums);
-    for (uint64_t i = 0; i < panels; i++) {
-        for (uint64_t first = 0; first < cols; first += PACKED_COLUMNS) {
-            multiply_packed(&operand, first_panel + i, first, sinq_min_u64(PACKED_COLUMNS, cols - first), &s,
-                            s.sums + i * s.panel_sums);
-        }
+    memset(s.sums, 0, panels * SINQ_PANEL_ROWS * sizeof *s.sums);
+    for (uint64_t first = 0; first < cols; first += PACKED_COLUMNS) {
+        multiply_packed(&operand, first_panel, panels, first, sinq_min_u64(PACKED_COLUMNS, cols - first), &s, s.sums);
     }
-    sinq_write_rows(p, output, s.sums, s.panel_sums, factor, first_panel, panels, 0, 1);
+    sinq_write_rows(p, output, s.sums, SINQ_PANEL_ROWS, factor, first_panel, panels, 0, 1);
 }
