@@ -160,7 +160,7 @@ ALWAYS_INLINE v16 add_group(const v16 total, const v16 scale, const v16 zero, co
  * Bytes ahead of the codes in use that are called for: into the second cache about what a core reads in the time that memory
  * takes to answer, and again into the first.
  */
-#define PREFETCH_BYTES      4096
+#define PREFETCH_BYTES      6144
 #define NEAR_PREFETCH_BYTES 2048
 
 /* How scales and zero points are stored, as far as it is known when this is compiled. */

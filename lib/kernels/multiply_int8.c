@@ -133,6 +133,10 @@ static void step_aux(const struct sinq_product *p, uint64_t panel, uint64_t grou
     if (aux->ranges == NULL || panel * SINQ_PANEL_ROWS % SINQ_SCALE_BLOCK_ROWS != 0) return;
     aux->ranges += 4 * row_groups;
     *wide = expand_ranges(p, aux, groups, ranges);
+    for (uint64_t at = 0; at < 4 * row_groups;
+         at += SINQ_LINE_BYTES) { /* the next ones: these are few, and far apart */
+        __builtin_prefetch(aux->ranges + 4 * row_groups + at, 0, 3);
+    }
 }
 
 /*
