@@ -35,6 +35,7 @@ struct sinq_bench_case {
     unsigned threads, tokens, depth; /* tokens of a repetition; depth: positions before them */
     struct sinq_spread rate;         /* tokens a second */
     double *rates;                   /* of each repetition, in order */
+    double *limits;                  /* what the machine could do right after each, a second; NULL: not measured */
     struct sinq_work work;           /* of a token, on average */
     /* With --profile: seconds of a token, on average; `total` is all of it, `choosing` the sampler's. */
     struct sinq_profile_entry *profile;
@@ -45,6 +46,7 @@ struct sinq_bench_case {
 /* What the machine can do with one number of threads. */
 struct sinq_bench_limits {
     struct sinq_limits machine;
+    struct sinq_limit_probe *probe; /* NULL with --no-limits */
     double
         resident_bytes; /* read a second from a buffer as large as what a token reads; 0 where that is larger than caches */
 };
@@ -65,9 +67,15 @@ struct sinq_bench {
 /* bench_limits.c: fills limits, of the machine before there is a model, and of what stays in caches after. */
 int sinq_measure_machine(struct sinq_bench *bench, struct sinq_error *error);
 int sinq_measure_resident(struct sinq_bench *bench, struct sinq_error *error);
-/* The limit that a case is held to: bytes a second at decode, operations at a prompt. Never below what the case itself reaches; 0: not measured. */
+void sinq_close_limits(struct sinq_bench *bench);
+/* What a repetition that has just been measured is held to; 0 where that would disturb the next one, or there are no limits. */
+double sinq_probe_bench_limit(const struct sinq_bench *bench, const struct sinq_bench_case *measured);
+/*
+ * The limit that a case is held to: bytes a second at decode, operations at a prompt. Never below what the case itself reaches; 0: not measured.
+ * `paired` is the median of each repetition's share of the limit that was measured right after it, 1 at most; 0: not measured.
+ */
 struct sinq_bench_share {
-    double reached, limit, resident_limit; /* the last is 0 where it does not apply */
+    double reached, limit, resident_limit, paired; /* resident_limit is 0 where it does not apply */
 };
 struct sinq_bench_share sinq_find_bench_share(const struct sinq_bench *bench, const struct sinq_bench_case *found);
 

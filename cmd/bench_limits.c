@@ -1,15 +1,12 @@
 /* bench_limits.c: what the machine could do, and how near a model comes to it. */
-#include "bench.h"
+#include <stdlib.h>
 
+#include "bench.h"
 #include "machine_memory.h"
+#include "memory.h"
 
 #define USUAL_BUFFER     ((uint64_t)1 << 30)
 #define LARGEST_RESIDENT ((uint64_t)512 << 20) /* caches that are larger are not known of */
-
-static int measure(struct sinq_bench *bench, const struct sinq_limits_options *options, struct sinq_limits *limits,
-                   struct sinq_error *error) {
-    return sinq_measure_limits(options, sinq_meter_report, &bench->meter, limits, error);
-}
 
 /* What was asked for, or as much as the library takes, but no more than a fraction of what there is. */
 static uint64_t choose_buffer(const struct sinq_bench *bench) {
@@ -24,9 +21,15 @@ int sinq_measure_machine(struct sinq_bench *bench, struct sinq_error *error) {
     for (size_t i = 0; i < threads->count && status == SINQ_OK; i++) {
         const struct sinq_limits_options options = {.threads = threads->numbers[i],
                                                     .buffer_bytes = choose_buffer(bench)};
-        status = measure(bench, &options, &bench->limits[i].machine, error);
+        struct sinq_bench_limits *const limits = &bench->limits[i];
+        status =
+            sinq_open_limit_probe(&options, sinq_meter_report, &bench->meter, &limits->machine, &limits->probe, error);
     }
     return status;
+}
+
+void sinq_close_limits(struct sinq_bench *bench) {
+    for (size_t i = 0; i < bench->arguments->threads.count; i++) sinq_limit_probe_close(bench->limits[i].probe);
 }
 
 int sinq_measure_resident(struct sinq_bench *bench, struct sinq_error *error) {
@@ -40,7 +43,7 @@ int sinq_measure_resident(struct sinq_bench *bench, struct sinq_error *error) {
         const struct sinq_limits_options options = {
             .threads = threads->numbers[i], .buffer_bytes = bytes, .read_only = true};
         struct sinq_limits limits;
-        status = measure(bench, &options, &limits, error);
+        status = sinq_measure_limits(&options, sinq_meter_report, &bench->meter, &limits, error);
         if (status == SINQ_OK) bench->limits[i].resident_bytes = limits.read_bytes;
     }
     return status;
@@ -53,22 +56,59 @@ static const struct sinq_bench_limits *find_limits(const struct sinq_bench *benc
     return &bench->limits[i];
 }
 
+static enum sinq_limit choose_limit(const struct sinq_bench_case *measured) {
+    if (measured->phase == SINQ_BENCH_DECODE) return SINQ_LIMIT_READ;
+    return measured->work.int8_operations > measured->work.f32_operations ? SINQ_LIMIT_INT8 : SINQ_LIMIT_F32;
+}
+
+/* A token's part of what bounds it. */
+static double count_amount(const struct sinq_bench_case *measured) {
+    const struct sinq_work *const work = &measured->work;
+    switch (choose_limit(measured)) {
+    case SINQ_LIMIT_READ:
+        return work->weight_bytes + work->kv_bytes + work->other_bytes;
+    case SINQ_LIMIT_INT8:
+        return work->int8_operations;
+    default:
+        return work->f32_operations;
+    }
+}
+
+double sinq_probe_bench_limit(const struct sinq_bench *bench, const struct sinq_bench_case *measured) {
+    const struct sinq_bench_limits *const limits = find_limits(bench, measured->threads);
+    const enum sinq_limit limit = choose_limit(measured);
+    /* Reading would drive a small model out of the caches. */
+    if (limits->probe == NULL || (limit == SINQ_LIMIT_READ && limits->resident_bytes > 0)) return 0;
+    return sinq_probe_limit(limits->probe, limit);
+}
+
+static double find_paired(const struct sinq_bench *bench, const struct sinq_bench_case *found) {
+    const unsigned repeat = bench->arguments->repeat;
+    if (found->limits == NULL) return 0;
+    double *const shares = sinq_allocate(repeat, sizeof *shares);
+    for (unsigned i = 0; i < repeat; i++) {
+        const double reached = found->rates[i] * count_amount(found);
+        shares[i] = found->limits[i] > reached ? reached / found->limits[i] : 1;
+    }
+    const double median = sinq_find_spread(shares, repeat).median;
+    free(shares);
+    return median;
+}
+
 static double raise(double limit, double reached) { return limit != 0 && limit < reached ? reached : limit; }
 
 struct sinq_bench_share sinq_find_bench_share(const struct sinq_bench *bench, const struct sinq_bench_case *found) {
     const struct sinq_bench_limits *const limits = find_limits(bench, found->threads);
-    const struct sinq_work *const work = &found->work;
-    struct sinq_bench_share share = {0};
-    if (found->phase == SINQ_BENCH_DECODE) {
-        share.reached = found->rate.median * (work->weight_bytes + work->kv_bytes + work->other_bytes);
-        share.limit = raise(limits->machine.read_bytes, share.reached);
-        share.resident_limit = raise(limits->resident_bytes, share.reached);
-    } else if (work->int8_operations > work->f32_operations) {
-        share.reached = found->rate.median * work->int8_operations;
-        share.limit = raise(limits->machine.int8_operations, share.reached);
-    } else {
-        share.reached = found->rate.median * work->f32_operations;
-        share.limit = raise(limits->machine.f32_operations, share.reached);
-    }
-    return share;
+    const struct sinq_limits *const machine = &limits->machine;
+    const double of_machine[] = {[SINQ_LIMIT_READ] = machine->read_bytes,
+                                 [SINQ_LIMIT_INT8] = machine->int8_operations,
+                                 [SINQ_LIMIT_F32] = machine->f32_operations};
+    const enum sinq_limit limit = choose_limit(found);
+    const double reached = found->rate.median * count_amount(found);
+    return (struct sinq_bench_share){
+        .reached = reached,
+        .limit = raise(of_machine[limit], reached),
+        .resident_limit = limit == SINQ_LIMIT_READ ? raise(limits->resident_bytes, reached) : 0,
+        .paired = find_paired(bench, found),
+    };
 }

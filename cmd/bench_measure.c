@@ -181,6 +181,7 @@ static int measure_case(struct runner *runner, struct sinq_bench_case measured, 
     int status = SINQ_OK;
     count_work(runner, &measured);
     measured.rates = sinq_allocate(repeat, sizeof *measured.rates);
+    measured.limits = sinq_allocate(repeat, sizeof *measured.limits);
     for (unsigned i = 0; i <= repeat && status == SINQ_OK; i++) {
         const struct sinq_progress progress = {.activity = "measuring",
                                                .name = name_case(name, &measured),
@@ -197,9 +198,14 @@ static int measure_case(struct runner *runner, struct sinq_bench_case measured, 
         const double seconds = sinq_now() - start;
         if (i == 0) continue;
         measured.rates[i - 1] = seconds > 0 ? measured.tokens / seconds : 0;
+        measured.limits[i - 1] = sinq_probe_bench_limit(bench, &measured);
         add_profile(runner, seconds, &measured);
     }
     measured.rate = sinq_find_spread(measured.rates, repeat);
+    if (measured.limits[repeat - 1] == 0) {
+        free(measured.limits);
+        measured.limits = NULL;
+    }
     sinq_reserve(&bench->cases, &bench->case_capacity, bench->case_count + 1, sizeof *bench->cases);
     bench->cases[bench->case_count++] = measured;
     return status;

@@ -117,19 +117,21 @@ static void add_case(struct sinq_table *table, const struct sinq_bench *bench, c
     add_speed(table, found->rate.most);
     sinq_table_add(table, format_rate(rate, share.reached, is_prompt ? (is_int8 ? "op" : "flop") : "B"));
     if (table->column_count > FIRST_SHARE) add_share(table, share.reached, share.limit);
-    if (table->column_count > FIRST_SHARE + 1) add_share(table, share.reached, share.resident_limit);
+    if (table->column_count > FIRST_SHARE) add_share(table, share.paired, share.paired > 0 ? 1 : 0);
+    if (table->column_count > FIRST_SHARE + 2) add_share(table, share.reached, share.resident_limit);
 }
 
 /* Shares of limits that were not measured have no column. */
 static size_t count_columns(const struct sinq_bench *bench) {
     if (bench->arguments->no_limits) return FIRST_SHARE;
-    return bench->limits[0].resident_bytes > 0 ? FIRST_SHARE + 2 : FIRST_SHARE + 1;
+    return bench->limits[0].resident_bytes > 0 ? FIRST_SHARE + 3 : FIRST_SHARE + 2;
 }
 
 void sinq_report_bench(const struct sinq_bench *bench) {
     static const struct sinq_column columns[] = {
-        {"what", SINQ_LEFT},  {"threads", SINQ_RIGHT}, {"tokens/s", SINQ_RIGHT}, {"least", SINQ_RIGHT},
-        {"most", SINQ_RIGHT}, {"reached", SINQ_RIGHT}, {"of limit", SINQ_RIGHT}, {"of cache's", SINQ_RIGHT}};
+        {"what", SINQ_LEFT},      {"threads", SINQ_RIGHT}, {"tokens/s", SINQ_RIGHT},
+        {"least", SINQ_RIGHT},    {"most", SINQ_RIGHT},    {"reached", SINQ_RIGHT},
+        {"of limit", SINQ_RIGHT}, {"paired", SINQ_RIGHT},  {"of cache's", SINQ_RIGHT}};
     struct sinq_table table = {.columns = columns, .column_count = count_columns(bench)};
     if (bench->source != NULL) report_model(bench);
     if (!bench->arguments->no_limits) {
@@ -204,6 +206,7 @@ static void write_case(struct sinq_json_writer *json, const struct sinq_bench *b
                                                                                : "f32_operations_per_second");
     sinq_write_real(json, "reached", share.reached);
     write_rate(json, "share", share.limit > 0 ? share.reached / share.limit : 0);
+    write_rate(json, "paired_share", share.paired);
     write_rate(json, "resident_share", share.resident_limit > 0 ? share.reached / share.resident_limit : 0);
     if (found->profile_count > 0) sinq_write_bench_profile(json, found);
     sinq_write_close(json, '}');

@@ -629,6 +629,7 @@ struct sinq_limits {
     double int8_operations,
         f32_operations; /* a second: two for each multiplication; 0 where only reading was asked for */
 };
+struct sinq_limit_probe;
 struct sinq_limits_options {
     unsigned threads;      /* 0: sinq_count_processors() */
     uint64_t buffer_bytes; /* of memory that is read; 0: 1 GiB. Small buffers stay in caches */
@@ -637,6 +638,18 @@ struct sinq_limits_options {
 /* SINQ_INTERRUPTED where `progress` (or NULL) asks to stop. */
 SINQ_API int sinq_measure_limits(const struct sinq_limits_options *options, sinq_progress_fn *progress, void *user,
                                  struct sinq_limits *limits, struct sinq_error *error);
+
+/*
+ * The loops again, to be run beside what is held to them: what a shared machine can do changes from minute to minute. A probe keeps
+ * the buffer and knows the loop that read best; its probes take about 20 ms, one at a time.
+ */
+enum sinq_limit { SINQ_LIMIT_READ, SINQ_LIMIT_INT8, SINQ_LIMIT_F32 };
+/* Measures limits as above and keeps what is needed. Free with sinq_limit_probe_close(), also after an error. */
+SINQ_API int sinq_open_limit_probe(const struct sinq_limits_options *options, sinq_progress_fn *progress, void *user,
+                                   struct sinq_limits *limits, struct sinq_limit_probe **probe,
+                                   struct sinq_error *error);
+SINQ_API double sinq_probe_limit(struct sinq_limit_probe *probe, enum sinq_limit limit); /* a second */
+SINQ_API void sinq_limit_probe_close(struct sinq_limit_probe *probe);                    /* or NULL */
 
 /*
  * A checkpoint of a well-known shape whose weights are made up in memory: random codes and scales, so that running it takes as long

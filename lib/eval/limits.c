@@ -19,7 +19,7 @@
 /* One loop, run by all threads at once. */
 struct loop {
     const struct sinq_limit_kernels *kernels;
-    enum { LOOP_READ, LOOP_INT8, LOOP_F32 } kind;
+    enum sinq_limit kind;
     const uint8_t *data;
     uint64_t bytes;        /* to read */
     uint64_t part;         /* bytes that a thread takes at a time; 0: all of its share at once */
@@ -36,6 +36,13 @@ struct measurement {
     sinq_progress_fn *progress;
     void *user;
     unsigned done, count; /* loops */
+};
+
+struct sinq_limit_probe {
+    struct measurement measurement;
+    uint8_t *buffer, *operands;
+    uint64_t bytes; /* of the buffer */
+    int best_loop;  /* of those that read */
 };
 
 /* ---- loops ---- */
@@ -61,13 +68,13 @@ static uint64_t read_parts(const struct loop *loop, struct sinq_worker *worker) 
 static void run_loop(void *context, struct sinq_worker *worker) {
     struct loop *const loop = context;
     uint64_t found = 0;
-    if (loop->kind == LOOP_INT8) {
+    if (loop->kind == SINQ_LIMIT_INT8) {
         found = (uint64_t)loop->kernels->multiply_int8(loop->data, (size_t)loop->rounds);
-    } else if (loop->kind == LOOP_F32) {
+    } else if (loop->kind == SINQ_LIMIT_F32) {
         const float *const values = (const float *)(const void *)(loop->data + SINQ_LIMIT_DATA_BYTES);
         found = loop->kernels->multiply_f32(values, (size_t)loop->rounds) > 0;
     }
-    for (uint64_t i = 0; loop->kind == LOOP_READ && i < loop->rounds; i++)
+    for (uint64_t i = 0; loop->kind == SINQ_LIMIT_READ && i < loop->rounds; i++)
         found ^= loop->part == 0 ? read_share(loop, worker) : read_parts(loop, worker);
     loop->sink ^= found;
 }
@@ -81,7 +88,7 @@ static double time_loop(struct measurement *measurement) {
 /* The rate of the loop as it is set up: of as many rounds as take the time. */
 static double rate_loop(struct measurement *measurement) {
     struct loop *const loop = &measurement->loop;
-    const double threads = loop->kind == LOOP_READ ? 1 : measurement->threads;
+    const double threads = loop->kind == SINQ_LIMIT_READ ? 1 : measurement->threads;
     double seconds;
     for (loop->rounds = 1; (seconds = time_loop(measurement)) < LEAST_SECONDS;) {
         const double factor = 1.2 * LEAST_SECONDS / (seconds > 1e-6 ? seconds : 1e-6);
@@ -113,25 +120,32 @@ static const struct {
 static const uint64_t parts[] = {0, (uint64_t)1 << 20};
 enum { WAYS = sizeof ways / sizeof ways[0], READ_LOOPS = WAYS * (sizeof parts / sizeof parts[0]) };
 
-static void choose_reading(struct loop *loop, int i) {
-    loop->ahead = ways[i % WAYS].ahead;
-    loop->is_second = ways[i % WAYS].is_second;
-    loop->part = parts[i / WAYS];
+static void choose_loop(struct sinq_limit_probe *probe, enum sinq_limit kind, int reading) {
+    struct loop *const loop = &probe->measurement.loop;
+    loop->kind = kind;
+    loop->data = kind == SINQ_LIMIT_READ ? probe->buffer : probe->operands;
+    loop->amount = kind == SINQ_LIMIT_READ   ? (double)probe->bytes
+                   : kind == SINQ_LIMIT_INT8 ? loop->kernels->int8_operations
+                                             : loop->kernels->f32_operations;
+    loop->bytes = probe->bytes;
+    loop->ahead = ways[reading % WAYS].ahead;
+    loop->is_second = ways[reading % WAYS].is_second;
+    loop->part = parts[reading / WAYS];
 }
 
 /* Each loop once, then the best one again. */
-static int measure_reading(struct measurement *measurement, double *best, struct sinq_error *error) {
-    int best_loop = 0, status = SINQ_OK;
-    measurement->loop.kind = LOOP_READ;
-    measurement->loop.amount = (double)measurement->loop.bytes;
+static int measure_reading(struct sinq_limit_probe *probe, double *best, struct sinq_error *error) {
+    int status = SINQ_OK;
     for (int i = 0; i < READ_LOOPS && status == SINQ_OK; i++) {
         const double before = *best;
-        choose_reading(&measurement->loop, i);
-        status = measure_loop(measurement, best, error);
-        if (*best > before) best_loop = i;
+        choose_loop(probe, SINQ_LIMIT_READ, i);
+        status = measure_loop(&probe->measurement, best, error);
+        if (*best > before) probe->best_loop = i;
     }
-    choose_reading(&measurement->loop, best_loop);
-    for (int i = 0; i < MEASUREMENTS && status == SINQ_OK; i++) status = measure_loop(measurement, best, error);
+    choose_loop(probe, SINQ_LIMIT_READ, probe->best_loop);
+    for (int i = 0; i < MEASUREMENTS && status == SINQ_OK; i++) {
+        status = measure_loop(&probe->measurement, best, error);
+    }
     return status;
 }
 
@@ -147,24 +161,13 @@ static void fill_operands(uint8_t *data) {
     }
 }
 
-static int measure_multiplying(struct measurement *measurement, struct sinq_limits *limits, struct sinq_error *error) {
-    struct loop *const loop = &measurement->loop;
-    uint8_t *const data = aligned_alloc(64, 2 * SINQ_LIMIT_DATA_BYTES);
-    if (data == NULL) return sinq_fail_memory(error, "operands", 2 * SINQ_LIMIT_DATA_BYTES);
-    fill_operands(data);
-    loop->data = data;
-    loop->kind = LOOP_INT8;
-    loop->amount = loop->kernels->int8_operations;
+static int measure_multiplying(struct sinq_limit_probe *probe, enum sinq_limit kind, double *best,
+                               struct sinq_error *error) {
     int status = SINQ_OK;
+    choose_loop(probe, kind, 0);
     for (int i = 0; i < MULTIPLY_LOOPS && status == SINQ_OK; i++) {
-        status = measure_loop(measurement, &limits->int8_operations, error);
+        status = measure_loop(&probe->measurement, best, error);
     }
-    loop->kind = LOOP_F32;
-    loop->amount = loop->kernels->f32_operations;
-    for (int i = 0; i < MULTIPLY_LOOPS && status == SINQ_OK; i++) {
-        status = measure_loop(measurement, &limits->f32_operations, error);
-    }
-    free(data);
     return status;
 }
 
@@ -182,23 +185,65 @@ static void fill_part(void *context, uint64_t item, unsigned worker) {
     sinq_fill_random(item + 1, fill->data + at, (size_t)sinq_min_u64(FILL_BYTES, fill->bytes - at));
 }
 
-int sinq_measure_limits(const struct sinq_limits_options *options, sinq_progress_fn *progress, void *user,
-                        struct sinq_limits *limits, struct sinq_error *error) {
+static int open_probe(const struct sinq_limits_options *options, struct sinq_limit_probe **opened,
+                      struct sinq_error *error) {
     const unsigned threads = options->threads != 0 ? options->threads : sinq_count_processors();
     const uint64_t wanted = options->buffer_bytes != 0 ? options->buffer_bytes : DEFAULT_BUFFER;
     const uint64_t bytes = sinq_max_u64(wanted / SINQ_LIMIT_READ_BYTES, threads) * SINQ_LIMIT_READ_BYTES;
-    *limits = (struct sinq_limits){.threads = threads, .buffer_bytes = bytes};
-    struct fill fill = {.data = sinq_map_memory(bytes), .bytes = bytes};
-    if (fill.data == NULL) return sinq_fail_memory(error, "measuring how fast memory is read", bytes);
+    struct sinq_limit_probe *const probe = calloc(1, sizeof *probe);
+    *opened = probe;
+    if (probe == NULL) return sinq_fail_memory(error, "a probe", sizeof *probe);
+    probe->bytes = bytes;
+    probe->measurement.threads = threads;
+    probe->measurement.loop.kernels = sinq_get_limit_kernels();
+    probe->buffer = sinq_map_memory(bytes);
+    if (probe->buffer == NULL) return sinq_fail_memory(error, "measuring how fast memory is read", bytes);
+    probe->operands = aligned_alloc(64, 2 * SINQ_LIMIT_DATA_BYTES);
+    if (probe->operands == NULL) return sinq_fail_memory(error, "operands", 2 * SINQ_LIMIT_DATA_BYTES);
+    struct fill fill = {.data = probe->buffer, .bytes = bytes};
     sinq_parallel_for(threads, sinq_divide_up(bytes, FILL_BYTES), fill_part, &fill);
-    struct measurement measurement = {.loop = {.kernels = sinq_get_limit_kernels(), .data = fill.data, .bytes = bytes},
-                                      .threads = threads,
-                                      .progress = progress,
-                                      .user = user,
-                                      .count =
-                                          READ_LOOPS + MEASUREMENTS + (options->read_only ? 0 : 2 * MULTIPLY_LOOPS)};
-    int status = measure_reading(&measurement, &limits->read_bytes, error);
-    if (status == SINQ_OK && !options->read_only) status = measure_multiplying(&measurement, limits, error);
-    sinq_unmap_memory(fill.data, bytes);
+    fill_operands(probe->operands);
+    return SINQ_OK;
+}
+
+static int measure_all(struct sinq_limit_probe *probe, bool read_only, struct sinq_limits *limits,
+                       struct sinq_error *error) {
+    *limits = (struct sinq_limits){.threads = probe->measurement.threads, .buffer_bytes = probe->bytes};
+    probe->measurement.count = READ_LOOPS + MEASUREMENTS + (read_only ? 0 : 2 * MULTIPLY_LOOPS);
+    int status = measure_reading(probe, &limits->read_bytes, error);
+    if (read_only || status != SINQ_OK) return status;
+    status = measure_multiplying(probe, SINQ_LIMIT_INT8, &limits->int8_operations, error);
+    if (status != SINQ_OK) return status;
+    return measure_multiplying(probe, SINQ_LIMIT_F32, &limits->f32_operations, error);
+}
+
+int sinq_open_limit_probe(const struct sinq_limits_options *options, sinq_progress_fn *progress, void *user,
+                          struct sinq_limits *limits, struct sinq_limit_probe **probe, struct sinq_error *error) {
+    int status = open_probe(options, probe, error);
+    if (status != SINQ_OK) return status;
+    (*probe)->measurement.progress = progress;
+    (*probe)->measurement.user = user;
+    status = measure_all(*probe, options->read_only, limits, error);
+    (*probe)->measurement.progress = NULL;
+    return status;
+}
+
+double sinq_probe_limit(struct sinq_limit_probe *probe, enum sinq_limit limit) {
+    choose_loop(probe, limit, probe->best_loop);
+    return rate_loop(&probe->measurement);
+}
+
+void sinq_limit_probe_close(struct sinq_limit_probe *probe) {
+    if (probe == NULL) return;
+    sinq_unmap_memory(probe->buffer, probe->bytes);
+    free(probe->operands);
+    free(probe);
+}
+
+int sinq_measure_limits(const struct sinq_limits_options *options, sinq_progress_fn *progress, void *user,
+                        struct sinq_limits *limits, struct sinq_error *error) {
+    struct sinq_limit_probe *probe = NULL;
+    const int status = sinq_open_limit_probe(options, progress, user, limits, &probe, error);
+    sinq_limit_probe_close(probe);
     return status;
 }

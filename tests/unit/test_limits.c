@@ -111,6 +111,21 @@ static int stop_at_once(void *user, const struct sinq_progress *progress) {
     return 1;
 }
 
+START_TEST(a_probe_measures_again) {
+    const struct sinq_limits_options options = {.threads = 2, .buffer_bytes = 100000};
+    struct sinq_limit_probe *probe = NULL;
+    struct sinq_limits limits;
+    struct sinq_error error;
+    ck_assert_int_eq(sinq_open_limit_probe(&options, NULL, NULL, &limits, &probe, &error), SINQ_OK);
+    ck_assert_double_gt(limits.f32_operations, 1e6);
+    for (int limit = SINQ_LIMIT_READ; limit <= SINQ_LIMIT_F32; limit++) {
+        ck_assert_double_gt(sinq_probe_limit(probe, (enum sinq_limit)limit), 1e6);
+    }
+    sinq_limit_probe_close(probe);
+    sinq_limit_probe_close(NULL);
+}
+END_TEST
+
 START_TEST(measuring_stops_when_asked_to) {
     const struct sinq_limits_options options = {.threads = 1, .buffer_bytes = 4096};
     struct sinq_limits limits;
@@ -121,4 +136,4 @@ START_TEST(measuring_stops_when_asked_to) {
 }
 END_TEST
 
-UNIT_MAIN("limits", loops_do_what_they_say, rates_are_there, measuring_stops_when_asked_to)
+UNIT_MAIN("limits", loops_do_what_they_say, rates_are_there, a_probe_measures_again, measuring_stops_when_asked_to)
