@@ -41,26 +41,30 @@ START_TEST(spreads) {
 END_TEST
 
 START_TEST(shares) {
-    static const struct sinq_bench_arguments arguments = {.threads = {.numbers = {1, 4}, .count = 2}};
+    static const struct sinq_bench_arguments arguments = {.threads = {.numbers = {1, 4}, .count = 2}, .repeat = 3};
     static const struct sinq_bench bench = {
         .arguments = &arguments,
-        .limits = {{{.read_bytes = 1000, .int8_operations = 5000, .f32_operations = 800}, 3000},
-                   {{.read_bytes = 2000, .int8_operations = 9000, .f32_operations = 900}, 0}},
+        .limits = {{{.read_bytes = 1000, .int8_operations = 5000, .f32_operations = 800}, .resident_bytes = 3000},
+                   {{.read_bytes = 2000, .int8_operations = 9000, .f32_operations = 900}}},
     };
     const struct sinq_work decode = {.weight_bytes = 40, .kv_bytes = 8, .other_bytes = 2, .int8_operations = 60};
     const struct sinq_work prompt = {
         .weight_bytes = 1, .int8_operations = 60, .f32_operations = 10, .attention_operations = 1000};
     const struct sinq_work exact = {.weight_bytes = 1, .f32_operations = 10};
+    double rates[] = {10, 12, 30}, beside[] = {1000, 800, 900}; /* shares of a half, three quarters and more than all */
     const struct {
         const char *name;
         struct sinq_bench_case measured;
         struct sinq_bench_share share;
     } cases[] = {
-        {"decode", {SINQ_BENCH_DECODE, 1, .rate = {10, 1, 99}, .work = decode}, {500, 1000, 3000}},
-        {"decode with four", {SINQ_BENCH_DECODE, 4, .rate = {10, 1, 99}, .work = decode}, {500, 2000, 0}},
-        {"faster than the limit", {SINQ_BENCH_DECODE, 1, .rate = {50, 1, 99}, .work = decode}, {2500, 2500, 3000}},
-        {"prompt", {SINQ_BENCH_PROMPT, 4, .rate = {10, 1, 99}, .work = prompt}, {600, 9000, 0}},
-        {"exact prompt", {SINQ_BENCH_PROMPT, 4, .rate = {10, 1, 99}, .work = exact}, {100, 900, 0}},
+        {"decode", {SINQ_BENCH_DECODE, 1, .rate = {10, 1, 99}, .work = decode}, {500, 1000, 3000, 0}},
+        {"decode with four", {SINQ_BENCH_DECODE, 4, .rate = {10, 1, 99}, .work = decode}, {500, 2000, 0, 0}},
+        {"faster than the limit", {SINQ_BENCH_DECODE, 1, .rate = {50, 1, 99}, .work = decode}, {2500, 2500, 3000, 0}},
+        {"prompt", {SINQ_BENCH_PROMPT, 4, .rate = {10, 1, 99}, .work = prompt}, {600, 9000, 0, 0}},
+        {"exact prompt", {SINQ_BENCH_PROMPT, 4, .rate = {10, 1, 99}, .work = exact}, {100, 900, 0, 0}},
+        {"limits beside repetitions",
+         {SINQ_BENCH_DECODE, 4, .rate = {12, 10, 30}, .rates = rates, .limits = beside, .work = decode},
+         {600, 2000, 0, 0.75}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct sinq_bench_share found = sinq_find_bench_share(&bench, &cases[i].measured);
