@@ -46,11 +46,14 @@ static enum sinq_dtype choose_reading(struct sinq_gguf_view *view) {
     const struct sinq_block_type *const first = view->parts[0].tensor->type;
     const struct sinq_block_type *const second = view->parts[1].tensor == NULL ? first : view->parts[1].tensor->type;
     const enum sinq_dtype dtype = find_dtype(first);
+    const uint32_t rank = view->parts[0].tensor->rank;
     const bool is_half = view->change == SINQ_GGUF_KEY_HALF;
+    const bool is_heads = view->change == SINQ_GGUF_QUERY_ROWS || view->change == SINQ_GGUF_KEY_ROWS;
+    const bool is_bias = (is_heads && rank == 1) || (view->change == SINQ_GGUF_EVEN_COLUMNS && rank == 2);
     view->reading = SINQ_GGUF_COMPUTED;
     if (view->change == SINQ_GGUF_PLUS_ONE || first != second) return SINQ_F32;
-    /* Keys lie across the rows of kv_b_proj: their blocks cannot. */
-    if (!first->is_plain && is_half) return SINQ_F32;
+    /* Keys lie across the rows of kv_b_proj, and values of biases change places: blocks cannot. */
+    if (!first->is_plain && (is_half || is_bias)) return SINQ_F32;
     if (!first->is_plain) {
         view->reading = SINQ_GGUF_BLOCKS;
     } else if (view->change == SINQ_GGUF_SAME || view->change == SINQ_GGUF_EXPERT) {

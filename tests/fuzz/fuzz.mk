@@ -7,7 +7,7 @@ FUZZ_FLAGS   := $(CSTD) -O1 -g $(WARNINGS) $(EXACT) -fopenmp-simd -fno-omit-fram
 FUZZ_FLAGS   += -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 FUZZ_LIBS    := -lcjson -lxxhash -lpcre2-8 -lutf8proc -lm
 # Only the floors that readers stand on: the others would need clang's OpenMP.
-FUZZ_LIB_SOURCES := $(filter lib/base/% lib/tensor/% lib/text/% lib/checkpoint/% formats/% lib/model/config% lib/model/graph% \
+FUZZ_LIB_SOURCES := $(filter lib/base/% lib/tensor/% lib/text/% lib/checkpoint/% formats/% lib/model/config% lib/model/gguf% lib/model/graph% \
   lib/model/layer_kinds% lib/model/rope% lib/model/families/%,$(LIB_SOURCES))
 FUZZ_PROGRAMS    := $(FUZZ_TARGETS:%=$(FUZZ_BUILD)/fuzz_%)
 REPLAY_PROGRAMS  := $(FUZZ_TARGETS:%=$(BUILD)/tests/fuzz/replay_%)
