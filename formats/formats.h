@@ -1,9 +1,10 @@
 /*
  * formats.h: opening and creating checkpoints on disk.
  *
- * The format of what is read is recognised by content, never by its name: one safetensors file, a GGUF file (of a
- * split one the first part), or a Hugging Face directory with or without an index. Every length, offset, count and product in a file is checked before use; a bad file
- * is refused within a second, and without large allocations, by one line that names file, tensor and reason.
+ * The format of what is read is recognised by content, never by its name: one safetensors file, a GGUF file (of a split one
+ * the first part), or a Hugging Face directory with or without an index. Every length, offset, count and product in a file is
+ * checked before use; a bad file is refused within a second, and without large allocations, by one line that names file, tensor
+ * and reason.
  */
 #ifndef SINQ_FORMATS_H
 #define SINQ_FORMATS_H
