@@ -48,6 +48,10 @@ static void find_columns(const struct sinq_dual_scale *matrix, const struct sinq
     }
 }
 
+static float apply_scale(const struct sinq_dual_scale *matrix, float scale, float zero, float level) {
+    return matrix->factor * (matrix->has_minima ? scale * level - zero : scale * (level - zero));
+}
+
 /*
  * Rounding is monotone, so the value of largest magnitude in a group is that of an outermost level and the largest column
  * scale, computed as the decoder does.
@@ -58,8 +62,8 @@ static bool is_row_bounded(const struct sinq_dual_scale *matrix, const struct si
     for (uint64_t group = 0; group < used; group++) {
         const float scale = sinq_dual_scale_scale(matrix, sizes, blob, row, group);
         const float zero = sinq_dual_scale_zero(matrix, sizes, blob, row, group);
-        const float reach = fmaxf(fabsf(bounds->lowest_level - zero), fabsf(bounds->highest_level - zero));
-        const float value = fabsf(matrix->factor * (scale * reach));
+        const float value = fmaxf(fabsf(apply_scale(matrix, scale, zero, bounds->lowest_level)),
+                                  fabsf(apply_scale(matrix, scale, zero, bounds->highest_level)));
         if (!isfinite(scale) || !isfinite(zero) || !isfinite(value) || !isfinite(value * bounds->column[group])) {
             return false;
         }
