@@ -20,10 +20,10 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-
 CPPFLAGS += -Ilib -Iformats -I.
 CFLAGS   ?=
 ALL_CFLAGS = $(CSTD) $(OPT) $(WARNINGS) $(EXACT) -fPIC -fvisibility=hidden -fopenmp $(SANFLAGS) $(CFLAGS)
-LIBS     := -lcjson -lxxhash -lpcre2-8 -lutf8proc -lz -lm -fopenmp
+LIBS     := -lcjson -lxxhash -lpcre2-8 -lutf8proc -lz -lm -ldl -fopenmp
 PROGRAM_LIBS := -lpng -ledit
 
-LIB_SOURCES  := $(sort $(wildcard lib/*/*.c lib/*/*/*.c formats/*.c))
+LIB_SOURCES  := $(filter-out lib/cuda/%,$(sort $(wildcard lib/*/*.c lib/*/*/*.c formats/*.c)))
 CMD_SOURCES  := $(sort $(wildcard cmd/*.c))
 TEST_SOURCES := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SOURCES := $(sort $(wildcard tests/fuzz/*.c))
@@ -34,8 +34,11 @@ PROGRAM := $(BUILD)/sinq
 STATIC  := $(BUILD)/libsinq.a
 SHARED  := $(BUILD)/libsinq.so.0
 
+CUDA      ?= 0
+-include lib/cuda/cuda.mk
+
 .PHONY: all check check-all demo packages install uninstall fuzz bench-quantize bench-kernels bench-tokenizer quality format lint clean help
-all: $(PROGRAM) $(STATIC) $(SHARED) $(BUILD)/sinq.1
+all: $(PROGRAM) $(STATIC) $(SHARED) $(BUILD)/sinq.1 $(CUDA_PLUGIN)
 
 # One instruction set a file; what a file needs is in its name.
 ifeq ($(ARCH),x86_64)
@@ -105,7 +108,7 @@ install: all
 	$(RUN) $(PROGRAM) help --completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sinq.fish
 	printf '%s\n' 'prefix=$(PREFIX)' 'Name: sinq' 'Description: Sinkhorn-normalized quantization of language models' \
 	  'Version: $(VERSION)' 'Requires.private: libcjson libxxhash libpcre2-8 libutf8proc zlib' 'Libs: -L$${prefix}/lib -lsinq' \
-	  'Libs.private: -lm -fopenmp' 'Cflags: -I$${prefix}/include/sinq' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/sinq.pc
+	  'Libs.private: -lm -ldl -fopenmp' 'Cflags: -I$${prefix}/include/sinq' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/sinq.pc
 
 uninstall:
 	cd $(DESTDIR)$(PREFIX) && rm -rf bin/sinq lib/libsinq.a lib/libsinq.so lib/libsinq.so.0 lib/libsinq.so.$(VERSION) \
@@ -136,6 +139,8 @@ help:
 	'make bench-tokenizer the speed of tokenizing, with the tokenizers of the shared data' \
 	'make quality MODEL=  what quantizing MODEL costs, by bits and method: writes docs/quality.md; takes long' \
 	'make install         PREFIX=/usr/local DESTDIR=' \
+	'make CUDA=1          besides: the plug-in for CUDA devices; needs CUDA 12.8 or later (CUDA_HOME=/usr/local/cuda)' \
+	'make CUDA=1 check-cuda  its tests, where a device is' \
 	'make SAN=address,undefined check, make SAN=thread check    with sanitizers' \
 	'make packages        install the Debian packages that building and testing need' \
 	'make format lint clean uninstall' \

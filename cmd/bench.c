@@ -6,6 +6,7 @@
 
 #include "command.h"
 #include "formats.h"
+#include "load_model.h"
 #include "machine_memory.h"
 #include "plan_report.h"
 
@@ -30,7 +31,9 @@ static int open_model(struct sinq_bench *bench, const char *model, struct sinq_e
                                     .available = sinq_available_memory()};
     status = sinq_plan_session(bench->source, &options, &plan.plan, error);
     if (status == SINQ_OK) status = sinq_check_memory(&plan, error);
-    if (status == SINQ_OK) status = sinq_load_model(bench->source, &bench->model, error);
+    if (status == SINQ_OK) {
+        status = sinq_load_model_as_asked(bench->source, arguments->device, &arguments->common, &bench->model, error);
+    }
     if (status != SINQ_OK) return status;
     bench->load_seconds = sinq_now() - start;
     bench->facts = sinq_model_facts(bench->model);

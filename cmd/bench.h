@@ -13,7 +13,7 @@ struct sinq_bench_arguments {
     struct sinq_number_list prompts, depths, threads;
     unsigned predict, repeat, batch;
     const char *bits, *group_size, *method, *scale_type, *head_bits;
-    const char *kv;
+    const char *kv, *device;
     bool exact, small_pages;
     bool no_limits, profile;
     uint64_t buffer; /* 0: the library's */

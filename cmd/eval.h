@@ -10,7 +10,7 @@ struct sinq_eval_arguments {
     const char *reference, *as;
     bool weights;
     unsigned top;
-    const char *text, *score, *kv;
+    const char *text, *score, *kv, *device;
     bool token_ids, bos, exact;
     unsigned window, stride, max_windows;
     double max_error, max_ppl, max_ppl_increase, max_kl, min_same_top; /* negative where not given */

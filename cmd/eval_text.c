@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "eval.h"
+#include "load_model.h"
 #include "progress.h"
 #include "terminal.h"
 #include "text_input.h"
@@ -87,11 +88,13 @@ static int evaluate(struct sinq_eval_result *result, const struct reading *readi
     const struct sinq_text_options options = read_text_options(arguments);
     struct sinq_model *model = NULL, *reference = NULL;
     struct sinq_meter meter;
-    int status = sinq_load_model(result->model, &model, error);
+    int status = sinq_load_model_as_asked(result->model, arguments->device, &arguments->common, &model, error);
     if (status == SINQ_OK)
         status = sinq_check_vocabulary(sinq_source_path(result->model), reading->tokenizer_size,
                                        sinq_model_facts(model).vocabulary, error);
-    if (status == SINQ_OK && result->reference != NULL) status = sinq_load_model(result->reference, &reference, error);
+    if (status == SINQ_OK && result->reference != NULL) {
+        status = sinq_load_model_as_asked(result->reference, arguments->device, &arguments->common, &reference, error);
+    }
     if (status == SINQ_OK) {
         sinq_meter_start(&meter, &arguments->common, sinq_source_path(result->model));
         status = sinq_evaluate_text(model, reference, reading->tokens.ids, reading->tokens.count, &options,

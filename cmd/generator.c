@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "generation.h"
+#include "load_model.h"
 #include "machine_memory.h"
 #include "memory.h"
 #include "vocabulary.h"
@@ -33,7 +34,10 @@ static int open_parts(struct sinq_generator *generator, struct sinq_error *error
     int status = sinq_plan_run(arguments, generator->source, &generator->plan, error);
     if (status == SINQ_OK && arguments->common.verbose) print_plan(&generator->plan);
     if (status == SINQ_OK) status = sinq_check_memory(&generator->plan, error);
-    if (status == SINQ_OK) status = sinq_load_model(generator->source, &generator->model, error);
+    if (status == SINQ_OK) {
+        status = sinq_load_model_as_asked(generator->source, arguments->device, &arguments->common, &generator->model,
+                                          error);
+    }
     if (status != SINQ_OK) return status;
     generator->facts = sinq_model_facts(generator->model);
     generator->sampling = sinq_read_sampling(arguments);

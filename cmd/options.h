@@ -80,6 +80,14 @@ struct sinq_common_options {
 #define SINQ_SCALE_CHOICES  "f16 u8"
 #define SINQ_KV_CHOICES     "f16 f32 i8"
 
+/* Where a model runs: `place` is the member for its name. */
+#define SINQ_DEVICE_OPTION(place)                                                                                      \
+    {                                                                                                                  \
+        .name = "device", .kind = SINQ_OPTION_TEXT, .argument = "NAME", place,                                         \
+        .help = "run on NAME: cpu, cuda, cuda:N for the N-th CUDA device from 0, or auto: a CUDA device where the "    \
+                "plug-in and a driver for it are there, else the CPU (default: auto)"                                  \
+    }
+
 /* What most commands' tables end with. */
 #define SINQ_COMMON_OPTIONS                                                                                            \
     {.kind = SINQ_OPTION_HEADING, .help = "How it is done and shown"}, SINQ_THREADS_OPTION, SINQ_DISPLAY_OPTIONS

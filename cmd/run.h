@@ -19,7 +19,7 @@ struct sinq_run_arguments {
     double temperature, top_p, min_p, repeat_penalty;
     unsigned top_k, repeat_last, seed;
     unsigned context;
-    const char *kv;
+    const char *kv, *device;
     bool exact, plan;
     uint64_t memory; /* 0 where not given */
 };

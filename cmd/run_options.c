@@ -132,6 +132,7 @@ const struct sinq_option sinq_run_options[] = {
      .most = 4294967295.0,
      PLACE(context),
      .help = "positions that prompt and answer may take together (default: what the model allows, at most 8192)"},
+    SINQ_DEVICE_OPTION(PLACE(device)),
     {.name = "kv",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "TYPE",

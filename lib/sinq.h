@@ -514,10 +514,20 @@ struct sinq_model_facts {
     uint64_t active_bytes; /* of weights read for one token: with experts, the chosen ones */
     uint64_t owned_bytes;  /* of weights that had to be rebuilt in memory */
     int64_t bos;           /* config.json's bos_token_id, -1 where there is none */
+    const char *device;    /* that it runs on: "cpu", "cuda:0, NVIDIA H200" */
+    const char *no_device; /* device "auto": why it is the CPU; else "" */
+};
+
+struct sinq_device_options {
+    const char *device;    /* "cpu", "cuda", "cuda:N", or "auto": a CUDA device where there is one, else the CPU. NULL: the CPU */
+    uint64_t memory_limit; /* most bytes of a device's memory; 0: all */
 };
 
 /* An unknown family, a tensor that is missing or of another shape than the configuration says: SINQ_FAILED, one line. The source must outlive the model. */
 SINQ_API int sinq_load_model(const struct sinq_source *source, struct sinq_model **model, struct sinq_error *error);
+/* On a device, through a plug-in (`make CUDA=1`) that is loaded at run time. A device name of another form is SINQ_USAGE. */
+SINQ_API int sinq_load_model_on_device(const struct sinq_source *source, const struct sinq_device_options *device,
+                                       struct sinq_model **model, struct sinq_error *error);
 SINQ_API struct sinq_model_facts sinq_model_facts(const struct sinq_model *model);
 SINQ_API void sinq_model_free(struct sinq_model *model);
 /* The families that can run, separated by ", ". */

@@ -147,14 +147,25 @@ int sinq_load_model_on(const struct sinq_source *source, struct sinq_backend *ba
     return status;
 }
 
-int sinq_load_model(const struct sinq_source *source, struct sinq_model **model, struct sinq_error *error) {
+int sinq_load_model_on_device(const struct sinq_source *source, const struct sinq_device_options *device,
+                              struct sinq_model **model, struct sinq_error *error) {
     struct sinq_backend *backend;
-    const int status = sinq_open_cpu_backend(&backend, error);
-    return status == SINQ_OK ? sinq_load_model_on(source, backend, model, error) : status;
+    struct sinq_device_names names;
+    int status = sinq_open_device(device, &backend, &names, error);
+    if (status == SINQ_OK) status = sinq_load_model_on(source, backend, model, error);
+    if (status == SINQ_OK) (*model)->names = names;
+    return status;
+}
+
+int sinq_load_model(const struct sinq_source *source, struct sinq_model **model, struct sinq_error *error) {
+    return sinq_load_model_on_device(source, &(struct sinq_device_options){.device = "cpu"}, model, error);
 }
 
 struct sinq_model_facts sinq_model_facts(const struct sinq_model *model) {
-    return model->facts;
+    struct sinq_model_facts facts = model->facts;
+    facts.device = model->names.device;
+    facts.no_device = model->names.reason;
+    return facts;
 }
 
 void sinq_model_free(struct sinq_model *model) {

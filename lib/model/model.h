@@ -3,7 +3,7 @@
 #define SINQ_MODEL_MODEL_H
 
 #include "base/name_index.h"
-#include "model/backend.h"
+#include "model/open_device.h"
 
 /* Of a weight as it is held; bytes 0 where an optional one is missing. */
 struct sinq_weight_facts {
@@ -19,7 +19,8 @@ struct sinq_model {
     struct sinq_weight_facts *weights; /* one a want */
     void **owned;                      /* memory of weights that are not used in place */
     size_t owned_count;
-    struct sinq_model_facts facts;
+    struct sinq_model_facts facts; /* but the device's names */
+    struct sinq_device_names names;
 };
 
 /* As sinq_load_model, on a backend of the caller's choice, which the model closes (also on failure). */

@@ -9,15 +9,22 @@ static double grow_base(const struct sinq_rope *rope, uint64_t length) {
     return rope->theta * pow(rope->factor * share - (rope->factor - 1.0), dims / (dims - 2.0));
 }
 
-void sinq_rope_rotation(const struct sinq_rope *rope, uint64_t position, uint64_t length, float *cosines,
-                        float *sines) {
+void sinq_rope_frequencies(const struct sinq_rope *rope, uint64_t length, double *frequencies) {
     const bool is_long = rope->type == SINQ_ROPE_LONGROPE && length > rope->original_context;
     const bool is_grown = rope->type == SINQ_ROPE_DYNAMIC && length > rope->context;
-    const double *const frequencies = is_long ? rope->long_frequencies : rope->frequencies;
+    const double *const stored = is_long ? rope->long_frequencies : rope->frequencies;
     const double base = is_grown ? grow_base(rope, length) : 0.0;
     for (uint32_t i = 0; i < rope->dims / 2; i++) {
-        const double frequency = is_grown ? pow(base, -2.0 * i / rope->dims) : frequencies[i];
-        const double angle = (double)position * frequency;
+        frequencies[i] = is_grown ? pow(base, -2.0 * i / rope->dims) : stored[i];
+    }
+}
+
+void sinq_rope_rotation(const struct sinq_rope *rope, uint64_t position, uint64_t length, float *cosines,
+                        float *sines) {
+    double frequencies[SINQ_MAX_ROPE_PAIRS];
+    sinq_rope_frequencies(rope, length, frequencies);
+    for (uint32_t i = 0; i < rope->dims / 2; i++) {
+        const double angle = (double)position * frequencies[i];
         cosines[i] = (float)(cos(angle) * rope->attention_factor);
         sines[i] = (float)(sin(angle) * rope->attention_factor);
     }

@@ -34,6 +34,9 @@ struct sinq_rope {
     double *long_frequencies;    /* longrope beyond original_context, owned */
 };
 
+/* Angles are positions times these: dims / 2 of them, at most SINQ_MAX_ROPE_PAIRS. `length` as above. Thread safe. */
+void sinq_rope_frequencies(const struct sinq_rope *rope, uint64_t length, double *frequencies);
+
 /* Cosines and sines of one position: dims / 2 of each. `length` as above. Thread safe. */
 void sinq_rope_rotation(const struct sinq_rope *rope, uint64_t position, uint64_t length, float *cosines, float *sines);
 

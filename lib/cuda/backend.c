@@ -1,0 +1,127 @@
+/* backend.c: opening a CUDA device as a backend: what the program finds in the plug-in. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "cuda/cuda_backend.h"
+#include "model/plugin.h"
+
+static int create_buffer(struct sinq_backend *base, uint64_t bytes, struct sinq_buffer **buffer,
+                         struct sinq_error *error) {
+    struct sinq_cuda_backend *const backend = sinq_cuda_of(base);
+    *buffer = calloc(1, sizeof **buffer);
+    if (*buffer == NULL) return sinq_fail_memory(error, "a buffer", sizeof **buffer);
+    (*buffer)->bytes = bytes;
+    int status = sinq_cuda_allocate(backend, bytes, "a session's buffer", &(*buffer)->data, error);
+    if (status == SINQ_OK) {
+        const cudaError_t result = cudaMemsetAsync((*buffer)->data, 0, (size_t)bytes, backend->line.stream);
+        status = sinq_cuda_check(backend, result, "clearing a buffer", error);
+        if (status != SINQ_OK) sinq_cuda_free(backend, (*buffer)->data, bytes);
+    }
+    if (status == SINQ_OK) return SINQ_OK;
+    free(*buffer);
+    *buffer = NULL;
+    return status;
+}
+
+static void free_buffer(struct sinq_backend *base, struct sinq_buffer *buffer) {
+    if (buffer == NULL) return;
+    sinq_cuda_free(sinq_cuda_of(base), buffer->data, buffer->bytes);
+    free(buffer);
+}
+
+static int upload(struct sinq_backend *base, struct sinq_buffer *buffer, uint64_t offset, const void *bytes,
+                  uint64_t size, struct sinq_error *error) {
+    return sinq_cuda_copy_in(sinq_cuda_of(base), buffer->data + offset, bytes, size, error);
+}
+
+static int download(struct sinq_backend *base, const struct sinq_buffer *buffer, uint64_t offset, void *bytes,
+                    uint64_t size, struct sinq_error *error) {
+    return sinq_cuda_copy_out(sinq_cuda_of(base), bytes, buffer->data + offset, size, error);
+}
+
+/* ---- opening and closing ---- */
+
+static void close_backend(struct sinq_backend *base) {
+    struct sinq_cuda_backend *const backend = sinq_cuda_of(base);
+    if (backend->line.stream != NULL) (void)cudaStreamSynchronize(backend->line.stream);
+    sinq_cuda_free_blocks(backend);
+    for (unsigned i = 0; i < SINQ_CUDA_STAGES; i++) {
+        if (backend->stages[i] != NULL) (void)cudaFreeHost(backend->stages[i]);
+        if (backend->stage_free[i] != NULL) (void)cudaEventDestroy(backend->stage_free[i]);
+    }
+    if (backend->line.stream != NULL) (void)cudaStreamDestroy(backend->line.stream);
+    free(backend);
+}
+
+static int create_stages(struct sinq_cuda_backend *backend, struct sinq_error *error) {
+    cudaError_t status = cudaStreamCreateWithFlags(&backend->line.stream, cudaStreamNonBlocking);
+    for (unsigned i = 0; i < SINQ_CUDA_STAGES && status == cudaSuccess; i++) {
+        void *stage = NULL;
+        status = cudaHostAlloc(&stage, SINQ_CUDA_STAGE_BYTES, cudaHostAllocDefault);
+        backend->stages[i] = stage;
+        if (status == cudaSuccess) status = cudaEventCreateWithFlags(&backend->stage_free[i], cudaEventDisableTiming);
+    }
+    return sinq_cuda_check(backend, status, "setting it up", error);
+}
+
+/* Kernels are made for compute capability 8.0 and later. */
+static int select_device(struct sinq_cuda_backend *backend, const struct sinq_plugin_options *options,
+                         char name[SINQ_PLUGIN_NAME_BYTES], struct sinq_error *error) {
+    struct cudaDeviceProp properties;
+    int count = 0;
+    cudaError_t status = cudaGetDeviceCount(&count);
+    if (status == cudaSuccess && options->device >= count) {
+        return sinq_fail(error, SINQ_FAILED, "CUDA device %d: there are %d", options->device, count);
+    }
+    if (status == cudaSuccess) status = cudaSetDevice(options->device);
+    if (status == cudaSuccess) status = cudaGetDeviceProperties(&properties, options->device);
+    if (status != cudaSuccess) return sinq_cuda_check(backend, status, "looking for it", error);
+    if (properties.major < 8) {
+        return sinq_fail(error, SINQ_FAILED,
+                         "CUDA device %d: %s has compute capability %d.%d, 8.0 is the least that will do",
+                         options->device, properties.name, properties.major, properties.minor);
+    }
+    backend->processors = (unsigned)properties.multiProcessorCount;
+    backend->line.overlaps = properties.major >= 9;
+    (void)snprintf(name, SINQ_PLUGIN_NAME_BYTES, "cuda:%d, %.200s", options->device, properties.name);
+    return SINQ_OK;
+}
+
+SINQ_API int sinq_open_plugin(const struct sinq_plugin_options *options, struct sinq_backend **opened,
+                              char name[SINQ_PLUGIN_NAME_BYTES], struct sinq_error *error) {
+    static const struct sinq_backend_ops ops = {
+        .name = "cuda",
+        .hold_weight = sinq_cuda_hold_weight,
+        .release_weight = sinq_cuda_release_weight,
+        .create_buffer = create_buffer,
+        .free_buffer = free_buffer,
+        .upload = upload,
+        .download = download,
+        .create_queue = sinq_cuda_create_queue,
+        .enqueue = sinq_cuda_enqueue,
+        .submit = sinq_cuda_submit,
+        .wait = sinq_cuda_wait,
+        .close_queue = sinq_cuda_close_queue,
+        .queue_bytes = sinq_cuda_queue_bytes,
+        .close = close_backend,
+    };
+    memset(name, 0, SINQ_PLUGIN_NAME_BYTES);
+    if (options->interface != SINQ_PLUGIN_INTERFACE) {
+        return sinq_fail(error, SINQ_FAILED, "the CUDA plug-in is of another version: interface %u, expected %u",
+                         SINQ_PLUGIN_INTERFACE, options->interface);
+    }
+    struct sinq_cuda_backend *const backend = calloc(1, sizeof *backend);
+    if (backend == NULL) return sinq_fail_memory(error, "a backend", sizeof *backend);
+    *backend =
+        (struct sinq_cuda_backend){.base = {&ops}, .device = options->device, .memory_limit = options->memory_limit};
+    int status = select_device(backend, options, name, error);
+    if (status == SINQ_OK) status = create_stages(backend, error);
+    if (status == SINQ_OK) {
+        *opened = &backend->base;
+    } else {
+        close_backend(&backend->base);
+    }
+    return status;
+}

@@ -1,0 +1,219 @@
+/*
+ * device.h: what the C files of the CUDA backend and its kernels share: descriptions of matrices, rows and operations as a device
+ * sees them, and the functions that put a kernel on a stream. All pointers in descriptions are the device's.
+ *
+ * A kernel depends on tokens and positions through struct sinq_cuda_state alone, which lies in the device's memory: so the kernels of a
+ * batch can be recorded once, as a CUDA graph, and run for every token.
+ *
+ * Errors: functions return what cudaGetLastError gives after the launch.
+ */
+#ifndef SINQ_CUDA_DEVICE_H
+#define SINQ_CUDA_DEVICE_H
+
+#include <cuda_runtime_api.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where kernels go. With `overlaps` (compute capability 9 and later) a kernel is set up while the one before it ends. */
+struct sinq_cuda_line {
+    cudaStream_t stream;
+    bool overlaps;
+};
+
+struct sinq_cuda_state {
+    uint32_t position, count; /* as in struct sinq_frame */
+    uint32_t first_row, row_count;
+};
+
+/* A view's part of each row of a slot. */
+struct sinq_cuda_rows {
+    float *data;
+    uint32_t stride; /* values from row to row */
+};
+
+/* A weight: docs/format.md names the sections of a quantized one. */
+struct sinq_cuda_matrix {
+    const uint8_t *elements;                                                                    /* dense: row-major */
+    const uint8_t *codes, *scales, *scale_ranges, *column_scale, *levels, *zeros, *zero_ranges; /* NULL: not present */
+    const float *block_scales;                                                                  /* F8, or NULL */
+    uint32_t block_rows, block_cols, scale_cols;
+    uint32_t rows, cols, panels, column_blocks, groups;
+    uint32_t group_size; /* 0: the whole row */
+    uint32_t bits;       /* 0: dense */
+    int dtype;           /* enum sinq_dtype */
+    float factor, zero_low, zero_step;
+    bool scales_are_f16, zeros_are_f16;
+};
+
+/* ---- rows.cu: operations that compute each row by itself; struct sinq_operation says what each one means ---- */
+
+struct sinq_cuda_norm {
+    struct sinq_cuda_rows in, out;
+    const float *weight;
+    uint32_t groups, width, stride;
+    float eps;
+    bool gather;
+};
+struct sinq_cuda_rope {
+    struct sinq_cuda_rows in, out, rotation;
+    uint32_t heads, in_stride, out_stride, dims, copy;
+    bool interleaved;
+};
+struct sinq_cuda_activation {
+    struct sinq_cuda_rows gate, up, out;
+    int activation; /* enum sinq_activation */
+    uint32_t segments, width, step, in_stride, out_stride;
+};
+struct sinq_cuda_route {
+    struct sinq_cuda_rows logits, choices;
+    const float *bias;
+    int routing; /* enum sinq_routing */
+    uint32_t experts, chosen, groups, top_groups;
+    bool groups_by_two, normalized;
+    float scale;
+};
+struct sinq_cuda_combine {
+    struct sinq_cuda_rows choices, in, out;
+    uint32_t chosen, width;
+    bool accumulate;
+};
+
+cudaError_t sinq_cuda_embed(struct sinq_cuda_line line, const struct sinq_cuda_matrix *matrix, const int32_t *tokens,
+                            struct sinq_cuda_rows out, uint32_t rows, float scale);
+cudaError_t sinq_cuda_norm(struct sinq_cuda_line line, const struct sinq_cuda_norm *norm, uint32_t rows,
+                           const struct sinq_cuda_state *state);
+/* Angles are positions times `frequencies` (f64, pairs of them); cosines and sines are multiplied by `factor`. */
+cudaError_t sinq_cuda_rotation(struct sinq_cuda_line line, const double *frequencies, uint32_t pairs, double factor,
+                               struct sinq_cuda_rows out, uint32_t rows, const struct sinq_cuda_state *state);
+cudaError_t sinq_cuda_rope(struct sinq_cuda_line line, const struct sinq_cuda_rope *rope, uint32_t rows);
+cudaError_t sinq_cuda_activate(struct sinq_cuda_line line, const struct sinq_cuda_activation *activation,
+                               uint32_t rows);
+cudaError_t sinq_cuda_add(struct sinq_cuda_line line, struct sinq_cuda_rows in, struct sinq_cuda_rows out,
+                          uint32_t width, uint32_t rows);
+cudaError_t sinq_cuda_softcap(struct sinq_cuda_line line, struct sinq_cuda_rows in_out, uint32_t width, float cap,
+                              uint32_t rows);
+cudaError_t sinq_cuda_route(struct sinq_cuda_line line, const struct sinq_cuda_route *route, uint32_t rows);
+cudaError_t sinq_cuda_combine(struct sinq_cuda_line line, const struct sinq_cuda_combine *combine, uint32_t rows);
+
+/* ---- attention.cu ---- */
+
+/* A layer's cache, as lib/tensor/kv_cache.h lays it out. */
+struct sinq_cuda_cache {
+    uint8_t *keys, *values; /* values lie in the keys where they are shared */
+    float *key_scales, *value_scales;
+    uint32_t kv_heads, key_dim, value_dim, capacity;
+    int type; /* enum sinq_kv_type */
+    bool shared;
+};
+struct sinq_cuda_attention {
+    struct sinq_cuda_cache cache;
+    struct sinq_cuda_rows queries, out;
+    const float *sinks; /* or NULL */
+    uint32_t heads, window;
+    float scale, cap;
+    uint32_t parts; /* that positions are shared out to */
+    float *partial; /* parts > 1: sinq_cuda_attention_bytes() of them */
+};
+
+cudaError_t sinq_cuda_store(struct sinq_cuda_line line, const struct sinq_cuda_cache *cache, struct sinq_cuda_rows keys,
+                            struct sinq_cuda_rows values, uint32_t rows, const struct sinq_cuda_state *state);
+uint64_t sinq_cuda_attention_bytes(const struct sinq_cuda_attention *attention, uint32_t rows);
+cudaError_t sinq_cuda_attend(struct sinq_cuda_line line, const struct sinq_cuda_attention *attention, uint32_t rows,
+                             const struct sinq_cuda_state *state);
+
+/* ---- prepare.cu: inputs of products with quantized matrices ---- */
+
+/*
+ * An input times the matrix's column scale, as integers of 16 bits that share a scale in each group of columns; each integer is
+ * 256 * high + low, with the high digits of all columns in one plane and the low ones in another. Columns are padded with zeros.
+ */
+struct sinq_cuda_input {
+    int8_t *digits;  /* [rows][2][padded] */
+    float *scales;   /* [rows][groups][2]: the scale, and the sum of the integers */
+    uint32_t padded; /* columns: a multiple of SINQ_CUDA_PADDING */
+    uint32_t group;  /* columns that share a scale */
+};
+#define SINQ_CUDA_PADDING 512u
+/* Columns that share a scale in inputs of that matrix. */
+static inline uint32_t sinq_cuda_input_group(uint32_t group_size) { return group_size == 0 ? 128 : group_size; }
+
+/* What the values are that an input is made of. Where `out` has data, they are written there, too. */
+enum sinq_cuda_origin { SINQ_CUDA_PLAIN, SINQ_CUDA_NORMED, SINQ_CUDA_ACTIVATED };
+struct sinq_cuda_values {
+    enum sinq_cuda_origin origin;
+    struct sinq_cuda_rows in, out; /* of ACTIVATED: the gate */
+    const float *weight;           /* NORMED */
+    float eps;
+    bool gather;
+    struct sinq_cuda_rows up; /* ACTIVATED */
+    int activation;
+};
+#define SINQ_CUDA_MOST_PRODUCTS 4u
+struct sinq_cuda_preparation {
+    struct sinq_cuda_values values;
+    uint32_t cols, count;
+    const uint8_t *column_scales[SINQ_CUDA_MOST_PRODUCTS]; /* NULL: 1 everywhere */
+    struct sinq_cuda_input inputs[SINQ_CUDA_MOST_PRODUCTS];
+};
+cudaError_t sinq_cuda_prepare(struct sinq_cuda_line line, const struct sinq_cuda_preparation *preparation,
+                              uint32_t rows, const struct sinq_cuda_state *state);
+
+/* ---- multiply.cu: products with quantized matrices ---- */
+
+/* y = W x + b for each row. */
+struct sinq_cuda_product {
+    struct sinq_cuda_matrix matrix;
+    struct sinq_cuda_input input;
+    struct sinq_cuda_rows y;
+    const float *bias; /* or NULL */
+    bool accumulate;
+};
+/* Products that are carried out as one: all of the same bits, group size and columns. */
+struct sinq_cuda_products {
+    struct sinq_cuda_product products[SINQ_CUDA_MOST_PRODUCTS];
+    uint32_t first_pair[SINQ_CUDA_MOST_PRODUCTS + 1]; /* pairs of panels, counted through */
+    uint32_t count;
+};
+/* Whether sinq_cuda_multiply can do it: levels are the codes themselves. */
+bool sinq_cuda_can_multiply(const struct sinq_cuda_matrix *matrix);
+cudaError_t sinq_cuda_multiply(struct sinq_cuda_line line, const struct sinq_cuda_products *products, uint32_t rows);
+
+/* Products with the experts that were chosen: matrices[expert], all of one shape, bits and group size. */
+struct sinq_cuda_expert_products {
+    const struct sinq_cuda_matrix *matrices; /* of the device */
+    struct sinq_cuda_matrix first;           /* the first of them */
+    const float *const *biases;              /* of the device, one an expert, or NULL */
+    struct sinq_cuda_rows choices, in, out;
+    uint32_t chosen;
+    bool per_choice;
+    struct sinq_cuda_input input; /* a row for each choice of each token */
+};
+cudaError_t sinq_cuda_prepare_experts(struct sinq_cuda_line line, const struct sinq_cuda_expert_products *products,
+                                      uint32_t rows);
+cudaError_t sinq_cuda_multiply_experts(struct sinq_cuda_line line, const struct sinq_cuda_expert_products *products,
+                                       uint32_t rows);
+
+/* ---- dense.cu: products with everything else ---- */
+
+cudaError_t sinq_cuda_multiply_dense(struct sinq_cuda_line line, const struct sinq_cuda_matrix *matrix,
+                                     struct sinq_cuda_rows in, struct sinq_cuda_rows y, const float *bias,
+                                     bool accumulate, uint32_t rows);
+cudaError_t sinq_cuda_multiply_dense_experts(struct sinq_cuda_line line,
+                                             const struct sinq_cuda_expert_products *products, uint32_t rows);
+struct sinq_cuda_head_product {
+    struct sinq_cuda_matrix matrix;
+    struct sinq_cuda_rows in, out;
+    uint32_t heads, in_stride, out_stride, first_row, row_stride, rows;
+    bool transposed;
+};
+cudaError_t sinq_cuda_multiply_heads(struct sinq_cuda_line line, const struct sinq_cuda_head_product *product,
+                                     uint32_t rows);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,340 @@
+/*
+ * multiply.cu: one row times a quantized matrix, as the layout lies on disk.
+ *
+ * A warp takes a pair of panels (32 rows) and streams over their columns. A lane loads 16 bytes: the codes of four rows (a quarter of a
+ * line, docs/format.md 5.1), a line each for the four lanes t of a set g, eight sets g for the four quarters of two panels. Codes
+ * become bytes by masks and shifts and go, as they are, into matrix units (mma.m16n8k32: 16 rows times 32 columns times 8
+ * right-hand sides, integers). Rows of the unit's left side are the sets' first and second rows, then their third and fourth.
+ *
+ * The eight right-hand sides are the two digits of the input (prepare.cu) in four slots. Group G of columns has slot G mod 4: in it
+ * are the group's digits, in the other slots zeros. So one accumulator gathers four groups, and afterwards lane t has those
+ * of group t for its four rows: all lanes scale,
+ *   y[r] += s[r][g] * sx[g] * (dot(code[r], x) - z[r][g] * sum(x))
+ * and nothing but exact integers was rounded. Per 4-bit weight it takes less than one operation of a lane.
+ *
+ * Warps of a block share out the columns; their sums meet in shared memory, in a fixed order.
+ */
+#include "cuda/values.cuh"
+
+#define MOST_WARPS 16u
+
+template <int BITS, int GROUP>
+struct shape {
+    static constexpr int STEP = BITS == 2 || BITS == 3 ? 64 : 32; /* columns of a step: one load of the low plane */
+    static constexpr int LANE = STEP / 4;                         /* consecutive ones of them of a lane */
+    static constexpr int CHUNK = 4 * GROUP;                       /* columns until all slots are full */
+    static constexpr int TILE = CHUNK > 256 ? CHUNK : 256;        /* columns that a warp takes at once */
+    static constexpr int BATCH = BITS == 8 ? 4 : 8;               /* steps whose loads are in flight at once, at most */
+};
+
+/* Codes of four rows and LANE columns, as loaded. */
+template <int BITS>
+struct codes {
+    uint4 low, high; /* planes; 8 bits: quads */
+};
+
+__device__ __forceinline__ uint4 load_stream(const uint8_t *at) {
+    uint4 v;
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(at));
+    return v;
+}
+__device__ __forceinline__ void prefetch(const uint8_t *at) { asm volatile("prefetch.global.L2 [%0];" ::"l"(at)); }
+
+/* Where a lane's codes of a step lie, from the panel's begin on; blocks beyond the last are not read. */
+template <int BITS>
+__device__ __forceinline__ size_t block_offset(uint32_t step, uint32_t t, uint32_t blocks) {
+    const uint32_t block = BITS == 2 || BITS == 3 ? 2 * step + (t >> 1) : step;
+    return (size_t)(block < blocks ? block : blocks - 1) * (BITS * 64);
+}
+template <int BITS>
+__device__ __forceinline__ uint32_t low_offset(uint32_t t) {
+    return (BITS == 2 || BITS == 3 ? t & 1 : BITS == 8 ? 2 * t : t) * 64;
+}
+
+template <int BITS>
+__device__ __forceinline__ codes<BITS> load_codes(const uint8_t *panel, uint32_t step, uint32_t t, uint32_t blocks) {
+    const uint8_t *const block = panel + block_offset<BITS>(step, t, blocks);
+    codes<BITS> c;
+    c.low = load_stream(block + low_offset<BITS>(t));
+    if (BITS == 3) c.high = load_stream(block + 2 * 64);
+    if (BITS == 5) c.high = load_stream(block + 4 * 64);
+    if (BITS == 6) c.high = load_stream(block + (4 + (t >> 1)) * 64);
+    if (BITS == 8) c.high = load_stream(block + low_offset<BITS>(t) + 64);
+    return c;
+}
+
+/* Quad `q` of the lane's columns, of one row. */
+template <int BITS>
+__device__ __forceinline__ uint32_t unpack(uint32_t low, uint32_t high, int q, uint32_t t) {
+    if (BITS == 2) return low >> 2 * q & 0x03030303u;
+    if (BITS == 3) return (low >> 2 * q & 0x03030303u) | ((high >> (4 * (t & 1)) >> q & 0x01010101u) << 2);
+    if (BITS == 4) return low >> 4 * q & 0x0f0f0f0fu;
+    if (BITS == 5) return (low >> 4 * q & 0x0f0f0f0fu) | ((high >> (2 * t) >> q & 0x01010101u) << 4);
+    if (BITS == 6) return (low >> 4 * q & 0x0f0f0f0fu) | ((high >> (4 * (t & 1)) >> 2 * q & 0x03030303u) << 4);
+    return q == 0 ? low : high;
+}
+
+__device__ __forceinline__ void multiply_add(int (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint2 b) {
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b.x), "r"(b.y));
+}
+
+/* The lane's columns of one step: rows 0 and 1 into c, 2 and 3 into d. */
+template <int BITS, int LANE>
+__device__ __forceinline__ void multiply_step(int (&c)[4], int (&d)[4], const codes<BITS> &w, const uint2 (&x)[LANE / 8],
+                                              uint32_t t) {
+#pragma unroll
+    for (int m = 0; m < LANE / 8; m++) {
+        multiply_add(c, unpack<BITS>(w.low.x, w.high.x, 2 * m, t), unpack<BITS>(w.low.y, w.high.y, 2 * m, t),
+                     unpack<BITS>(w.low.x, w.high.x, 2 * m + 1, t), unpack<BITS>(w.low.y, w.high.y, 2 * m + 1, t), x[m]);
+        multiply_add(d, unpack<BITS>(w.low.z, w.high.z, 2 * m, t), unpack<BITS>(w.low.w, w.high.w, 2 * m, t),
+                     unpack<BITS>(w.low.z, w.high.z, 2 * m + 1, t), unpack<BITS>(w.low.w, w.high.w, 2 * m + 1, t), x[m]);
+    }
+}
+
+/* ---- scales and zero points of four rows and one group ---- */
+
+struct aux {
+    float value[4];
+};
+
+__device__ __forceinline__ struct aux spread_halves(uint2 v) {
+    const __half2 a = *(const __half2 *)&v.x, b = *(const __half2 *)&v.y;
+    return {{__low2float(a), __high2float(a), __low2float(b), __high2float(b)}};
+}
+__device__ __forceinline__ struct aux spread_bytes(uint32_t v, float low, float step) {
+    struct aux a;
+#pragma unroll
+    for (int i = 0; i < 4; i++) a.value[i] = low + (float)(v >> 8 * i & 255u) * step;
+    return a;
+}
+
+/* `entry` as in docs/format.md 5.2, of the first of the rows; `range` as in 5.3. */
+__device__ __forceinline__ struct aux load_scales(const struct sinq_cuda_matrix &m, size_t entry, size_t range) {
+    if (m.scales_are_f16) return spread_halves(*(const uint2 *)(m.scales + 2 * entry));
+    const __half2 r = *(const __half2 *)(m.scale_ranges + 4 * range);
+    return spread_bytes(*(const uint32_t *)(m.scales + entry), __low2float(r), __high2float(r));
+}
+__device__ __forceinline__ struct aux load_zeros(const struct sinq_cuda_matrix &m, size_t entry, size_t range) {
+    if (m.zeros_are_f16) return spread_halves(*(const uint2 *)(m.zeros + 2 * entry));
+    const uint32_t bytes = *(const uint32_t *)(m.zeros + entry);
+    if (m.zero_ranges == NULL) return spread_bytes(bytes, m.zero_low, m.zero_step);
+    const __half2 r = *(const __half2 *)(m.zero_ranges + 4 * range);
+    return spread_bytes(bytes, __low2float(r), __high2float(r));
+}
+
+/* ---- a pair of panels ---- */
+
+/* What a lane knows all the time. */
+struct place {
+    const uint8_t *panel; /* codes of its panel, from its quarter on */
+    uint32_t pair, entry_panel, quarter, g, t;
+};
+
+__device__ __forceinline__ struct place find_place(const struct sinq_cuda_matrix &m, uint32_t pair) {
+    struct place at;
+    const uint32_t lane = threadIdx.x % 32;
+    at.pair = pair;
+    at.g = lane >> 2;
+    at.t = lane & 3;
+    at.quarter = at.g & 3;
+    at.entry_panel = min(2 * pair + (at.g >> 2), m.panels - 1); /* what a missing panel gives is not written */
+    at.panel = m.codes + (size_t)at.entry_panel * m.column_blocks * (m.bits * 64) + at.quarter * 16;
+    return at;
+}
+
+template <int BITS, int GROUP>
+__device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const int8_t *digits, uint32_t plane,
+                                         const float2 *scales, const struct place &at, uint32_t tile, float (&sums)[4]) {
+    using S = shape<BITS, GROUP>;
+    constexpr int STEPS = S::TILE / S::STEP, BATCH = S::BATCH < STEPS ? S::BATCH : STEPS;
+    constexpr int CHUNK_STEPS = S::CHUNK / S::STEP;
+    const uint32_t first = tile * S::TILE, own = at.g >> 1;
+    const int8_t *const x = digits + (size_t)(at.g & 1) * plane + first + at.t * S::LANE;
+    int c[4] = {0, 0, 0, 0}, d[4] = {0, 0, 0, 0};
+    struct aux s, z;
+    float2 input;
+    bool is_there = false;
+#pragma unroll
+    for (int b = 0; b < STEPS; b += BATCH) {
+        codes<BITS> w[BATCH];
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            w[i] = load_codes<BITS>(at.panel, first / S::STEP + b + i, at.t, m.column_blocks);
+        }
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+            const int step = b + i;
+            if (step % CHUNK_STEPS == 0) {
+                const uint32_t group = (first + step * S::STEP) / GROUP + at.t;
+                const uint32_t stored = m.group_size == 0 ? 0 : min(group, m.groups - 1);
+                const size_t entry = ((size_t)at.entry_panel * m.groups + stored) * 16 + at.quarter * 4;
+                const size_t range = (size_t)at.pair * m.groups + stored;
+                is_there = group * GROUP < m.cols;
+                s = load_scales(m, entry, range);
+                z = load_zeros(m, entry, range);
+                input = is_there ? scales[group] : make_float2(0.0f, 0.0f);
+            }
+            const uint32_t slot = ((uint32_t)(step * S::STEP) + at.t * S::LANE * (GROUP < S::STEP)) / GROUP & 3;
+            uint2 right[S::LANE / 8];
+#pragma unroll
+            for (int k = 0; k < S::LANE / 8; k++) {
+                right[k] = slot == own ? *(const uint2 *)(x + step * S::STEP + 8 * k) : make_uint2(0, 0);
+            }
+            multiply_step<BITS, S::LANE>(c, d, w[i], right, at.t);
+            if (step % CHUNK_STEPS != CHUNK_STEPS - 1) continue;
+            const int dots[4] = {c[0] * 256 + c[1], c[2] * 256 + c[3], d[0] * 256 + d[1], d[2] * 256 + d[3]};
+#pragma unroll
+            for (int r = 0; r < 4; r++) {
+                if (is_there) sums[r] += s.value[r] * input.x * ((float)dots[r] - z.value[r] * input.y);
+                c[r] = d[r] = 0;
+            }
+        }
+    }
+}
+
+template <int BITS, int GROUP>
+__device__ __forceinline__ void prefetch_tile(const struct sinq_cuda_matrix &m, const struct place &at, uint32_t tile) {
+    using S = shape<BITS, GROUP>;
+    for (int i = 0; i < S::TILE / S::STEP; i++) {
+        prefetch(at.panel + block_offset<BITS>(tile * (S::TILE / S::STEP) + i, at.t, m.column_blocks) +
+                 low_offset<BITS>(at.t));
+    }
+}
+
+/* The pair's rows of y. */
+template <int BITS, int GROUP>
+__device__ __forceinline__ void multiply_pair(const struct sinq_cuda_matrix &m, const int8_t *digits, uint32_t plane,
+                                              const float2 *scales, uint32_t pair, const float *bias, bool accumulate,
+                                              float *y) {
+    using S = shape<BITS, GROUP>;
+    __shared__ float shared[MOST_WARPS][32];
+    const uint32_t warp = threadIdx.x / 32, warps = blockDim.x / 32, tiles = (m.cols + S::TILE - 1) / S::TILE;
+    const struct place at = find_place(m, pair);
+    float sums[4] = {0, 0, 0, 0};
+    for (uint32_t tile = warp; tile < tiles; tile += warps) {
+        add_tile<BITS, GROUP>(m, digits, plane, scales, at, tile, sums);
+    }
+#pragma unroll
+    for (int r = 0; r < 4; r++) {
+        sums[r] += __shfl_xor_sync(0xffffffffu, sums[r], 1);
+        sums[r] += __shfl_xor_sync(0xffffffffu, sums[r], 2);
+        if (at.t == 0) shared[warp][at.g * 4 + r] = sums[r];
+    }
+    __syncthreads();
+    const uint32_t row = pair * 32 + threadIdx.x;
+    if (threadIdx.x >= 32 || row >= m.rows) return;
+    float sum = 0;
+    for (uint32_t w = 0; w < warps; w++) sum += shared[w][threadIdx.x];
+    sum = sum * m.factor + (bias == NULL ? 0.0f : bias[row]);
+    y[row] = accumulate ? y[row] + sum : sum;
+}
+
+template <int BITS, int GROUP>
+static __global__ void __launch_bounds__(32 * MOST_WARPS, 1)
+    multiply_kernel(const __grid_constant__ struct sinq_cuda_products p) {
+    uint32_t which = 0;
+    while (which + 1 < p.count && blockIdx.x >= p.first_pair[which + 1]) which++;
+    const struct sinq_cuda_product &product = p.products[which];
+    const uint32_t pair = blockIdx.x - p.first_pair[which], row = blockIdx.y;
+    const uint32_t tile = threadIdx.x / 32;
+    if (tile * shape<BITS, GROUP>::TILE < product.matrix.cols) {
+        prefetch_tile<BITS, GROUP>(product.matrix, find_place(product.matrix, pair), tile);
+    }
+    begin_kernel();
+    const struct sinq_cuda_input &input = product.input;
+    multiply_pair<BITS, GROUP>(product.matrix, input.digits + (size_t)row * 2 * input.padded, input.padded,
+                               (const float2 *)input.scales + (size_t)row * (input.padded / GROUP), pair, product.bias,
+                               product.accumulate, product.y.data + (size_t)row * product.y.stride);
+}
+
+template <int BITS, int GROUP>
+static __global__ void __launch_bounds__(32 * MOST_WARPS, 1)
+    multiply_experts_kernel(const __grid_constant__ struct sinq_cuda_expert_products p) {
+    begin_kernel();
+    const uint32_t pair = blockIdx.x, choice = blockIdx.y, row = blockIdx.z;
+    const uint32_t expert = (uint32_t)p.choices.data[(size_t)row * p.choices.stride + choice];
+    const struct sinq_cuda_matrix &m = p.matrices[expert];
+    const size_t at = (size_t)row * p.chosen + choice;
+    multiply_pair<BITS, GROUP>(m, p.input.digits + at * 2 * p.input.padded, p.input.padded,
+                               (const float2 *)p.input.scales + at * (p.input.padded / GROUP), pair,
+                               p.biases == NULL ? NULL : p.biases[expert], false,
+                               p.out.data + (size_t)row * p.out.stride + (size_t)choice * m.rows);
+}
+
+/* ---- launching ---- */
+
+typedef void products_kernel(const struct sinq_cuda_products);
+typedef void experts_kernel(const struct sinq_cuda_expert_products);
+
+struct kernels {
+    products_kernel *products;
+    experts_kernel *experts;
+    uint32_t tile;
+};
+
+template <int BITS>
+static struct kernels find_group(uint32_t group_size) {
+    switch (group_size) {
+    case 16:
+        return {multiply_kernel<BITS, 16>, multiply_experts_kernel<BITS, 16>, shape<BITS, 16>::TILE};
+    case 32:
+        return {multiply_kernel<BITS, 32>, multiply_experts_kernel<BITS, 32>, shape<BITS, 32>::TILE};
+    case 64:
+        return {multiply_kernel<BITS, 64>, multiply_experts_kernel<BITS, 64>, shape<BITS, 64>::TILE};
+    default:
+        return {multiply_kernel<BITS, 128>, multiply_experts_kernel<BITS, 128>, shape<BITS, 128>::TILE};
+    }
+}
+
+static struct kernels find_kernels(const struct sinq_cuda_matrix *m) {
+    switch (m->bits) {
+    case 2:
+        return find_group<2>(m->group_size);
+    case 3:
+        return find_group<3>(m->group_size);
+    case 4:
+        return find_group<4>(m->group_size);
+    case 5:
+        return find_group<5>(m->group_size);
+    case 6:
+        return find_group<6>(m->group_size);
+    default:
+        return find_group<8>(m->group_size);
+    }
+}
+
+bool sinq_cuda_can_multiply(const struct sinq_cuda_matrix *matrix) { return matrix->bits != 0 && matrix->levels == NULL; }
+
+/* Warps of a block: so that they have equally many tiles; few pairs need many warps to have all memory at work. */
+static uint32_t count_warps(uint32_t tiles, uint32_t pairs) {
+    const uint32_t wanted = pairs < 512 ? MOST_WARPS : 8;
+    uint32_t best = 1, best_cost = UINT32_MAX;
+    for (uint32_t warps = 1; warps <= MOST_WARPS && warps <= tiles; warps++) {
+        const uint32_t idle = divide_up(tiles, warps) * warps - tiles;
+        const uint32_t off = warps > wanted ? warps - wanted : wanted - warps;
+        const uint32_t cost = 1000 * idle / tiles + 20 * off;
+        if (cost >= best_cost) continue;
+        best = warps;
+        best_cost = cost;
+    }
+    return best;
+}
+
+cudaError_t sinq_cuda_multiply(struct sinq_cuda_line line, const struct sinq_cuda_products *p, uint32_t rows) {
+    const struct sinq_cuda_matrix *const first = &p->products[0].matrix;
+    const struct kernels kernels = find_kernels(first);
+    const uint32_t pairs = p->first_pair[p->count], warps = count_warps(divide_up(first->cols, kernels.tile), pairs);
+    return launch(line, kernels.products, dim3(pairs, rows), 32 * warps, 0, *p);
+}
+
+cudaError_t sinq_cuda_multiply_experts(struct sinq_cuda_line line, const struct sinq_cuda_expert_products *p,
+                                       uint32_t rows) {
+    const struct kernels kernels = find_kernels(&p->first);
+    const uint32_t pairs = divide_up(p->first.panels, 2);
+    const uint32_t warps = count_warps(divide_up(p->first.cols, kernels.tile), pairs * p->chosen);
+    return launch(line, kernels.experts, dim3(pairs, p->chosen, rows), 32 * warps, 0, *p);
+}

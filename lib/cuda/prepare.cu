@@ -1,0 +1,107 @@
+/* prepare.cu: inputs of products with quantized matrices as integers of 16 bits, one scale a group of columns. */
+#include "cuda/values.cuh"
+
+#define THREADS     256u
+#define THREAD_COLS 8u
+#define SLICE       (THREADS * THREAD_COLS)
+#define MOST        32639.0f /* 256 * 127 + 127: both digits fit 8 bits */
+
+/* Eight columns of one thread; all threads of a group's columns take part. Lanes of a group are group / 8 neighbours. */
+static __device__ void store_columns(const struct sinq_cuda_input &input, uint32_t row, uint32_t first, const float *x) {
+    float largest = 0;
+    bool is_finite = true;
+    for (uint32_t i = 0; i < THREAD_COLS; i++) {
+        largest = fmaxf(largest, fabsf(x[i]));
+        is_finite = is_finite && isfinite(x[i]);
+    }
+    if (!is_finite) largest = INFINITY;
+    for (uint32_t distance = input.group / THREAD_COLS / 2; distance > 0; distance /= 2) {
+        largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, distance));
+    }
+    const bool is_zero = largest < 0x1p-100f || largest == INFINITY;
+    const float by = is_zero ? 0.0f : MOST / largest;
+    int sum = 0;
+    uint32_t high[2] = {0, 0}, low[2] = {0, 0};
+    for (uint32_t i = 0; i < THREAD_COLS; i++) {
+        const int value = is_zero ? 0 : __float2int_rn(x[i] * by);
+        const int top = (value + 128) >> 8, bottom = value - top * 256;
+        sum += value;
+        high[i / 4] |= (uint32_t)(top & 255) << 8 * (i % 4);
+        low[i / 4] |= (uint32_t)(bottom & 255) << 8 * (i % 4);
+    }
+    for (uint32_t distance = input.group / THREAD_COLS / 2; distance > 0; distance /= 2) {
+        sum += __shfl_xor_sync(0xffffffffu, sum, distance);
+    }
+    if (first >= input.padded) return;
+    int8_t *const digits = input.digits + (size_t)row * 2 * input.padded + first;
+    *(uint2 *)digits = make_uint2(high[0], high[1]);
+    *(uint2 *)(digits + input.padded) = make_uint2(low[0], low[1]);
+    if (first % input.group != 0) return;
+    float *const scales = input.scales + ((size_t)row * (input.padded / input.group) + first / input.group) * 2;
+    /* What is not finite must show. */
+    scales[0] = largest == INFINITY ? NAN : is_zero ? 0.0f : largest / MOST;
+    scales[1] = (float)sum;
+}
+
+static __device__ float load_column_scale(const uint8_t *column_scale, uint32_t k) {
+    return column_scale == NULL ? 1.0f : load_half(column_scale + 2 * (size_t)k);
+}
+
+static __device__ float find_inverse(const struct sinq_cuda_values &values, const float *in, uint32_t cols) {
+    double sum = 0;
+    for (uint32_t i = threadIdx.x; i < cols; i += THREADS) sum += (double)in[i] * in[i];
+    return (float)(1.0 / sqrt(block_sum(sum) / cols + (double)values.eps));
+}
+
+static __global__ void __launch_bounds__(THREADS) prepare_kernel(const __grid_constant__ struct sinq_cuda_preparation p,
+                                                                 const struct sinq_cuda_state *state) {
+    begin_kernel();
+    const struct sinq_cuda_values &values = p.values;
+    const uint32_t row = blockIdx.y, which = blockIdx.z, first = blockIdx.x * SLICE + threadIdx.x * THREAD_COLS;
+    const uint32_t from = row + (values.gather ? state->first_row : 0);
+    const float *const in = values.in.data + (size_t)from * values.in.stride;
+    const float *const up = values.up.data + (size_t)row * values.up.stride;
+    float *const out = values.out.data == NULL || which != 0 ? NULL : values.out.data + (size_t)row * values.out.stride;
+    const float inverse = values.origin == SINQ_CUDA_NORMED ? find_inverse(values, in, p.cols) : 1.0f;
+    float x[THREAD_COLS];
+#pragma unroll
+    for (uint32_t i = 0; i < THREAD_COLS; i++) {
+        const uint32_t k = first + i;
+        x[i] = 0;
+        if (k >= p.cols) continue;
+        float value = in[k];
+        if (values.origin == SINQ_CUDA_NORMED) value = value * inverse * values.weight[k];
+        if (values.origin == SINQ_CUDA_ACTIVATED) value = activate(values.activation, value, up[k]);
+        if (out != NULL) out[k] = value;
+        x[i] = value * load_column_scale(p.column_scales[which], k);
+    }
+    store_columns(p.inputs[which], row, first, x);
+}
+
+cudaError_t sinq_cuda_prepare(struct sinq_cuda_line line, const struct sinq_cuda_preparation *preparation,
+                              uint32_t rows, const struct sinq_cuda_state *state) {
+    const unsigned slices = divide_up(preparation->inputs[0].padded, SLICE);
+    return launch(line, prepare_kernel, dim3(slices, rows, preparation->count), THREADS, 0, *preparation, state);
+}
+
+/* A row for each choice: its expert's column scale. */
+static __global__ void __launch_bounds__(THREADS) prepare_experts_kernel(struct sinq_cuda_expert_products p) {
+    begin_kernel();
+    const uint32_t row = blockIdx.y, choice = blockIdx.z, first = blockIdx.x * SLICE + threadIdx.x * THREAD_COLS;
+    const uint32_t expert = (uint32_t)p.choices.data[(size_t)row * p.choices.stride + choice], cols = p.first.cols;
+    const uint8_t *const column_scale = p.matrices[expert].column_scale;
+    const float *const in = p.in.data + (size_t)row * p.in.stride + (p.per_choice ? (size_t)choice * cols : 0);
+    float x[THREAD_COLS];
+#pragma unroll
+    for (uint32_t i = 0; i < THREAD_COLS; i++) {
+        const uint32_t k = first + i;
+        x[i] = k < cols ? in[k] * load_column_scale(column_scale, k) : 0.0f;
+    }
+    store_columns(p.input, row * p.chosen + choice, first, x);
+}
+
+cudaError_t sinq_cuda_prepare_experts(struct sinq_cuda_line line, const struct sinq_cuda_expert_products *products,
+                                      uint32_t rows) {
+    const dim3 grid(divide_up(products->input.padded, SLICE), rows, products->chosen);
+    return launch(line, prepare_experts_kernel, grid, THREADS, 0, *products);
+}

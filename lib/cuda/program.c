@@ -1,0 +1,435 @@
+#include "cuda/program.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "model/rope.h"
+
+struct builder {
+    struct sinq_queue *queue;
+    struct sinq_cuda_program *program;
+    uint8_t *scratch; /* NULL: only measured */
+    uint64_t used;    /* of scratch, by the actions that belong together */
+    struct sinq_error *error;
+};
+
+/* ---- what operations name ---- */
+
+static struct sinq_cuda_rows find_rows(const struct sinq_cuda_step *step, struct sinq_view view) {
+    if (view.slot == SINQ_NO_VIEW) return (struct sinq_cuda_rows){NULL, 0};
+    float *const data = (float *)(void *)step->frame->slots[view.slot]->data;
+    return (struct sinq_cuda_rows){data + view.offset, step->frame->slot_widths[view.slot]};
+}
+
+static const struct sinq_cuda_matrix *find_matrix(const struct sinq_cuda_step *step, uint32_t weight) {
+    const struct sinq_held *const held = weight == SINQ_NO_WEIGHT ? NULL : step->frame->weights[weight];
+    return held == NULL ? NULL : &held->matrix;
+}
+
+static const float *find_vector(const struct sinq_cuda_step *step, uint32_t weight) {
+    const struct sinq_cuda_matrix *const vector = find_matrix(step, weight);
+    return vector == NULL ? NULL : (const float *)(const void *)vector->elements;
+}
+
+static bool same_view(struct sinq_view a, struct sinq_view b) { return a.slot == b.slot && a.offset == b.offset; }
+
+/* A new action; NULL when out of memory. */
+static struct sinq_cuda_action *add_action(struct builder *builder, enum sinq_cuda_action_kind kind,
+                                           const struct sinq_cuda_step *step) {
+    struct sinq_cuda_program *const program = builder->program;
+    if (program->action_count == program->action_capacity) {
+        const uint32_t capacity = program->action_capacity == 0 ? 256 : 2 * program->action_capacity;
+        struct sinq_cuda_action *const grown = realloc(program->actions, capacity * sizeof *grown);
+        if (grown == NULL) {
+            (void)sinq_fail_memory(builder->error, "kernels", capacity * sizeof *grown);
+            return NULL;
+        }
+        program->actions = grown;
+        program->action_capacity = capacity;
+    }
+    struct sinq_cuda_action *const action = &program->actions[program->action_count++];
+    memset(action, 0, sizeof *action);
+    action->kind = kind;
+    action->operation = step->operation;
+    action->rows = step->rows;
+    return action;
+}
+
+/* Scratch memory; what it held before an action that calls release_scratch is lost. */
+static void *take_scratch(struct builder *builder, uint64_t bytes) {
+    void *const taken = builder->scratch == NULL ? NULL : builder->scratch + builder->used;
+    builder->used += sinq_round_up(bytes, 256);
+    builder->program->scratch_bytes = sinq_max_u64(builder->program->scratch_bytes, builder->used);
+    return taken;
+}
+static void release_scratch(struct builder *builder) { builder->used = 0; }
+
+static struct sinq_cuda_input take_input(struct builder *builder, const struct sinq_cuda_matrix *matrix,
+                                         uint64_t rows) {
+    struct sinq_cuda_input input = {.padded = (uint32_t)sinq_round_up(matrix->cols, SINQ_CUDA_PADDING),
+                                    .group = sinq_cuda_input_group(matrix->group_size)};
+    input.digits = take_scratch(builder, rows * 2 * input.padded);
+    input.scales = take_scratch(builder, rows * (input.padded / input.group) * 2 * sizeof(float));
+    return input;
+}
+
+/* ---- operations by themselves ---- */
+
+static struct sinq_cuda_norm describe_norm(const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    return (struct sinq_cuda_norm){.in = find_rows(step, op->norm.in),
+                                   .out = find_rows(step, op->norm.out),
+                                   .weight = find_vector(step, op->norm.weight),
+                                   .groups = op->norm.groups,
+                                   .width = op->norm.width,
+                                   .stride = op->norm.stride,
+                                   .eps = op->norm.eps,
+                                   .gather = op->norm.gather};
+}
+
+static struct sinq_cuda_rope describe_rope(const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    return (struct sinq_cuda_rope){.in = find_rows(step, op->rope.in),
+                                   .out = find_rows(step, op->rope.out),
+                                   .rotation = find_rows(step, op->rope.rotation),
+                                   .heads = op->rope.heads,
+                                   .in_stride = op->rope.in_stride,
+                                   .out_stride = op->rope.out_stride,
+                                   .dims = op->rope.dims,
+                                   .copy = op->rope.copy,
+                                   .interleaved = op->rope.interleaved};
+}
+
+static struct sinq_cuda_activation describe_activation(const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    return (struct sinq_cuda_activation){.gate = find_rows(step, op->activate.gate),
+                                         .up = find_rows(step, op->activate.up),
+                                         .out = find_rows(step, op->activate.out),
+                                         .activation = (int)op->activate.activation,
+                                         .segments = op->activate.segments,
+                                         .width = op->activate.width,
+                                         .step = op->activate.step,
+                                         .in_stride = op->activate.in_stride,
+                                         .out_stride = op->activate.out_stride};
+}
+
+static struct sinq_cuda_route describe_route(const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    return (struct sinq_cuda_route){.logits = find_rows(step, op->route.logits),
+                                    .choices = find_rows(step, op->route.choices),
+                                    .bias = find_vector(step, op->route.bias),
+                                    .routing = (int)op->route.routing,
+                                    .experts = op->route.experts,
+                                    .chosen = op->route.chosen,
+                                    .groups = op->route.groups,
+                                    .top_groups = op->route.top_groups,
+                                    .groups_by_two = op->route.groups_by_two,
+                                    .normalized = op->route.normalized,
+                                    .scale = op->route.scale};
+}
+
+static struct sinq_cuda_cache describe_cache(const struct sinq_cuda_step *step, uint32_t number) {
+    const struct sinq_cache *const cache = &step->frame->caches[number];
+    const struct sinq_cache_layout *const layout = &cache->layout;
+    uint8_t *const data = cache->buffer->data;
+    return (struct sinq_cuda_cache){.keys = data + layout->key_offset,
+                                    .values = data + layout->value_offset,
+                                    .key_scales = (float *)(void *)(data + layout->key_scale_offset),
+                                    .value_scales = (float *)(void *)(data + layout->value_scale_offset),
+                                    .kv_heads = layout->shape.kv_heads,
+                                    .key_dim = layout->shape.key_dim,
+                                    .value_dim = layout->shape.value_dim,
+                                    .capacity = layout->capacity,
+                                    .type = (int)layout->type,
+                                    .shared = layout->shape.shared};
+}
+
+#define MOST_VALUE_DIM  1024u /* of a head: attention.cu has eight of them a thread */
+#define BLOCKS_PER_UNIT 2u    /* of attention, for each multiprocessor, where there are positions enough */
+
+static int add_attention(struct builder *builder, const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    struct sinq_cuda_attention a = {.cache = describe_cache(step, op->attention.cache),
+                                    .queries = find_rows(step, op->attention.queries),
+                                    .out = find_rows(step, op->attention.out),
+                                    .sinks = find_vector(step, op->attention.sinks),
+                                    .heads = op->attention.heads,
+                                    .window = op->attention.window,
+                                    .scale = op->attention.scale,
+                                    .cap = op->attention.cap,
+                                    .parts = 1};
+    if (a.cache.value_dim > MOST_VALUE_DIM) {
+        return sinq_fail(builder->error, SINQ_FAILED, "CUDA: heads of %u values are not supported, at most %u",
+                         a.cache.value_dim, MOST_VALUE_DIM);
+    }
+    const uint64_t blocks = sinq_divide_up(a.heads, 4) * step->rows, tiles = sinq_divide_up(a.cache.capacity, 128);
+    const uint64_t wanted = (uint64_t)BLOCKS_PER_UNIT * builder->queue->backend->processors / blocks;
+    a.parts = (uint32_t)sinq_max_u64(1, sinq_min_u64(tiles, wanted));
+    a.partial = take_scratch(builder, sinq_cuda_attention_bytes(&a, step->rows));
+    struct sinq_cuda_action *const action = add_action(builder, SINQ_CUDA_ATTEND, step);
+    if (action == NULL) return SINQ_FAILED;
+    action->attention = a;
+    return SINQ_OK;
+}
+
+static int add_rotation(struct builder *builder, const struct sinq_cuda_step *step) {
+    const struct sinq_rope *const rope = &step->frame->ropes[step->operation->rotation.rope];
+    const double *frequencies;
+    const int status = sinq_cuda_find_frequencies(builder->queue, rope, &frequencies, builder->error);
+    struct sinq_cuda_action *const action = status == SINQ_OK ? add_action(builder, SINQ_CUDA_ROTATION, step) : NULL;
+    if (action == NULL) return SINQ_FAILED;
+    action->rotation.frequencies = frequencies;
+    action->rotation.pairs = rope->dims / 2;
+    action->rotation.factor = rope->attention_factor;
+    action->rotation.out = find_rows(step, step->operation->rotation.out);
+    return SINQ_OK;
+}
+
+static int add_heads(struct builder *builder, const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    struct sinq_cuda_action *const action = add_action(builder, SINQ_CUDA_MULTIPLY_HEADS, step);
+    if (action == NULL) return SINQ_FAILED;
+    action->heads = (struct sinq_cuda_head_product){.matrix = *find_matrix(step, op->head_linear.weight),
+                                                    .in = find_rows(step, op->head_linear.in),
+                                                    .out = find_rows(step, op->head_linear.out),
+                                                    .heads = op->head_linear.heads,
+                                                    .in_stride = op->head_linear.in_stride,
+                                                    .out_stride = op->head_linear.out_stride,
+                                                    .first_row = op->head_linear.first_row,
+                                                    .row_stride = op->head_linear.row_stride,
+                                                    .rows = op->head_linear.rows,
+                                                    .transposed = op->head_linear.transposed};
+    return SINQ_OK;
+}
+
+static int add_experts(struct builder *builder, const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    const struct sinq_cuda_experts *experts;
+    const int status = sinq_cuda_find_experts(builder->queue, step, &experts, builder->error);
+    struct sinq_cuda_action *const action =
+        status == SINQ_OK ? add_action(builder, SINQ_CUDA_MULTIPLY_EXPERTS, step) : NULL;
+    if (action == NULL) return SINQ_FAILED;
+    struct sinq_cuda_expert_products *const p = &action->experts.products;
+    *p = (struct sinq_cuda_expert_products){.matrices = experts->matrices,
+                                            .first = *find_matrix(step, op->expert_linear.first_weight),
+                                            .biases = experts->biases,
+                                            .choices = find_rows(step, op->expert_linear.choices),
+                                            .in = find_rows(step, op->expert_linear.in),
+                                            .out = find_rows(step, op->expert_linear.out),
+                                            .chosen = op->expert_linear.chosen,
+                                            .per_choice = op->expert_linear.per_choice};
+    action->experts.is_dense = experts->is_dense;
+    if (!experts->is_dense) {
+        p->input = take_input(builder, &p->first, (uint64_t)step->rows * op->expert_linear.chosen);
+    }
+    return SINQ_OK;
+}
+
+static int add_plain(struct builder *builder, const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    static const enum sinq_cuda_action_kind kinds[SINQ_OP_KIND_COUNT] = {
+        [SINQ_OP_EMBED] = SINQ_CUDA_EMBED,       [SINQ_OP_NORM] = SINQ_CUDA_NORM,
+        [SINQ_OP_ROPE] = SINQ_CUDA_ROPE,         [SINQ_OP_STORE] = SINQ_CUDA_STORE,
+        [SINQ_OP_ACTIVATE] = SINQ_CUDA_ACTIVATE, [SINQ_OP_ADD] = SINQ_CUDA_ADD,
+        [SINQ_OP_SOFTCAP] = SINQ_CUDA_SOFTCAP,   [SINQ_OP_ROUTE] = SINQ_CUDA_ROUTE,
+        [SINQ_OP_COMBINE] = SINQ_CUDA_COMBINE,
+    };
+    struct sinq_cuda_action *const action = add_action(builder, kinds[op->kind], step);
+    if (action == NULL) return SINQ_FAILED;
+    switch (op->kind) {
+    case SINQ_OP_EMBED:
+        action->embed.matrix = *find_matrix(step, op->embed.weight);
+        action->embed.tokens = (const int32_t *)(const void *)step->frame->tokens->data;
+        action->embed.out = find_rows(step, op->embed.out);
+        action->embed.scale = op->embed.scale;
+        break;
+    case SINQ_OP_NORM:
+        action->norm = describe_norm(step);
+        break;
+    case SINQ_OP_ROPE:
+        action->rope = describe_rope(step);
+        break;
+    case SINQ_OP_STORE:
+        action->store.cache = describe_cache(step, op->store.cache);
+        action->store.keys = find_rows(step, op->store.keys);
+        if (!action->store.cache.shared) action->store.values = find_rows(step, op->store.values);
+        break;
+    case SINQ_OP_ACTIVATE:
+        action->activation = describe_activation(step);
+        break;
+    case SINQ_OP_ADD:
+        action->plain.in = find_rows(step, op->add.in);
+        action->plain.out = find_rows(step, op->add.out);
+        action->plain.width = op->add.width;
+        break;
+    case SINQ_OP_SOFTCAP:
+        action->plain.in = find_rows(step, op->softcap.in_out);
+        action->plain.width = op->softcap.width;
+        action->plain.cap = op->softcap.cap;
+        break;
+    case SINQ_OP_ROUTE:
+        action->route = describe_route(step);
+        break;
+    default:
+        action->combine = (struct sinq_cuda_combine){.choices = find_rows(step, op->combine.choices),
+                                                     .in = find_rows(step, op->combine.in),
+                                                     .out = find_rows(step, op->combine.out),
+                                                     .chosen = op->combine.chosen,
+                                                     .width = op->combine.width,
+                                                     .accumulate = op->combine.accumulate};
+        break;
+    }
+    return SINQ_OK;
+}
+
+/* ---- products ---- */
+
+static int add_dense(struct builder *builder, const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    struct sinq_cuda_action *const action = add_action(builder, SINQ_CUDA_MULTIPLY_DENSE, step);
+    if (action == NULL) return SINQ_FAILED;
+    action->dense.matrix = *find_matrix(step, op->linear.weight);
+    action->dense.in = find_rows(step, op->linear.in);
+    action->dense.y = find_rows(step, op->linear.out);
+    action->dense.bias = find_vector(step, op->linear.bias);
+    action->dense.accumulate = op->linear.accumulate;
+    return SINQ_OK;
+}
+
+static bool is_quantized_product(const struct sinq_cuda_step *step) {
+    return step->operation->kind == SINQ_OP_LINEAR &&
+           sinq_cuda_can_multiply(find_matrix(step, step->operation->linear.weight));
+}
+
+/* How many products from this step on are carried out as one. */
+static uint32_t count_products(const struct sinq_cuda_step *steps, uint32_t left) {
+    const struct sinq_operation *const first = steps[0].operation;
+    const struct sinq_cuda_matrix *const like = find_matrix(&steps[0], first->linear.weight);
+    uint32_t count = 1;
+    if (first->linear.out.slot == first->linear.in.slot) return 1;
+    for (; count < left && count < SINQ_CUDA_MOST_PRODUCTS; count++) {
+        const struct sinq_cuda_step *const step = &steps[count];
+        if (step->rows != steps[0].rows || !is_quantized_product(step)) break;
+        const struct sinq_operation *const op = step->operation;
+        const struct sinq_cuda_matrix *const matrix = find_matrix(step, op->linear.weight);
+        if (!same_view(op->linear.in, first->linear.in) || op->linear.out.slot == op->linear.in.slot) break;
+        if (matrix->bits != like->bits || matrix->group_size != like->group_size || matrix->cols != like->cols) break;
+    }
+    return count;
+}
+
+/* The input of products, which `values` describes, and the products. */
+static int add_products(struct builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
+                        const struct sinq_cuda_values *values) {
+    struct sinq_cuda_products products = {.count = count};
+    struct sinq_cuda_preparation preparation = {.values = *values, .count = count};
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sinq_operation *const op = steps[i].operation;
+        struct sinq_cuda_product *const product = &products.products[i];
+        product->matrix = *find_matrix(&steps[i], op->linear.weight);
+        product->input = take_input(builder, &product->matrix, steps[i].rows);
+        product->y = find_rows(&steps[i], op->linear.out);
+        product->bias = find_vector(&steps[i], op->linear.bias);
+        product->accumulate = op->linear.accumulate;
+        products.first_pair[i + 1] = products.first_pair[i] + (uint32_t)sinq_divide_up(product->matrix.panels, 2);
+        preparation.column_scales[i] = product->matrix.column_scale;
+        preparation.inputs[i] = product->input;
+        preparation.cols = product->matrix.cols;
+    }
+    struct sinq_cuda_action *action = add_action(builder, SINQ_CUDA_PREPARE, &steps[0]);
+    if (action == NULL) return SINQ_FAILED;
+    action->preparation = preparation;
+    action = add_action(builder, SINQ_CUDA_MULTIPLY, &steps[count - 1]);
+    if (action == NULL) return SINQ_FAILED;
+    action->products = products;
+    return SINQ_OK;
+}
+
+/* Whether the values of a norm or an activation can be made together with the input of the products behind it. */
+static bool makes_input(const struct sinq_cuda_step *step, const struct sinq_cuda_step *next, uint32_t products) {
+    const struct sinq_operation *const op = step->operation;
+    const struct sinq_view in = next->operation->linear.in;
+    const uint32_t cols = find_matrix(next, next->operation->linear.weight)->cols;
+    if (step->rows != next->rows) return false;
+    if (op->kind == SINQ_OP_NORM) {
+        return op->norm.groups == 1 && op->norm.width == cols && op->norm.in.slot != op->norm.out.slot &&
+               same_view(op->norm.out, in);
+    }
+    if (op->kind != SINQ_OP_ACTIVATE || products != 1) return false;
+    return op->activate.segments == 1 && op->activate.step == 1 && op->activate.width == cols &&
+           same_view(op->activate.out, in);
+}
+
+static struct sinq_cuda_values describe_values(const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    if (op->kind == SINQ_OP_NORM) {
+        return (struct sinq_cuda_values){.origin = SINQ_CUDA_NORMED,
+                                         .in = find_rows(step, op->norm.in),
+                                         .out = find_rows(step, op->norm.out),
+                                         .weight = find_vector(step, op->norm.weight),
+                                         .eps = op->norm.eps,
+                                         .gather = op->norm.gather};
+    }
+    if (op->kind == SINQ_OP_ACTIVATE) {
+        return (struct sinq_cuda_values){.origin = SINQ_CUDA_ACTIVATED,
+                                         .in = find_rows(step, op->activate.gate),
+                                         .out = find_rows(step, op->activate.out),
+                                         .up = find_rows(step, op->activate.up),
+                                         .activation = (int)op->activate.activation};
+    }
+    return (struct sinq_cuda_values){.origin = SINQ_CUDA_PLAIN, .in = find_rows(step, op->linear.in)};
+}
+
+/* Adds what the first of the steps asks for; *taken becomes how many of them it was. */
+static int add_steps(struct builder *builder, const struct sinq_cuda_step *steps, uint32_t left, uint32_t *taken) {
+    release_scratch(builder);
+    *taken = 1;
+    if (left > 1 && is_quantized_product(&steps[1])) {
+        const uint32_t products = count_products(steps + 1, left - 1);
+        if (makes_input(&steps[0], &steps[1], products)) {
+            const struct sinq_cuda_values values = describe_values(&steps[0]);
+            *taken = 1 + products;
+            return add_products(builder, steps + 1, products, &values);
+        }
+    }
+    switch (steps[0].operation->kind) {
+    case SINQ_OP_LINEAR: {
+        if (!is_quantized_product(&steps[0])) return add_dense(builder, &steps[0]);
+        const struct sinq_cuda_values values = describe_values(&steps[0]);
+        *taken = count_products(steps, left);
+        return add_products(builder, steps, *taken, &values);
+    }
+    case SINQ_OP_HEAD_LINEAR:
+        return add_heads(builder, &steps[0]);
+    case SINQ_OP_ROTATION:
+        return add_rotation(builder, &steps[0]);
+    case SINQ_OP_ATTENTION:
+        return add_attention(builder, &steps[0]);
+    case SINQ_OP_EXPERT_LINEAR:
+        return add_experts(builder, &steps[0]);
+    default:
+        return add_plain(builder, &steps[0]);
+    }
+}
+
+int sinq_cuda_compile(struct sinq_queue *queue, const struct sinq_cuda_step *steps, uint32_t count, uint8_t *scratch,
+                      struct sinq_cuda_program *program, struct sinq_error *error) {
+    struct builder builder = {.queue = queue, .program = program, .scratch = scratch, .error = error};
+    *program = (struct sinq_cuda_program){.step_count = count, .steps = malloc(count * sizeof *steps)};
+    if (program->steps == NULL) return sinq_fail_memory(error, "operations", count * sizeof *steps);
+    memcpy(program->steps, steps, count * sizeof *steps);
+    int status = SINQ_OK;
+    for (uint32_t i = 0, taken = 0; i < count && status == SINQ_OK; i += taken) {
+        status = add_steps(&builder, steps + i, count - i, &taken);
+    }
+    return status;
+}
+
+void sinq_cuda_empty_program(struct sinq_cuda_program *program) {
+    if (program->graph != NULL) (void)cudaGraphExecDestroy(program->graph);
+    free(program->steps);
+    free(program->actions);
+    *program = (struct sinq_cuda_program){.steps = NULL};
+}

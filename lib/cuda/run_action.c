@@ -1,0 +1,50 @@
+/* run_action.c: from an action to its kernels. */
+#include "cuda/program.h"
+
+static cudaError_t run_experts(struct sinq_cuda_line line, const struct sinq_cuda_action *action) {
+    const struct sinq_cuda_expert_products *const products = &action->experts.products;
+    if (action->experts.is_dense) return sinq_cuda_multiply_dense_experts(line, products, action->rows);
+    const cudaError_t status = sinq_cuda_prepare_experts(line, products, action->rows);
+    return status == cudaSuccess ? sinq_cuda_multiply_experts(line, products, action->rows) : status;
+}
+
+cudaError_t sinq_cuda_run_action(struct sinq_cuda_line line, const struct sinq_cuda_action *a,
+                                 const struct sinq_cuda_state *state) {
+    switch (a->kind) {
+    case SINQ_CUDA_EMBED:
+        return sinq_cuda_embed(line, &a->embed.matrix, a->embed.tokens, a->embed.out, a->rows, a->embed.scale);
+    case SINQ_CUDA_NORM:
+        return sinq_cuda_norm(line, &a->norm, a->rows, state);
+    case SINQ_CUDA_ROTATION:
+        return sinq_cuda_rotation(line, a->rotation.frequencies, a->rotation.pairs, a->rotation.factor, a->rotation.out,
+                                  a->rows, state);
+    case SINQ_CUDA_ROPE:
+        return sinq_cuda_rope(line, &a->rope, a->rows);
+    case SINQ_CUDA_STORE:
+        return sinq_cuda_store(line, &a->store.cache, a->store.keys, a->store.values, a->rows, state);
+    case SINQ_CUDA_ATTEND:
+        return sinq_cuda_attend(line, &a->attention, a->rows, state);
+    case SINQ_CUDA_ACTIVATE:
+        return sinq_cuda_activate(line, &a->activation, a->rows);
+    case SINQ_CUDA_ADD:
+        return sinq_cuda_add(line, a->plain.in, a->plain.out, a->plain.width, a->rows);
+    case SINQ_CUDA_SOFTCAP:
+        return sinq_cuda_softcap(line, a->plain.in, a->plain.width, a->plain.cap, a->rows);
+    case SINQ_CUDA_ROUTE:
+        return sinq_cuda_route(line, &a->route, a->rows);
+    case SINQ_CUDA_COMBINE:
+        return sinq_cuda_combine(line, &a->combine, a->rows);
+    case SINQ_CUDA_PREPARE:
+        return sinq_cuda_prepare(line, &a->preparation, a->rows, state);
+    case SINQ_CUDA_MULTIPLY:
+        return sinq_cuda_multiply(line, &a->products, a->rows);
+    case SINQ_CUDA_MULTIPLY_DENSE:
+        return sinq_cuda_multiply_dense(line, &a->dense.matrix, a->dense.in, a->dense.y, a->dense.bias,
+                                        a->dense.accumulate, a->rows);
+    case SINQ_CUDA_MULTIPLY_HEADS:
+        return sinq_cuda_multiply_heads(line, &a->heads, a->rows);
+    case SINQ_CUDA_MULTIPLY_EXPERTS:
+        return run_experts(line, a);
+    }
+    return cudaErrorInvalidValue;
+}

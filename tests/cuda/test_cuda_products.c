@@ -1,0 +1,160 @@
+/*
+ * test_cuda_products.c: products on a CUDA device with every form of weight, against the plain decoder and sums in f64. All goes
+ * through the backend seam.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "../unit/random_blob.h"
+#include "cuda_device.h"
+#include "tensor/weight.h"
+
+#define BOUND 1e-4 /* inputs have 15 bits and a sign */
+
+enum { ROWS_OF_INPUT = 3 };
+
+/* y = W x for a few rows, on the device. */
+static void multiply(struct sinq_backend *backend, const struct sinq_weight *weight, const float *x, float *y) {
+    const struct sinq_backend_ops *const ops = backend->ops;
+    const uint32_t cols = (uint32_t)weight->cols, rows = (uint32_t)weight->rows;
+    const uint32_t widths[2] = {cols, rows};
+    struct sinq_error error = {.message = ""};
+    struct sinq_held *held = NULL;
+    struct sinq_buffer *slots[2] = {NULL, NULL};
+    struct sinq_queue *queue = NULL;
+    const struct sinq_queue_options options = {.threads = 1, .batch = ROWS_OF_INPUT};
+    int status = ops->hold_weight(backend, weight, &held, &error);
+    if (status == SINQ_OK)
+        status = ops->create_buffer(backend, ROWS_OF_INPUT * cols * sizeof(float), &slots[0], &error);
+    if (status == SINQ_OK)
+        status = ops->create_buffer(backend, ROWS_OF_INPUT * rows * sizeof(float), &slots[1], &error);
+    if (status == SINQ_OK) status = ops->create_queue(backend, &options, &queue, &error);
+    if (status == SINQ_OK) status = ops->upload(backend, slots[0], 0, x, ROWS_OF_INPUT * cols * sizeof(float), &error);
+    for (size_t i = 0; i < ROWS_OF_INPUT * (size_t)rows; i++) y[i] = NAN;
+    if (status == SINQ_OK) status = ops->upload(backend, slots[1], 0, y, ROWS_OF_INPUT * rows * sizeof(float), &error);
+    const struct sinq_operation linear = {.kind = SINQ_OP_LINEAR,
+                                          .linear = {.weight = 0, .bias = SINQ_NO_WEIGHT, .in = {0, 0}, .out = {1, 0}}};
+    const struct sinq_frame frame = {.weights = &held, .slots = slots, .slot_widths = widths, .count = ROWS_OF_INPUT};
+    if (status == SINQ_OK) status = ops->enqueue(queue, &linear, &frame, &error);
+    if (status == SINQ_OK) status = ops->submit(queue, &error);
+    if (status == SINQ_OK) status = ops->wait(queue, &error);
+    if (status == SINQ_OK)
+        status = ops->download(backend, slots[1], 0, y, ROWS_OF_INPUT * rows * sizeof(float), &error);
+    ck_assert_msg(status == SINQ_OK, "%s", error.message);
+    ops->close_queue(queue);
+    ops->free_buffer(backend, slots[0]);
+    ops->free_buffer(backend, slots[1]);
+    ops->release_weight(backend, held);
+}
+
+/* How far the device's product is from the plain one. Inputs of very different sizes. */
+static double find_error(struct sinq_backend *backend, const struct sinq_weight *weight) {
+    const size_t rows = (size_t)weight->rows, cols = (size_t)weight->cols;
+    float *const plain = malloc(rows * cols * sizeof *plain), *const x = malloc(ROWS_OF_INPUT * cols * sizeof *x);
+    float *const y = malloc(ROWS_OF_INPUT * rows * sizeof *y), *const expected =
+                                                                   malloc(ROWS_OF_INPUT * rows * sizeof *y);
+    for (size_t i = 0; i < ROWS_OF_INPUT * cols; i++) x[i] = random_value() * (i % 7 == 0 ? 10.0f : 1.0f);
+    sinq_weight_decode(weight, 0, weight->rows, plain);
+    for (size_t t = 0; t < ROWS_OF_INPUT; t++) {
+        for (size_t r = 0; r < rows; r++) {
+            double sum = 0;
+            for (size_t k = 0; k < cols; k++) sum += (double)plain[r * cols + k] * x[t * cols + k];
+            expected[t * rows + r] = (float)sum;
+        }
+    }
+    multiply(backend, weight, x, y);
+    const double error = relative_norm(y, expected, ROWS_OF_INPUT * rows);
+    free(plain);
+    free(x);
+    free(y);
+    free(expected);
+    return error;
+}
+
+static const struct {
+    uint64_t rows, cols;
+} shapes[] = {{1, 1}, {16, 32}, {17, 40}, {33, 100}, {48, 256}, {80, 520}, {160, 1056}, {5, 2100}};
+
+static void check_quantized(struct sinq_backend *backend, const struct sinq_dual_scale *matrix) {
+    struct sinq_weight weight = {
+        .dtype = SINQ_DUAL_SCALE, .rows = matrix->rows, .cols = matrix->cols, .matrix = *matrix};
+    uint8_t *const blob = make_random_blob(matrix, &weight.size);
+    ck_assert(sinq_dual_scale_measure(matrix, &weight.sizes));
+    weight.bytes = blob;
+    const double error = find_error(backend, &weight);
+    if (getenv("SINQ_VERBOSE") != NULL) {
+        printf("%u bits, group %u, %llu x %llu: %.2g\n", matrix->bits, matrix->group_size,
+               (unsigned long long)matrix->rows, (unsigned long long)matrix->cols, error);
+    }
+    ck_assert_msg(error <= BOUND, "%llu x %llu, %u bits, group %u, scales %s, zeros %s%s, %s: differs by %g",
+                  (unsigned long long)matrix->rows, (unsigned long long)matrix->cols, matrix->bits, matrix->group_size,
+                  sinq_aux_type_name(matrix->scale_type), sinq_aux_type_name(matrix->zero_type),
+                  matrix->zero_per_block ? " per block" : "", matrix->levels == SINQ_LEVELS_F32 ? "levels" : "plain",
+                  error);
+    free(blob);
+}
+
+START_TEST(quantized_matrices_of_every_form) {
+    static const uint32_t bits[] = {2, 3, 4, 5, 6, 8}, groups[] = {0, 16, 32, 64, 128};
+    struct sinq_backend *const backend = open_cuda();
+    if (backend == NULL) return;
+    unsigned turn = 0;
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        for (size_t b = 0; b < sizeof bits / sizeof bits[0]; b++) {
+            for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++, turn++) {
+                const bool has_u8_zeros = turn % 3 != 0;
+                check_quantized(backend,
+                                &(struct sinq_dual_scale){.rows = shapes[s].rows,
+                                                          .cols = shapes[s].cols,
+                                                          .group_size = groups[g],
+                                                          .bits = bits[b],
+                                                          .scale_type = turn % 2 == 0 ? SINQ_AUX_U8 : SINQ_AUX_F16,
+                                                          .zero_type = has_u8_zeros ? SINQ_AUX_U8 : SINQ_AUX_F16,
+                                                          .zero_per_block = turn % 3 == 1,
+                                                          .has_column_scale = turn % 5 != 0,
+                                                          .levels = bits[b] <= 4 && turn % 7 == 0 ? SINQ_LEVELS_F32
+                                                                                                  : SINQ_LEVELS_UNIFORM,
+                                                          .factor = 0.75f,
+                                                          .zero_low = 1.5f,
+                                                          .zero_step = 0.03f});
+            }
+        }
+    }
+    backend->ops->close(backend);
+}
+END_TEST
+
+START_TEST(dense_matrices_of_every_type) {
+    static const enum sinq_dtype dtypes[] = {SINQ_F32, SINQ_F16, SINQ_BF16, SINQ_F8_E4M3, SINQ_F8_E5M2};
+    struct sinq_backend *const backend = open_cuda();
+    if (backend == NULL) return;
+    for (size_t d = 0; d < sizeof dtypes / sizeof dtypes[0]; d++) {
+        for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+            const size_t count = (size_t)(shapes[s].rows * shapes[s].cols), size = sinq_dtype_size(dtypes[d]);
+            uint8_t *const bytes = malloc(count * size);
+            for (size_t i = 0; i < count; i++) {
+                const float value = random_value();
+                const uint16_t half = sinq_float_to_half(value);
+                uint32_t word;
+                memcpy(&word, &value, sizeof word);
+                if (size == 4) memcpy(bytes + 4 * i, &value, 4);
+                if (dtypes[d] == SINQ_F16) memcpy(bytes + 2 * i, &half, 2);
+                if (dtypes[d] == SINQ_BF16) memcpy(bytes + 2 * i, (const uint8_t *)&word + 2, 2);
+                if (size == 1) bytes[i] = (uint8_t)(0x20u + (next_random() & 0x9fu)); /* no NaN, no infinity */
+            }
+            const struct sinq_weight weight = {.dtype = dtypes[d],
+                                               .rows = shapes[s].rows,
+                                               .cols = shapes[s].cols,
+                                               .bytes = bytes,
+                                               .size = count * size};
+            const double error = find_error(backend, &weight);
+            ck_assert_msg(error <= BOUND, "%s, %llu x %llu: differs by %g", sinq_dtype_name(dtypes[d]),
+                          (unsigned long long)shapes[s].rows, (unsigned long long)shapes[s].cols, error);
+            free(bytes);
+        }
+    }
+    backend->ops->close(backend);
+}
+END_TEST
+
+UNIT_MAIN("CUDA products", quantized_matrices_of_every_form, dense_matrices_of_every_type)
