@@ -35,6 +35,7 @@ const char *const sinq_exit_codes[][2] = {
 
 const char *const sinq_environment[][2] = {
     {"SINQ_CPU", "instruction sets that may be used, as --cpu"},
+    {"SINQ_DEVICE", "what models run on, as --device"},
     {"OMP_NUM_THREADS", "threads where --threads is not given"},
     {"NO_COLOR, TERM", "no colour where NO_COLOR is not empty or TERM is dumb"},
     {NULL, NULL},

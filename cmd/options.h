@@ -85,7 +85,7 @@ struct sinq_common_options {
     {                                                                                                                  \
         .name = "device", .kind = SINQ_OPTION_TEXT, .argument = "NAME", place,                                         \
         .help = "run on NAME: cpu, cuda, cuda:N for the N-th CUDA device from 0, or auto: a CUDA device where the "    \
-                "plug-in and a driver for it are there, else the CPU (default: auto)"                                  \
+                "plug-in and a driver for it are there, else the CPU (default: SINQ_DEVICE, else auto)"                \
     }
 
 /* What most commands' tables end with. */

@@ -519,7 +519,8 @@ struct sinq_model_facts {
 };
 
 struct sinq_device_options {
-    const char *device;    /* "cpu", "cuda", "cuda:N", or "auto": a CUDA device where there is one, else the CPU. NULL: the CPU */
+    const char
+        *device; /* "cpu", "cuda", "cuda:N", or "auto": a CUDA device where there is one, else the CPU. NULL: the CPU */
     uint64_t memory_limit; /* most bytes of a device's memory; 0: all */
 };
 

@@ -5,10 +5,10 @@
  * at a time: each thread makes one position's scores, then warps update the running largest and sum, then threads add up values,
  * eight of a row each. Parts are joined by a second kernel.
  */
-#include "cuda/values.cuh"
+#include "cuda/attention.cuh"
 
 #define THREADS 128u
-#define TILE    128u /* positions at a time: one a thread */
+#define TILE    ATTENTION_TILE
 #define EIGHT   8u
 
 /* ---- storing ---- */
@@ -63,55 +63,118 @@ cudaError_t sinq_cuda_store(struct sinq_cuda_line line, const struct sinq_cuda_c
     return launch(line, store_kernel, dim3(cache->kv_heads, rows), THREADS, 0, *cache, keys, values, state);
 }
 
-/* ---- attending ---- */
+/* ---- norms, ropes and the cache of one head at once ---- */
 
-/* Values [first, first + 8) of a vector of `width`, of which entry `entry` begins at section + entry * width; 0 beyond the width. */
-static __device__ __forceinline__ void load_eight(int type, const uint8_t *section, size_t entry, uint32_t width,
-                                                  uint32_t first, float (&out)[8]) {
-    const size_t at = entry * width + first;
-    if (width % EIGHT != 0) {
-#pragma unroll
-        for (uint32_t i = 0; i < EIGHT; i++) {
-            out[i] = 0;
-            if (first + i >= width) continue;
-            out[i] = type == SINQ_KV_F32   ? ((const float *)section)[at + i]
-                     : type == SINQ_KV_F16 ? __half2float(((const __half *)section)[at + i])
-                                           : (float)((const int8_t *)section)[at + i];
-        }
+/* In shared memory: a head's values, divided by their root mean square where there is a weight. */
+static __device__ void load_head(const float *in, const float *weight, uint32_t width, float eps, float *head) {
+    double sum = 0;
+    for (uint32_t i = threadIdx.x; i < width; i += THREADS) {
+        head[i] = in[i];
+        sum += (double)in[i] * in[i];
+    }
+    if (weight == NULL) return;
+    const float inverse = (float)(1.0 / sqrt(block_sum(sum) / width + (double)eps));
+    for (uint32_t i = threadIdx.x; i < width; i += THREADS) head[i] = head[i] * inverse * weight[i];
+}
+
+static __device__ void turn_head(const struct sinq_cuda_turn &t, const float *cosines, float *head) {
+    const uint32_t pairs = t.dims / 2;
+    __syncthreads();
+    for (uint32_t i = threadIdx.x; i < pairs; i += THREADS) {
+        const uint32_t first = t.interleaved ? 2 * i : i, second = t.interleaved ? 2 * i + 1 : i + pairs;
+        const float a = head[first], b = head[second], c = cosines[i], s = cosines[pairs + i];
+        head[first] = a * c - b * s;
+        head[second] = b * c + a * s;
+    }
+    __syncthreads();
+}
+
+static __global__ void __launch_bounds__(THREADS) turn_kernel(const __grid_constant__ struct sinq_cuda_turn t,
+                                                              const struct sinq_cuda_state *state) {
+    extern __shared__ float head[];
+    const uint32_t row = blockIdx.y, kv_heads = t.cache.kv_heads, width = t.cache.key_dim;
+    if (blockIdx.x >= t.heads + 2 * kv_heads) {
+        call_ahead(t.ahead, blockIdx.x - t.heads - 2 * kv_heads);
         return;
     }
-    if (type == SINQ_KV_F16) {
-        const uint4 v = *(const uint4 *)(section + 2 * at);
-        const uint32_t words[4] = {v.x, v.y, v.z, v.w};
+    begin_kernel();
+    const float *const cosines = t.rotation.data + (size_t)row * t.rotation.stride;
+    if (blockIdx.x < t.heads) {
+        float *const at = t.queries.data + (size_t)row * t.queries.stride + (size_t)blockIdx.x * width;
+        load_head(at, t.query_weight, width, t.query_eps, head);
+        turn_head(t, cosines, head);
+        for (uint32_t i = threadIdx.x; i < width; i += THREADS) at[i] = head[i];
+        return;
+    }
+    const uint32_t kv_head = (blockIdx.x - t.heads) % kv_heads;
+    const size_t entry = (size_t)kv_head * t.cache.capacity + (state->position + row) % t.cache.capacity;
+    if (blockIdx.x >= t.heads + kv_heads) {
+        const float *const value = t.values.data + (size_t)row * t.values.stride + (size_t)kv_head * t.cache.value_dim;
+        store_vector(t.cache.type, value, t.cache.value_dim, entry, t.cache.values, t.cache.value_scales);
+        return;
+    }
+    float *const at = t.keys.data + (size_t)row * t.keys.stride + (size_t)kv_head * width;
+    load_head(at, t.key_weight, width, t.key_eps, head);
+    turn_head(t, cosines, head);
+    for (uint32_t i = threadIdx.x; i < width; i += THREADS) at[i] = head[i];
+    store_vector(t.cache.type, head, width, entry, t.cache.keys, t.cache.key_scales);
+}
+
+cudaError_t sinq_cuda_turn(struct sinq_cuda_line line, const struct sinq_cuda_turn *turn, uint32_t rows,
+                           const struct sinq_cuda_state *state) {
+    const uint32_t heads = turn->heads + 2 * turn->cache.kv_heads;
+    const uint32_t ahead = rows == 1 ? count_ahead_blocks(turn->ahead) : 0;
+    return launch(line, turn_kernel, dim3(heads + ahead, rows), THREADS, turn->cache.key_dim * sizeof(float), *turn, state);
+}
+
+/* ---- attending ---- */
+
+/* Eight values of a vector, as they lie in memory. IS_WHOLE: vectors are multiples of eight long, so that eights are aligned. */
+template <int TYPE, bool IS_WHOLE>
+struct eight {
+    uint4 words[TYPE == SINQ_KV_F32 ? 2 : 1];
+    __device__ __forceinline__ void load(const uint8_t *section, size_t entry, uint32_t width, uint32_t first);
+    __device__ __forceinline__ void spread(float (&out)[8]) const;
+};
+
+template <int TYPE, bool IS_WHOLE>
+__device__ __forceinline__ void eight<TYPE, IS_WHOLE>::load(const uint8_t *section, size_t entry, uint32_t width,
+                                                            uint32_t first) {
+    constexpr size_t SIZE = TYPE == SINQ_KV_F32 ? 4 : TYPE == SINQ_KV_F16 ? 2 : 1;
+    const uint8_t *const at = section + (entry * width + first) * SIZE;
+    if (!IS_WHOLE) {
+        uint8_t bytes[8 * SIZE];
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const float2 pair = __half22float2(*(const __half2 *)&words[i]);
-            out[2 * i] = pair.x, out[2 * i + 1] = pair.y;
-        }
-    } else if (type == SINQ_KV_I8) {
-        const uint2 v = *(const uint2 *)(section + at);
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            out[i] = (float)(int8_t)(v.x >> 8 * i & 255u);
-            out[4 + i] = (float)(int8_t)(v.y >> 8 * i & 255u);
-        }
+        for (uint32_t i = 0; i < 8 * SIZE; i++) bytes[i] = first + i / SIZE < width ? at[i] : 0;
+        memcpy(words, bytes, sizeof bytes);
+    } else if (TYPE == SINQ_KV_I8) {
+        const uint2 v = *(const uint2 *)at;
+        words[0].x = v.x, words[0].y = v.y;
     } else {
-        const float4 a = ((const float4 *)((const float *)section + at))[0];
-        const float4 b = ((const float4 *)((const float *)section + at))[1];
-        out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w, out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
+        words[0] = ((const uint4 *)at)[0];
+        if (TYPE == SINQ_KV_F32) words[TYPE == SINQ_KV_F32] = ((const uint4 *)at)[1];
     }
 }
 
-/* Positions [begin, end) of a part, of those that a token sees. */
-struct span {
-    uint32_t begin, end;
-};
-static __device__ struct span find_span(const struct sinq_cuda_attention &a, uint32_t position, uint32_t part) {
-    const uint32_t first = a.window != 0 && position + 1 > a.window ? position + 1 - a.window : 0;
-    const uint32_t seen = position + 1 - first, share = (seen + a.parts - 1) / a.parts;
-    const uint32_t size = (share + TILE - 1) / TILE * TILE;
-    const uint32_t begin = min(first + part * size, position + 1);
-    return {begin, min(begin + size, position + 1)};
+template <int TYPE, bool IS_WHOLE>
+__device__ __forceinline__ void eight<TYPE, IS_WHOLE>::spread(float (&out)[8]) const {
+    const uint32_t flat[4] = {words[0].x, words[0].y, words[0].z, words[0].w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        if (TYPE == SINQ_KV_F16) {
+            const float2 pair = __half22float2(*(const __half2 *)&flat[i]);
+            out[2 * i] = pair.x, out[2 * i + 1] = pair.y;
+        } else if (TYPE == SINQ_KV_I8) {
+            out[i] = (float)(int8_t)(flat[0] >> 8 * i & 255u);
+            out[4 + i] = (float)(int8_t)(flat[1] >> 8 * i & 255u);
+        } else {
+            out[i] = __uint_as_float(flat[i]);
+        }
+    }
+    if (TYPE != SINQ_KV_F32) return;
+    const uint4 &last = words[TYPE == SINQ_KV_F32];
+    out[4] = __uint_as_float(last.x), out[5] = __uint_as_float(last.y);
+    out[6] = __uint_as_float(last.z), out[7] = __uint_as_float(last.w);
 }
 
 template <int HEADS>
@@ -120,22 +183,32 @@ struct running {
 };
 
 /* One position's scores with all of the block's heads. */
-template <int HEADS>
+template <int HEADS, int TYPE, bool IS_WHOLE>
 static __device__ void make_scores(const struct sinq_cuda_attention &a, uint32_t kv_head, uint32_t position, bool is_seen,
                                    uint32_t padded, const float *queries, float *scores) {
+    constexpr uint32_t AT_ONCE = TYPE == SINQ_KV_F32 ? 2 : 4; /* eights in flight */
     const struct sinq_cuda_cache &cache = a.cache;
     const size_t entry = (size_t)kv_head * cache.capacity + position % cache.capacity;
     float sums[HEADS] = {};
-    for (uint32_t first = 0; is_seen && first < cache.key_dim; first += EIGHT) {
-        float key[8];
-        load_eight(cache.type, cache.keys, entry, cache.key_dim, first, key);
+    for (uint32_t first = 0; is_seen && first < cache.key_dim; first += EIGHT * AT_ONCE) {
+        eight<TYPE, IS_WHOLE> keys[AT_ONCE];
 #pragma unroll
-        for (int h = 0; h < HEADS; h++) {
+        for (uint32_t e = 0; e < AT_ONCE; e++) {
+            if (first + EIGHT * e < cache.key_dim) keys[e].load(cache.keys, entry, cache.key_dim, first + EIGHT * e);
+        }
 #pragma unroll
-            for (int i = 0; i < 8; i++) sums[h] += queries[h * padded + first + i] * key[i];
+        for (uint32_t e = 0; e < AT_ONCE; e++) {
+            if (first + EIGHT * e >= cache.key_dim) break;
+            float key[8];
+            keys[e].spread(key);
+#pragma unroll
+            for (int h = 0; h < HEADS; h++) {
+#pragma unroll
+                for (int i = 0; i < 8; i++) sums[h] += queries[h * padded + first + EIGHT * e + i] * key[i];
+            }
         }
     }
-    const float by = a.scale * (is_seen && cache.type == SINQ_KV_I8 ? cache.key_scales[entry] : 1.0f);
+    const float by = a.scale * (is_seen && TYPE == SINQ_KV_I8 ? cache.key_scales[entry] : 1.0f);
 #pragma unroll
     for (int h = 0; h < HEADS; h++) {
         float score = sums[h] * by;
@@ -170,7 +243,7 @@ static __device__ void update_head(const struct sinq_cuda_cache &cache, uint32_t
 }
 
 /* Adds up values of a tile: the thread's eight of every `groups`-th position. */
-template <int HEADS>
+template <int HEADS, int TYPE, bool IS_WHOLE>
 static __device__ void add_values(const struct sinq_cuda_cache &cache, uint32_t kv_head, uint32_t first, uint32_t end,
                                   uint32_t column, uint32_t group, uint32_t groups, const float *scores,
                                   const float *shrink, float (&sums)[HEADS][8]) {
@@ -181,10 +254,12 @@ static __device__ void add_values(const struct sinq_cuda_cache &cache, uint32_t 
 #pragma unroll
         for (int i = 0; i < 8; i++) sums[h][i] *= shrink[h];
     }
-#pragma unroll 4
+#pragma unroll 8
     for (uint32_t p = first + group; p < end; p += groups) {
+        eight<TYPE, IS_WHOLE> stored;
         float value[8];
-        load_eight(cache.type, section, (size_t)kv_head * cache.capacity + p % cache.capacity, width, column, value);
+        stored.load(section, (size_t)kv_head * cache.capacity + p % cache.capacity, width, column);
+        stored.spread(value);
 #pragma unroll
         for (int h = 0; h < HEADS; h++) {
             const float share = scores[h * TILE + p - first];
@@ -194,19 +269,7 @@ static __device__ void add_values(const struct sinq_cuda_cache &cache, uint32_t 
     }
 }
 
-/* Where a head's part goes: values, then the largest score and the sum of shares. */
-static __device__ float *find_partial(const struct sinq_cuda_attention &a, uint32_t row, uint32_t head, uint32_t part) {
-    return a.partial + (((size_t)row * a.heads + head) * a.parts + part) * (a.cache.value_dim + 2);
-}
-
-/* What a sink adds to the sum of shares, and what all is multiplied by. */
-static __device__ float finish_total(const struct sinq_cuda_attention &a, uint32_t head, float largest, float total) {
-    if (a.sinks == NULL) return 1.0f / total;
-    const float sink = a.sinks[head], top = fmaxf(sink, largest), shrink = expf(largest - top);
-    return shrink / (total * shrink + expf(sink - top));
-}
-
-template <int HEADS>
+template <int HEADS, int TYPE, bool IS_WHOLE>
 static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_constant__ struct sinq_cuda_attention a,
                                                                 const struct sinq_cuda_state *state) {
     begin_kernel();
@@ -236,7 +299,7 @@ static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_con
     float sums[HEADS][8] = {};
     for (uint32_t first = span.begin; first < span.end; first += TILE) {
         const uint32_t position = first + threadIdx.x, end = min(first + TILE, span.end);
-        make_scores<HEADS>(a, kv_head, position, position < end, padded, queries, scores);
+        make_scores<HEADS, TYPE, IS_WHOLE>(a, kv_head, position, position < end, padded, queries, scores);
         __syncthreads();
         for (uint32_t h = threadIdx.x / 32; h < HEADS; h += THREADS / 32) {
             update_head(cache, kv_head, first, end, scores + h * TILE, &running.largest[h], &running.total[h],
@@ -244,7 +307,7 @@ static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_con
         }
         __syncthreads();
         if (group < groups) {
-            add_values<HEADS>(cache, kv_head, first, end, column, group, groups, scores, running.shrink, sums);
+            add_values<HEADS, TYPE, IS_WHOLE>(cache, kv_head, first, end, column, group, groups, scores, running.shrink, sums);
         }
         __syncthreads();
     }
@@ -277,31 +340,36 @@ static __global__ void join_kernel(const __grid_constant__ struct sinq_cuda_atte
                                    const struct sinq_cuda_state *state) {
     begin_kernel();
     const uint32_t head = blockIdx.x, row = blockIdx.y, width = a.cache.value_dim;
-    uint32_t parts = 0;
-    float largest = -INFINITY, total = 0;
-    for (; parts < a.parts; parts++) {
-        const struct span span = find_span(a, state->position + row, parts);
-        if (span.begin >= span.end) break;
-        largest = fmaxf(largest, find_partial(a, row, head, parts)[width]);
-    }
-    for (uint32_t p = 0; p < parts; p++) {
-        const float *const partial = find_partial(a, row, head, p);
-        total += partial[width + 1] * expf(partial[width] - largest);
-    }
-    const float by = finish_total(a, head, largest, total);
+    const uint32_t parts = count_parts(a, state->position + row);
     for (uint32_t k = threadIdx.x; k < width; k += blockDim.x) {
-        float sum = 0;
-        for (uint32_t p = 0; p < parts; p++) {
-            const float *const partial = find_partial(a, row, head, p);
-            sum += partial[k] * expf(partial[width] - largest);
-        }
-        a.out.data[(size_t)row * a.out.stride + (size_t)head * width + k] = sum * by;
+        float value[1];
+        join_values<1>(a, parts, row, head, k, value);
+        a.out.data[(size_t)row * a.out.stride + (size_t)head * width + k] = value[0];
     }
+}
+
+cudaError_t sinq_cuda_join(struct sinq_cuda_line line, const struct sinq_cuda_attention *a, uint32_t rows,
+                           const struct sinq_cuda_state *state) {
+    return launch(line, join_kernel, dim3(a->heads, rows), 64, 0, *a, state);
 }
 
 uint64_t sinq_cuda_attention_bytes(const struct sinq_cuda_attention *a, uint32_t rows) {
     if (a->parts <= 1) return 0;
-    return (uint64_t)rows * a->heads * a->parts * (a->cache.value_dim + 2) * sizeof(float);
+    return (uint64_t)rows * a->heads * a->parts * ((a->cache.value_dim + 2 + 3) / 4 * 4) * sizeof(float);
+}
+
+typedef void attention_kernel(const struct sinq_cuda_attention, const struct sinq_cuda_state *);
+
+template <int HEADS, int TYPE>
+static attention_kernel *find_width(bool is_whole) {
+    return is_whole ? attend_kernel<HEADS, TYPE, true> : attend_kernel<HEADS, TYPE, false>;
+}
+
+template <int HEADS>
+static attention_kernel *find_kernel(const struct sinq_cuda_cache &cache) {
+    const bool is_whole = cache.key_dim % EIGHT == 0 && cache.value_dim % EIGHT == 0;
+    if (cache.type == SINQ_KV_F16) return find_width<HEADS, SINQ_KV_F16>(is_whole);
+    return cache.type == SINQ_KV_I8 ? find_width<HEADS, SINQ_KV_I8>(is_whole) : find_width<HEADS, SINQ_KV_F32>(is_whole);
 }
 
 template <int HEADS>
@@ -309,17 +377,13 @@ static cudaError_t attend(struct sinq_cuda_line line, const struct sinq_cuda_att
                           const struct sinq_cuda_state *state) {
     const uint32_t sharing = a->heads / a->cache.kv_heads, padded = divide_up(a->cache.key_dim, EIGHT) * EIGHT;
     const dim3 grid(a->parts, a->cache.kv_heads * divide_up(sharing, HEADS), rows);
-    const size_t given = THREADS; /* values of eight each */
-    const size_t shared = (HEADS * (padded + TILE) + given * EIGHT) * sizeof(float);
-    return launch(line, attend_kernel<HEADS>, grid, THREADS, shared, *a, state);
+    const size_t shared = (HEADS * (padded + TILE) + THREADS * EIGHT) * sizeof(float);
+    return launch(line, find_kernel<HEADS>(a->cache), grid, THREADS, shared, *a, state);
 }
 
 cudaError_t sinq_cuda_attend(struct sinq_cuda_line line, const struct sinq_cuda_attention *a, uint32_t rows,
                              const struct sinq_cuda_state *state) {
     const uint32_t sharing = a->heads / a->cache.kv_heads;
-    const cudaError_t status = sharing == 1   ? attend<1>(line, a, rows, state)
-                               : sharing == 2 ? attend<2>(line, a, rows, state)
-                                              : attend<4>(line, a, rows, state);
-    if (status != cudaSuccess || a->parts == 1) return status;
-    return launch(line, join_kernel, dim3(a->heads, rows), 64, 0, *a, state);
+    if (sharing == 1) return attend<1>(line, a, rows, state);
+    return sharing == 2 ? attend<2>(line, a, rows, state) : attend<4>(line, a, rows, state);
 }

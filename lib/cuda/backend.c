@@ -83,8 +83,8 @@ static int select_device(struct sinq_cuda_backend *backend, const struct sinq_pl
                          "CUDA device %d: %s has compute capability %d.%d, 8.0 is the least that will do",
                          options->device, properties.name, properties.major, properties.minor);
     }
-    backend->processors = (unsigned)properties.multiProcessorCount;
     backend->line.overlaps = properties.major >= 9;
+    backend->line.processors = (uint32_t)properties.multiProcessorCount;
     (void)snprintf(name, SINQ_PLUGIN_NAME_BYTES, "cuda:%d, %.200s", options->device, properties.name);
     return SINQ_OK;
 }

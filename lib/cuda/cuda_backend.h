@@ -23,7 +23,6 @@ struct sinq_cuda_block {
 struct sinq_cuda_backend {
     struct sinq_backend base;
     int device;
-    unsigned processors; /* multiprocessors */
     struct sinq_cuda_line line;
     uint64_t memory_limit, memory_used; /* limit 0: none */
     struct sinq_cuda_block *blocks;

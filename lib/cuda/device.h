@@ -22,6 +22,17 @@ extern "C" {
 struct sinq_cuda_line {
     cudaStream_t stream;
     bool overlaps;
+    uint32_t processors; /* multiprocessors */
+};
+
+/*
+ * Bytes that a later kernel reads whatever this one does: extra blocks of a small kernel, which leaves the memory idle, call them into
+ * the second-level cache.
+ */
+#define SINQ_CUDA_MOST_AHEAD 4u
+struct sinq_cuda_ahead {
+    const uint8_t *bytes[SINQ_CUDA_MOST_AHEAD];
+    uint32_t sizes[SINQ_CUDA_MOST_AHEAD]; /* 0: nothing */
 };
 
 struct sinq_cuda_state {
@@ -122,8 +133,24 @@ struct sinq_cuda_attention {
 cudaError_t sinq_cuda_store(struct sinq_cuda_line line, const struct sinq_cuda_cache *cache, struct sinq_cuda_rows keys,
                             struct sinq_cuda_rows values, uint32_t rows, const struct sinq_cuda_state *state);
 uint64_t sinq_cuda_attention_bytes(const struct sinq_cuda_attention *attention, uint32_t rows);
+/* Of several parts each makes its own sums, which sinq_cuda_join joins. */
 cudaError_t sinq_cuda_attend(struct sinq_cuda_line line, const struct sinq_cuda_attention *attention, uint32_t rows,
                              const struct sinq_cuda_state *state);
+cudaError_t sinq_cuda_join(struct sinq_cuda_line line, const struct sinq_cuda_attention *attention, uint32_t rows,
+                           const struct sinq_cuda_state *state);
+
+/* What lies between the products and attention, at once: norms of query and key heads, ropes, the cache. */
+struct sinq_cuda_turn {
+    struct sinq_cuda_cache cache;
+    struct sinq_cuda_rows queries, keys, values, rotation;
+    const float *query_weight, *key_weight; /* of norms, or NULL */
+    float query_eps, key_eps;
+    uint32_t heads, dims; /* of queries; values of a head that turn */
+    bool interleaved;
+    struct sinq_cuda_ahead ahead; /* only of one row */
+};
+cudaError_t sinq_cuda_turn(struct sinq_cuda_line line, const struct sinq_cuda_turn *turn, uint32_t rows,
+                           const struct sinq_cuda_state *state);
 
 /* ---- prepare.cu: inputs of products with quantized matrices ---- */
 
@@ -142,7 +169,7 @@ struct sinq_cuda_input {
 static inline uint32_t sinq_cuda_input_group(uint32_t group_size) { return group_size == 0 ? 128 : group_size; }
 
 /* What the values are that an input is made of. Where `out` has data, they are written there, too. */
-enum sinq_cuda_origin { SINQ_CUDA_PLAIN, SINQ_CUDA_NORMED, SINQ_CUDA_ACTIVATED };
+enum sinq_cuda_origin { SINQ_CUDA_PLAIN, SINQ_CUDA_NORMED, SINQ_CUDA_ACTIVATED, SINQ_CUDA_ATTENDED };
 struct sinq_cuda_values {
     enum sinq_cuda_origin origin;
     struct sinq_cuda_rows in, out; /* of ACTIVATED: the gate */
@@ -151,6 +178,7 @@ struct sinq_cuda_values {
     bool gather;
     struct sinq_cuda_rows up; /* ACTIVATED */
     int activation;
+    struct sinq_cuda_attention attention; /* ATTENDED: its parts, which are joined; values of a head come in eights */
 };
 #define SINQ_CUDA_MOST_PRODUCTS 4u
 struct sinq_cuda_preparation {
@@ -158,6 +186,7 @@ struct sinq_cuda_preparation {
     uint32_t cols, count;
     const uint8_t *column_scales[SINQ_CUDA_MOST_PRODUCTS]; /* NULL: 1 everywhere */
     struct sinq_cuda_input inputs[SINQ_CUDA_MOST_PRODUCTS];
+    struct sinq_cuda_ahead ahead; /* only of one row */
 };
 cudaError_t sinq_cuda_prepare(struct sinq_cuda_line line, const struct sinq_cuda_preparation *preparation,
                               uint32_t rows, const struct sinq_cuda_state *state);
@@ -177,7 +206,13 @@ struct sinq_cuda_products {
     struct sinq_cuda_product products[SINQ_CUDA_MOST_PRODUCTS];
     uint32_t first_pair[SINQ_CUDA_MOST_PRODUCTS + 1]; /* pairs of panels, counted through */
     uint32_t count;
+    /* One row: columns may be shared out among several blocks. */
+    uint32_t splits, warps; /* blocks, and warps of each; 0 and 0: sinq_cuda_share_columns says */
+    float *partial;         /* splits > 1: [pairs][splits][32] */
+    uint32_t *finished;     /* [pairs], zero before and after */
 };
+/* How many blocks and warps are best for products of one row, on this device. */
+void sinq_cuda_share_columns(uint32_t processors, struct sinq_cuda_products *products);
 /* Whether sinq_cuda_multiply can do it: levels are the codes themselves. */
 bool sinq_cuda_can_multiply(const struct sinq_cuda_matrix *matrix);
 cudaError_t sinq_cuda_multiply(struct sinq_cuda_line line, const struct sinq_cuda_products *products, uint32_t rows);

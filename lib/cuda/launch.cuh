@@ -12,6 +12,30 @@ __device__ __forceinline__ void begin_kernel() {
 #endif
 }
 
+#define AHEAD_PIECE 32768u /* bytes that one block calls for */
+
+static inline unsigned count_ahead_blocks(const struct sinq_cuda_ahead &ahead) {
+    unsigned blocks = 0;
+    for (uint32_t i = 0; i < SINQ_CUDA_MOST_AHEAD; i++) blocks += (ahead.sizes[i] + AHEAD_PIECE - 1) / AHEAD_PIECE;
+    return blocks;
+}
+
+/* Piece `piece` of all that is ahead. */
+__device__ __forceinline__ void call_ahead(const struct sinq_cuda_ahead &ahead, uint32_t piece) {
+    for (uint32_t i = 0; i < SINQ_CUDA_MOST_AHEAD; i++) {
+        const uint32_t pieces = (ahead.sizes[i] + AHEAD_PIECE - 1) / AHEAD_PIECE;
+        if (piece >= pieces) {
+            piece -= pieces;
+            continue;
+        }
+        const uint32_t first = piece * AHEAD_PIECE, end = min(first + AHEAD_PIECE, ahead.sizes[i]);
+        for (uint32_t at = first + threadIdx.x * 128; at < end; at += blockDim.x * 128) {
+            asm volatile("prefetch.global.L2 [%0];" ::"l"(ahead.bytes[i] + at));
+        }
+        return;
+    }
+}
+
 template <typename... Parameters, typename... Arguments>
 static cudaError_t launch(struct sinq_cuda_line line, void (*kernel)(Parameters...), dim3 grid, unsigned threads,
                           size_t shared, Arguments... arguments) {

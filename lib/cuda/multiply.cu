@@ -16,7 +16,10 @@
  */
 #include "cuda/values.cuh"
 
-#define MOST_WARPS 16u
+#define MOST_WARPS   8u
+#define LEAST_WARPS  4u
+#define MOST_SPLITS  8u
+#define ENOUGH_WARPS 20.0f /* of a multiprocessor */
 
 template <int BITS, int GROUP>
 struct shape {
@@ -24,7 +27,8 @@ struct shape {
     static constexpr int LANE = STEP / 4;                         /* consecutive ones of them of a lane */
     static constexpr int CHUNK = 4 * GROUP;                       /* columns until all slots are full */
     static constexpr int TILE = CHUNK > 256 ? CHUNK : 256;        /* columns that a warp takes at once */
-    static constexpr int BATCH = BITS == 8 ? 4 : 8;               /* steps whose loads are in flight at once, at most */
+    /* Steps whose loads are in flight at once: more would cost registers, and so warps. Some have two loads. */
+    static constexpr int BATCH = BITS == 2 || BITS == 4 ? 4 : 2;
 };
 
 /* Codes of four rows and LANE columns, as loaded. */
@@ -205,17 +209,43 @@ __device__ __forceinline__ void prefetch_tile(const struct sinq_cuda_matrix &m, 
     }
 }
 
+/* One of the `count` parts that a pair's columns are shared out to; `slot` is the pair's number among all. */
+struct part {
+    uint32_t index, count, slot;
+    float *partial;
+    uint32_t *finished;
+};
+
+/* Sums of all parts, in their order, by the block that is the last to end; false in all others. */
+__device__ __forceinline__ bool join_parts(const struct part &part, float *sum) {
+    __shared__ bool is_last;
+    float *const sums = part.partial + (size_t)part.slot * part.count * 32;
+    if (threadIdx.x < 32) {
+        sums[part.index * 32 + threadIdx.x] = *sum;
+        __threadfence();
+        __syncwarp();
+        if (threadIdx.x == 0) is_last = atomicInc(&part.finished[part.slot], part.count - 1) == part.count - 1;
+        __syncwarp();
+        if (!is_last) return false;
+        __threadfence();
+        *sum = 0;
+        for (uint32_t i = 0; i < part.count; i++) *sum += __ldcg(&sums[i * 32 + threadIdx.x]);
+    }
+    return true;
+}
+
 /* The pair's rows of y. */
 template <int BITS, int GROUP>
 __device__ __forceinline__ void multiply_pair(const struct sinq_cuda_matrix &m, const int8_t *digits, uint32_t plane,
-                                              const float2 *scales, uint32_t pair, const float *bias, bool accumulate,
-                                              float *y) {
+                                              const float2 *scales, uint32_t pair, const struct part &part,
+                                              const float *bias, bool accumulate, float *y) {
     using S = shape<BITS, GROUP>;
     __shared__ float shared[MOST_WARPS][32];
     const uint32_t warp = threadIdx.x / 32, warps = blockDim.x / 32, tiles = (m.cols + S::TILE - 1) / S::TILE;
     const struct place at = find_place(m, pair);
     float sums[4] = {0, 0, 0, 0};
-    for (uint32_t tile = warp; tile < tiles; tile += warps) {
+    const uint32_t first = part.index * tiles / part.count, end = (part.index + 1) * tiles / part.count;
+    for (uint32_t tile = first + warp; tile < end; tile += warps) {
         add_tile<BITS, GROUP>(m, digits, plane, scales, at, tile, sums);
     }
 #pragma unroll
@@ -226,33 +256,36 @@ __device__ __forceinline__ void multiply_pair(const struct sinq_cuda_matrix &m, 
     }
     __syncthreads();
     const uint32_t row = pair * 32 + threadIdx.x;
-    if (threadIdx.x >= 32 || row >= m.rows) return;
+    if (threadIdx.x >= 32) return;
     float sum = 0;
     for (uint32_t w = 0; w < warps; w++) sum += shared[w][threadIdx.x];
+    if (part.count > 1 && !join_parts(part, &sum)) return;
+    if (row >= m.rows) return;
     sum = sum * m.factor + (bias == NULL ? 0.0f : bias[row]);
     y[row] = accumulate ? y[row] + sum : sum;
 }
 
 template <int BITS, int GROUP>
-static __global__ void __launch_bounds__(32 * MOST_WARPS, 1)
+static __global__ void __launch_bounds__(32 * MOST_WARPS, 4)
     multiply_kernel(const __grid_constant__ struct sinq_cuda_products p) {
+    const uint32_t slot = blockIdx.x / p.splits, row = blockIdx.y;
     uint32_t which = 0;
-    while (which + 1 < p.count && blockIdx.x >= p.first_pair[which + 1]) which++;
+    while (which + 1 < p.count && slot >= p.first_pair[which + 1]) which++;
     const struct sinq_cuda_product &product = p.products[which];
-    const uint32_t pair = blockIdx.x - p.first_pair[which], row = blockIdx.y;
-    const uint32_t tile = threadIdx.x / 32;
-    if (tile * shape<BITS, GROUP>::TILE < product.matrix.cols) {
-        prefetch_tile<BITS, GROUP>(product.matrix, find_place(product.matrix, pair), tile);
-    }
+    const uint32_t pair = slot - p.first_pair[which];
+    const struct part part = {blockIdx.x % p.splits, p.splits, slot, p.partial, p.finished};
+    const uint32_t tiles = (product.matrix.cols + shape<BITS, GROUP>::TILE - 1) / shape<BITS, GROUP>::TILE;
+    const uint32_t tile = part.index * tiles / part.count + threadIdx.x / 32;
+    if (tile < tiles) prefetch_tile<BITS, GROUP>(product.matrix, find_place(product.matrix, pair), tile);
     begin_kernel();
     const struct sinq_cuda_input &input = product.input;
     multiply_pair<BITS, GROUP>(product.matrix, input.digits + (size_t)row * 2 * input.padded, input.padded,
-                               (const float2 *)input.scales + (size_t)row * (input.padded / GROUP), pair, product.bias,
-                               product.accumulate, product.y.data + (size_t)row * product.y.stride);
+                               (const float2 *)input.scales + (size_t)row * (input.padded / GROUP), pair, part,
+                               product.bias, product.accumulate, product.y.data + (size_t)row * product.y.stride);
 }
 
 template <int BITS, int GROUP>
-static __global__ void __launch_bounds__(32 * MOST_WARPS, 1)
+static __global__ void __launch_bounds__(32 * MOST_WARPS, 4)
     multiply_experts_kernel(const __grid_constant__ struct sinq_cuda_expert_products p) {
     begin_kernel();
     const uint32_t pair = blockIdx.x, choice = blockIdx.y, row = blockIdx.z;
@@ -260,7 +293,7 @@ static __global__ void __launch_bounds__(32 * MOST_WARPS, 1)
     const struct sinq_cuda_matrix &m = p.matrices[expert];
     const size_t at = (size_t)row * p.chosen + choice;
     multiply_pair<BITS, GROUP>(m, p.input.digits + at * 2 * p.input.padded, p.input.padded,
-                               (const float2 *)p.input.scales + at * (p.input.padded / GROUP), pair,
+                               (const float2 *)p.input.scales + at * (p.input.padded / GROUP), pair, {0, 1, 0, NULL, NULL},
                                p.biases == NULL ? NULL : p.biases[expert], false,
                                p.out.data + (size_t)row * p.out.stride + (size_t)choice * m.rows);
 }
@@ -309,32 +342,42 @@ static struct kernels find_kernels(const struct sinq_cuda_matrix *m) {
 
 bool sinq_cuda_can_multiply(const struct sinq_cuda_matrix *matrix) { return matrix->bits != 0 && matrix->levels == NULL; }
 
-/* Warps of a block: so that they have equally many tiles; few pairs need many warps to have all memory at work. */
-static uint32_t count_warps(uint32_t tiles, uint32_t pairs) {
-    const uint32_t wanted = pairs < 512 ? MOST_WARPS : 8;
-    uint32_t best = 1, best_cost = UINT32_MAX;
-    for (uint32_t warps = 1; warps <= MOST_WARPS && warps <= tiles; warps++) {
-        const uint32_t idle = divide_up(tiles, warps) * warps - tiles;
-        const uint32_t off = warps > wanted ? warps - wanted : wanted - warps;
-        const uint32_t cost = 1000 * idle / tiles + 20 * off;
-        if (cost >= best_cost) continue;
-        best = warps;
-        best_cost = cost;
+/*
+ * What the busiest multiprocessor does, in tiles of a warp: blocks are dealt out evenly, each warp has as many tiles as the one that has
+ * most, and beginning and ending cost as much as half a tile. Few warps do not keep the memory at work.
+ */
+static float find_cost(uint32_t processors, uint32_t pairs, uint32_t tiles, uint32_t splits, uint32_t warps) {
+    const float blocks = (float)pairs * (float)splits / (float)processors;
+    const float busiest = blocks > 8 ? blocks + 0.5f : ceilf(blocks);
+    const float resident = busiest * (float)warps;
+    const float cost = busiest * (float)warps * ((float)divide_up(tiles, splits * warps) + 0.5f);
+    return resident < ENOUGH_WARPS ? cost * ENOUGH_WARPS / resident : cost;
+}
+
+void sinq_cuda_share_columns(uint32_t processors, struct sinq_cuda_products *p) {
+    const uint32_t tiles = divide_up(p->products[0].matrix.cols, find_kernels(&p->products[0].matrix).tile);
+    float best = INFINITY;
+    for (uint32_t splits = 1; splits <= MOST_SPLITS && splits <= tiles; splits++) {
+        for (uint32_t warps = LEAST_WARPS; warps <= MOST_WARPS; warps++) {
+            if (splits * warps > tiles && (splits > 1 || warps > LEAST_WARPS)) continue;
+            const float cost = find_cost(processors, p->first_pair[p->count], tiles, splits, warps);
+            if (cost >= best) continue;
+            best = cost;
+            p->splits = splits;
+            p->warps = warps;
+        }
     }
-    return best;
 }
 
 cudaError_t sinq_cuda_multiply(struct sinq_cuda_line line, const struct sinq_cuda_products *p, uint32_t rows) {
-    const struct sinq_cuda_matrix *const first = &p->products[0].matrix;
-    const struct kernels kernels = find_kernels(first);
-    const uint32_t pairs = p->first_pair[p->count], warps = count_warps(divide_up(first->cols, kernels.tile), pairs);
-    return launch(line, kernels.products, dim3(pairs, rows), 32 * warps, 0, *p);
+    const struct kernels kernels = find_kernels(&p->products[0].matrix);
+    return launch(line, kernels.products, dim3(p->first_pair[p->count] * p->splits, rows), 32 * p->warps, 0, *p);
 }
 
 cudaError_t sinq_cuda_multiply_experts(struct sinq_cuda_line line, const struct sinq_cuda_expert_products *p,
                                        uint32_t rows) {
     const struct kernels kernels = find_kernels(&p->first);
     const uint32_t pairs = divide_up(p->first.panels, 2);
-    const uint32_t warps = count_warps(divide_up(p->first.cols, kernels.tile), pairs * p->chosen);
+    const uint32_t tiles = divide_up(p->first.cols, kernels.tile), warps = tiles < MOST_WARPS ? tiles : MOST_WARPS;
     return launch(line, kernels.experts, dim3(pairs, p->chosen, rows), 32 * warps, 0, *p);
 }

@@ -1,5 +1,5 @@
 /* prepare.cu: inputs of products with quantized matrices as integers of 16 bits, one scale a group of columns. */
-#include "cuda/values.cuh"
+#include "cuda/attention.cuh"
 
 #define THREADS     256u
 #define THREAD_COLS 8u
@@ -53,27 +53,49 @@ static __device__ float find_inverse(const struct sinq_cuda_values &values, cons
     return (float)(1.0 / sqrt(block_sum(sum) / cols + (double)values.eps));
 }
 
-static __global__ void __launch_bounds__(THREADS) prepare_kernel(const __grid_constant__ struct sinq_cuda_preparation p,
-                                                                 const struct sinq_cuda_state *state) {
-    begin_kernel();
+/* The thread's columns, 0 beyond the last. */
+static __device__ void load_columns(const struct sinq_cuda_preparation &p, const struct sinq_cuda_state *state,
+                                    uint32_t row, uint32_t first, float (&x)[THREAD_COLS]) {
     const struct sinq_cuda_values &values = p.values;
-    const uint32_t row = blockIdx.y, which = blockIdx.z, first = blockIdx.x * SLICE + threadIdx.x * THREAD_COLS;
+    if (values.origin == SINQ_CUDA_ATTENDED) {
+        const uint32_t width = values.attention.cache.value_dim;
+        const uint32_t parts = count_parts(values.attention, state->position + row);
+        for (uint32_t i = 0; i < THREAD_COLS; i++) x[i] = 0;
+        if (first < p.cols) join_values<THREAD_COLS>(values.attention, parts, row, first / width, first % width, x);
+        return;
+    }
     const uint32_t from = row + (values.gather ? state->first_row : 0);
     const float *const in = values.in.data + (size_t)from * values.in.stride;
     const float *const up = values.up.data + (size_t)row * values.up.stride;
-    float *const out = values.out.data == NULL || which != 0 ? NULL : values.out.data + (size_t)row * values.out.stride;
     const float inverse = values.origin == SINQ_CUDA_NORMED ? find_inverse(values, in, p.cols) : 1.0f;
-    float x[THREAD_COLS];
 #pragma unroll
     for (uint32_t i = 0; i < THREAD_COLS; i++) {
         const uint32_t k = first + i;
-        x[i] = 0;
+        x[i] = k < p.cols ? in[k] : 0.0f;
         if (k >= p.cols) continue;
-        float value = in[k];
-        if (values.origin == SINQ_CUDA_NORMED) value = value * inverse * values.weight[k];
-        if (values.origin == SINQ_CUDA_ACTIVATED) value = activate(values.activation, value, up[k]);
-        if (out != NULL) out[k] = value;
-        x[i] = value * load_column_scale(p.column_scales[which], k);
+        if (values.origin == SINQ_CUDA_NORMED) x[i] = x[i] * inverse * values.weight[k];
+        if (values.origin == SINQ_CUDA_ACTIVATED) x[i] = activate(values.activation, x[i], up[k]);
+    }
+}
+
+static __global__ void __launch_bounds__(THREADS) prepare_kernel(const __grid_constant__ struct sinq_cuda_preparation p,
+                                                                 const struct sinq_cuda_state *state) {
+    const uint32_t row = blockIdx.y, which = blockIdx.z, first = blockIdx.x * SLICE + threadIdx.x * THREAD_COLS;
+    if (which >= p.count) {
+        call_ahead(p.ahead, (which - p.count) * gridDim.x + blockIdx.x);
+        return;
+    }
+    begin_kernel();
+    const struct sinq_cuda_rows &to = p.values.out;
+    float *const out = to.data == NULL || which != 0 ? NULL : to.data + (size_t)row * to.stride;
+    float x[THREAD_COLS];
+    load_columns(p, state, row, first, x);
+#pragma unroll
+    for (uint32_t i = 0; i < THREAD_COLS; i++) {
+        const uint32_t k = first + i;
+        if (k >= p.cols) continue;
+        if (out != NULL) out[k] = x[i];
+        x[i] *= load_column_scale(p.column_scales[which], k);
     }
     store_columns(p.inputs[which], row, first, x);
 }
@@ -81,7 +103,8 @@ static __global__ void __launch_bounds__(THREADS) prepare_kernel(const __grid_co
 cudaError_t sinq_cuda_prepare(struct sinq_cuda_line line, const struct sinq_cuda_preparation *preparation,
                               uint32_t rows, const struct sinq_cuda_state *state) {
     const unsigned slices = divide_up(preparation->inputs[0].padded, SLICE);
-    return launch(line, prepare_kernel, dim3(slices, rows, preparation->count), THREADS, 0, *preparation, state);
+    const unsigned ahead = rows == 1 ? divide_up(count_ahead_blocks(preparation->ahead), slices) : 0;
+    return launch(line, prepare_kernel, dim3(slices, rows, preparation->count + ahead), THREADS, 0, *preparation, state);
 }
 
 /* A row for each choice: its expert's column scale. */

@@ -149,7 +149,7 @@ static struct sinq_cuda_cache describe_cache(const struct sinq_cuda_step *step, 
 #define MOST_VALUE_DIM  1024u /* of a head: attention.cu has eight of them a thread */
 #define BLOCKS_PER_UNIT 2u    /* of attention, for each multiprocessor, where there are positions enough */
 
-static int add_attention(struct builder *builder, const struct sinq_cuda_step *step) {
+static struct sinq_cuda_attention describe_attention(struct builder *builder, const struct sinq_cuda_step *step) {
     const struct sinq_operation *const op = step->operation;
     struct sinq_cuda_attention a = {.cache = describe_cache(step, op->attention.cache),
                                     .queries = find_rows(step, op->attention.queries),
@@ -158,19 +158,34 @@ static int add_attention(struct builder *builder, const struct sinq_cuda_step *s
                                     .heads = op->attention.heads,
                                     .window = op->attention.window,
                                     .scale = op->attention.scale,
-                                    .cap = op->attention.cap,
-                                    .parts = 1};
-    if (a.cache.value_dim > MOST_VALUE_DIM) {
-        return sinq_fail(builder->error, SINQ_FAILED, "CUDA: heads of %u values are not supported, at most %u",
-                         a.cache.value_dim, MOST_VALUE_DIM);
-    }
+                                    .cap = op->attention.cap};
     const uint64_t blocks = sinq_divide_up(a.heads, 4) * step->rows, tiles = sinq_divide_up(a.cache.capacity, 128);
-    const uint64_t wanted = (uint64_t)BLOCKS_PER_UNIT * builder->queue->backend->processors / blocks;
+    const uint64_t wanted = (uint64_t)BLOCKS_PER_UNIT * builder->queue->backend->line.processors / blocks;
     a.parts = (uint32_t)sinq_max_u64(1, sinq_min_u64(tiles, wanted));
     a.partial = take_scratch(builder, sinq_cuda_attention_bytes(&a, step->rows));
+    return a;
+}
+
+/* *made becomes what was added; its parts are not joined yet. */
+static int add_attending(struct builder *builder, const struct sinq_cuda_step *step, struct sinq_cuda_attention *made) {
+    *made = describe_attention(builder, step);
+    if (made->cache.value_dim > MOST_VALUE_DIM) {
+        return sinq_fail(builder->error, SINQ_FAILED, "CUDA: heads of %u values are not supported, at most %u",
+                         made->cache.value_dim, MOST_VALUE_DIM);
+    }
     struct sinq_cuda_action *const action = add_action(builder, SINQ_CUDA_ATTEND, step);
     if (action == NULL) return SINQ_FAILED;
-    action->attention = a;
+    action->attention = *made;
+    return SINQ_OK;
+}
+
+static int add_attention(struct builder *builder, const struct sinq_cuda_step *step) {
+    struct sinq_cuda_attention attention;
+    const int status = add_attending(builder, step, &attention);
+    if (status != SINQ_OK || attention.parts == 1) return status;
+    struct sinq_cuda_action *const action = add_action(builder, SINQ_CUDA_JOIN, step);
+    if (action == NULL) return SINQ_FAILED;
+    action->attention = attention;
     return SINQ_OK;
 }
 
@@ -320,6 +335,35 @@ static uint32_t count_products(const struct sinq_cuda_step *steps, uint32_t left
     return count;
 }
 
+/* Bytes that are called into the cache while a kernel leaves the memory idle. */
+#define PREPARE_AHEAD ((uint64_t)8 << 20)
+#define TURN_AHEAD    ((uint64_t)12 << 20)
+
+/* Codes of products, from byte `first` of them all on, `size` bytes. */
+static struct sinq_cuda_ahead look_ahead(const struct sinq_cuda_products *products, uint64_t first, uint64_t size) {
+    struct sinq_cuda_ahead ahead = {.sizes = {0}};
+    for (uint32_t i = 0; i < products->count; i++) {
+        const struct sinq_cuda_matrix *const m = &products->products[i].matrix;
+        const uint64_t bytes = (uint64_t)m->panels * m->column_blocks * m->bits * 64;
+        const uint64_t skipped = sinq_min_u64(first, bytes), taken = sinq_min_u64(bytes - skipped, size);
+        ahead.bytes[i] = m->codes + skipped;
+        ahead.sizes[i] = (uint32_t)taken;
+        first -= skipped;
+        size -= taken;
+    }
+    return ahead;
+}
+
+/* One row: blocks share out the columns as suits the device. */
+static void share_columns(struct builder *builder, struct sinq_cuda_products *products, uint32_t rows) {
+    const uint32_t pairs = products->first_pair[products->count];
+    sinq_cuda_share_columns(builder->queue->backend->line.processors, products);
+    if (rows != 1 || pairs > builder->queue->finished.bytes / sizeof(uint32_t)) products->splits = 1;
+    if (products->splits == 1) return;
+    products->partial = take_scratch(builder, (uint64_t)pairs * products->splits * 32 * sizeof(float));
+    products->finished = (uint32_t *)(void *)builder->queue->finished.data;
+}
+
 /* The input of products, which `values` describes, and the products. */
 static int add_products(struct builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
                         const struct sinq_cuda_values *values) {
@@ -338,6 +382,8 @@ static int add_products(struct builder *builder, const struct sinq_cuda_step *st
         preparation.inputs[i] = product->input;
         preparation.cols = product->matrix.cols;
     }
+    share_columns(builder, &products, steps[0].rows);
+    preparation.ahead = look_ahead(&products, 0, PREPARE_AHEAD);
     struct sinq_cuda_action *action = add_action(builder, SINQ_CUDA_PREPARE, &steps[0]);
     if (action == NULL) return SINQ_FAILED;
     action->preparation = preparation;
@@ -382,10 +428,98 @@ static struct sinq_cuda_values describe_values(const struct sinq_cuda_step *step
     return (struct sinq_cuda_values){.origin = SINQ_CUDA_PLAIN, .in = find_rows(step, op->linear.in)};
 }
 
+/* ---- heads ---- */
+
+/* A norm of each head in place, of those that the rope turns. */
+static bool norms_heads(const struct sinq_operation *norm, const struct sinq_operation *rope) {
+    return norm->kind == SINQ_OP_NORM && same_view(norm->norm.in, norm->norm.out) &&
+           same_view(norm->norm.in, rope->rope.in) && norm->norm.groups == rope->rope.heads &&
+           norm->norm.width == rope->rope.in_stride && norm->norm.stride == rope->rope.in_stride && !norm->norm.gather;
+}
+
+static bool turns_in_place(const struct sinq_operation *rope) {
+    return rope->kind == SINQ_OP_ROPE && same_view(rope->rope.in, rope->rope.out) &&
+           rope->rope.in_stride == rope->rope.out_stride;
+}
+
+/* How many steps, norms of queries and keys (or none), their ropes and the store, are one kernel; 0: they are none. */
+static uint32_t count_turn_steps(const struct sinq_cuda_step *steps, uint32_t left) {
+    const uint32_t norms = steps[0].operation->kind == SINQ_OP_NORM ? 2 : 0;
+    if (left < norms + 3) return 0;
+    const struct sinq_operation *const query = steps[norms].operation, *const key = steps[norms + 1].operation;
+    const struct sinq_operation *const store = steps[norms + 2].operation;
+    if (!turns_in_place(query) || !turns_in_place(key) || store->kind != SINQ_OP_STORE) return 0;
+    if (norms != 0 && (!norms_heads(steps[0].operation, query) || !norms_heads(steps[1].operation, key))) return 0;
+    const struct sinq_cache_shape *const shape = &steps[0].frame->caches[store->store.cache].layout.shape;
+    const bool fits = !shape->shared && same_view(store->store.keys, key->rope.in) &&
+                      key->rope.heads == shape->kv_heads && key->rope.in_stride == shape->key_dim &&
+                      query->rope.in_stride == shape->key_dim && same_view(query->rope.rotation, key->rope.rotation) &&
+                      query->rope.dims == key->rope.dims && query->rope.interleaved == key->rope.interleaved;
+    return fits ? norms + 3 : 0;
+}
+
+/* Codes of the product behind attention. */
+static struct sinq_cuda_ahead look_behind_attention(const struct sinq_cuda_step *steps, uint32_t left) {
+    struct sinq_cuda_products products = {.count = 1};
+    if (left < 2 || steps[0].operation->kind != SINQ_OP_ATTENTION || !is_quantized_product(&steps[1])) {
+        return (struct sinq_cuda_ahead){.sizes = {0}};
+    }
+    products.products[0].matrix = *find_matrix(&steps[1], steps[1].operation->linear.weight);
+    return look_ahead(&products, PREPARE_AHEAD, TURN_AHEAD);
+}
+
+static int add_turn(struct builder *builder, const struct sinq_cuda_step *steps, uint32_t count, uint32_t left) {
+    const struct sinq_operation *const query = steps[count - 3].operation, *const key = steps[count - 2].operation;
+    const struct sinq_cuda_step *const store = &steps[count - 1];
+    struct sinq_cuda_action *const action = add_action(builder, SINQ_CUDA_TURN, store);
+    if (action == NULL) return SINQ_FAILED;
+    action->turn = (struct sinq_cuda_turn){.cache = describe_cache(store, store->operation->store.cache),
+                                           .queries = find_rows(store, query->rope.in),
+                                           .keys = find_rows(store, key->rope.in),
+                                           .values = find_rows(store, store->operation->store.values),
+                                           .rotation = find_rows(store, query->rope.rotation),
+                                           .heads = query->rope.heads,
+                                           .dims = query->rope.dims,
+                                           .interleaved = query->rope.interleaved,
+                                           .ahead = look_behind_attention(steps + count, left - count)};
+    if (count == 3) return SINQ_OK;
+    action->turn.query_weight = find_vector(store, steps[0].operation->norm.weight);
+    action->turn.key_weight = find_vector(store, steps[1].operation->norm.weight);
+    action->turn.query_eps = steps[0].operation->norm.eps;
+    action->turn.key_eps = steps[1].operation->norm.eps;
+    return SINQ_OK;
+}
+
+/* Attention of several parts, which are joined where the next product's input is made. */
+static int add_attended_product(struct builder *builder, const struct sinq_cuda_step *steps) {
+    struct sinq_cuda_values values = {.origin = SINQ_CUDA_ATTENDED};
+    const int status = add_attending(builder, &steps[0], &values.attention);
+    if (status != SINQ_OK) return status;
+    values.out = values.attention.out;
+    if (values.attention.parts == 1) values = describe_values(&steps[1]);
+    return add_products(builder, steps + 1, 1, &values);
+}
+
+static bool is_attended_product(const struct sinq_cuda_step *steps) {
+    const struct sinq_operation *const attention = steps[0].operation, *const linear = steps[1].operation;
+    if (attention->kind != SINQ_OP_ATTENTION || steps[0].rows != steps[1].rows) return false;
+    const uint32_t value_dim = steps[0].frame->caches[attention->attention.cache].layout.shape.value_dim;
+    return same_view(attention->attention.out, linear->linear.in) && value_dim % 8 == 0 &&
+           find_matrix(&steps[1], linear->linear.weight)->cols == attention->attention.heads * value_dim;
+}
+
+/* ---- the whole ---- */
+
 /* Adds what the first of the steps asks for; *taken becomes how many of them it was. */
 static int add_steps(struct builder *builder, const struct sinq_cuda_step *steps, uint32_t left, uint32_t *taken) {
     release_scratch(builder);
+    *taken = count_turn_steps(steps, left);
+    if (*taken != 0) return add_turn(builder, steps, *taken, left);
     *taken = 1;
+    if (left > 1 && is_quantized_product(&steps[1]) && is_attended_product(steps)) {
+        *taken = 2;
+        return add_attended_product(builder, steps);
+    }
     if (left > 1 && is_quantized_product(&steps[1])) {
         const uint32_t products = count_products(steps + 1, left - 1);
         if (makes_input(&steps[0], &steps[1], products)) {

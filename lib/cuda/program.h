@@ -1,6 +1,7 @@
 /*
  * program.h: the operations of a batch as kernels with all that they need. What belongs together becomes one kernel: products of one
- * input, and the norm or activation that makes the input, with its rounding to integers.
+ * input; the norm, activation or joining of attention's parts that makes the input, with its rounding to integers; norms and ropes of
+ * heads with the cache.
  *
  * A program depends on operations, weights, buffers and numbers of rows alone, not on tokens and positions (struct
  * sinq_cuda_state).
@@ -23,7 +24,9 @@ enum sinq_cuda_action_kind {
     SINQ_CUDA_ROTATION,
     SINQ_CUDA_ROPE,
     SINQ_CUDA_STORE,
+    SINQ_CUDA_TURN,
     SINQ_CUDA_ATTEND,
+    SINQ_CUDA_JOIN,
     SINQ_CUDA_ACTIVATE,
     SINQ_CUDA_ADD,
     SINQ_CUDA_SOFTCAP,
@@ -60,7 +63,8 @@ struct sinq_cuda_action {
             struct sinq_cuda_cache cache;
             struct sinq_cuda_rows keys, values;
         } store;
-        struct sinq_cuda_attention attention;
+        struct sinq_cuda_turn turn;
+        struct sinq_cuda_attention attention; /* attend, join */
         struct sinq_cuda_activation activation;
         struct {
             struct sinq_cuda_rows in, out;
@@ -119,6 +123,7 @@ struct sinq_queue {
     unsigned next_program;              /* to make room for a new one */
     struct sinq_buffer scratch;
     struct sinq_cuda_state *state, *host_state; /* of the device; pinned */
+    struct sinq_buffer finished;                /* for products whose columns are shared out among blocks */
     struct sinq_cuda_experts *experts;
     uint32_t expert_count;
     struct sinq_cuda_frequencies *frequencies;

@@ -10,6 +10,19 @@
 /* A session has few kinds of batches: one token, a prompt's, the head's. */
 #define KEPT_PROGRAMS 4u
 
+/* Products of that many pairs of panels may have their columns shared out; larger ones have blocks enough. */
+#define MOST_SHARED_PAIRS 4096u
+
+static int create_finished(struct sinq_queue *queue, struct sinq_error *error) {
+    struct sinq_buffer *const finished = &queue->finished;
+    const uint64_t bytes = MOST_SHARED_PAIRS * sizeof(uint32_t);
+    const int status = sinq_cuda_allocate(queue->backend, bytes, "a queue", &finished->data, error);
+    if (status != SINQ_OK) return status;
+    finished->bytes = bytes;
+    const cudaError_t result = cudaMemsetAsync(finished->data, 0, (size_t)bytes, queue->backend->line.stream);
+    return sinq_cuda_check(queue->backend, result, "clearing memory", error);
+}
+
 int sinq_cuda_create_queue(struct sinq_backend *backend, const struct sinq_queue_options *options,
                            struct sinq_queue **queue, struct sinq_error *error) {
     struct sinq_queue *const made = calloc(1, sizeof *made);
@@ -26,6 +39,7 @@ int sinq_cuda_create_queue(struct sinq_backend *backend, const struct sinq_queue
         status = sinq_cuda_check(made->backend, cudaHostAlloc(&host, sizeof *made->host_state, cudaHostAllocDefault),
                                  "pinned memory", error);
     }
+    if (status == SINQ_OK) status = create_finished(made, error);
     made->state = (struct sinq_cuda_state *)(void *)state;
     made->host_state = host;
     if (status == SINQ_OK) {
@@ -47,6 +61,7 @@ void sinq_cuda_close_queue(struct sinq_queue *queue) {
     drop_programs(queue);
     sinq_cuda_free_tables(queue);
     sinq_cuda_free(queue->backend, queue->scratch.data, queue->scratch.bytes);
+    sinq_cuda_free(queue->backend, queue->finished.data, queue->finished.bytes);
     sinq_cuda_free(queue->backend, (uint8_t *)queue->state, sizeof *queue->state);
     if (queue->host_state != NULL) (void)cudaFreeHost(queue->host_state);
     free(queue->programs);

@@ -22,6 +22,10 @@ cudaError_t sinq_cuda_run_action(struct sinq_cuda_line line, const struct sinq_c
         return sinq_cuda_rope(line, &a->rope, a->rows);
     case SINQ_CUDA_STORE:
         return sinq_cuda_store(line, &a->store.cache, a->store.keys, a->store.values, a->rows, state);
+    case SINQ_CUDA_TURN:
+        return sinq_cuda_turn(line, &a->turn, a->rows, state);
+    case SINQ_CUDA_JOIN:
+        return sinq_cuda_join(line, &a->attention, a->rows, state);
     case SINQ_CUDA_ATTEND:
         return sinq_cuda_attend(line, &a->attention, a->rows, state);
     case SINQ_CUDA_ACTIVATE:

@@ -9,7 +9,7 @@ set -u
 root=$(cd "$(dirname "$0")" && pwd)
 : "${SINQ_PROGRAM:?is the program to test}" "${SINQ_EXAMPLE:?is the example model}"
 export SINQ_CLI="$root"
-export LC_ALL=C TERM=dumb
+export LC_ALL=C TERM=dumb SINQ_DEVICE=cpu
 unset NO_COLOR SINQ_CPU OMP_NUM_THREADS POSIXLY_CORRECT
 
 update=

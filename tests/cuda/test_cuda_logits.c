@@ -9,6 +9,7 @@
 enum { POSITIONS = 160, MOST_PIECES = 4 };
 
 #define BOUND    1e-2 /* relative norm of the difference */
+#define RANDOM   3e-2 /* likewise, of random weights with keys and values in int8: see find_ninth_decile */
 #define F32_KV   1e-3 /* where keys and values are in f32 on both sides */
 #define DIVISION 1e-3 /* between two divisions of the same tokens into batches */
 
@@ -97,7 +98,8 @@ static void compare(const struct sinq_source *source, const char *name, bool is_
             printf("%-16s %s: %.2g in batches, %.2g one by one, %.2g between them\n", name, types[t].name, error, alone,
                    division);
         }
-        ck_assert_msg(error <= types[t].bound && alone <= types[t].bound,
+        const double bound = may_flip ? RANDOM : types[t].bound;
+        ck_assert_msg(error <= bound && alone <= bound,
                       "%s, keys and values in %s: logits differ by %g in batches, by %g one by one", name,
                       types[t].name, error, alone);
         ck_assert_msg(types[t].kv == SINQ_KV_I8 || division <= DIVISION, "%s: divisions into batches differ by %g",
