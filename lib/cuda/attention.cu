@@ -1,14 +1,16 @@
 /*
  * attention.cu: keys and values into the cache, and softmax(q k^T) v over it.
  *
- * A block attends for one token, some of the query heads that share a head of the cache, and a part of the positions, 128 of them
- * at a time: each thread makes one position's scores, then warps update the running largest and sum, then threads add up values,
- * eight of a row each. Parts are joined by a second kernel.
+ * A block attends for one token, some of the query heads that share a head of the cache, and a part of the positions, 32 of them
+ * at a time: four threads make one position's scores, then warps update the running largest and sum, then threads add up values,
+ * eight of a row each. Values are asked for together with keys, so that memory is waited for once. Parts are joined later.
  */
 #include "cuda/attention.cuh"
 
 #define THREADS 128u
 #define TILE    ATTENTION_TILE
+#define QUARTER 4u /* threads of a position */
+#define EARLY   4u /* positions whose values a thread asks for before scores are there */
 #define EIGHT   8u
 
 /* ---- storing ---- */
@@ -182,38 +184,46 @@ struct running {
     float largest[HEADS], total[HEADS], shrink[HEADS];
 };
 
-/* One position's scores with all of the block's heads. */
+/* The thread's quarter of one position's scores with all of the block's heads; the four join them. */
 template <int HEADS, int TYPE, bool IS_WHOLE>
-static __device__ void make_scores(const struct sinq_cuda_attention &a, uint32_t kv_head, uint32_t position, bool is_seen,
-                                   uint32_t padded, const float *queries, float *scores) {
+static __device__ __forceinline__ void make_scores(const struct sinq_cuda_attention &a, uint32_t kv_head,
+                                                   uint32_t position, bool is_seen, uint32_t padded,
+                                                   const float *queries, float *scores) {
     constexpr uint32_t AT_ONCE = TYPE == SINQ_KV_F32 ? 2 : 4; /* eights in flight */
     const struct sinq_cuda_cache &cache = a.cache;
     const size_t entry = (size_t)kv_head * cache.capacity + position % cache.capacity;
     float sums[HEADS] = {};
-    for (uint32_t first = 0; is_seen && first < cache.key_dim; first += EIGHT * AT_ONCE) {
+    for (uint32_t first = threadIdx.x % QUARTER * EIGHT; is_seen && first < padded; first += EIGHT * QUARTER * AT_ONCE) {
         eight<TYPE, IS_WHOLE> keys[AT_ONCE];
 #pragma unroll
         for (uint32_t e = 0; e < AT_ONCE; e++) {
-            if (first + EIGHT * e < cache.key_dim) keys[e].load(cache.keys, entry, cache.key_dim, first + EIGHT * e);
+            const uint32_t k = first + EIGHT * QUARTER * e;
+            if (k < padded) keys[e].load(cache.keys, entry, cache.key_dim, k);
         }
 #pragma unroll
         for (uint32_t e = 0; e < AT_ONCE; e++) {
-            if (first + EIGHT * e >= cache.key_dim) break;
+            const uint32_t k = first + EIGHT * QUARTER * e;
+            if (k >= padded) break;
             float key[8];
             keys[e].spread(key);
 #pragma unroll
             for (int h = 0; h < HEADS; h++) {
-#pragma unroll
-                for (int i = 0; i < 8; i++) sums[h] += queries[h * padded + first + EIGHT * e + i] * key[i];
+                const float4 low = *(const float4 *)&queries[h * padded + k];
+                const float4 high = *(const float4 *)&queries[h * padded + k + 4];
+                sums[h] += low.x * key[0] + low.y * key[1] + low.z * key[2] + low.w * key[3];
+                sums[h] += high.x * key[4] + high.y * key[5] + high.z * key[6] + high.w * key[7];
             }
         }
     }
     const float by = a.scale * (is_seen && TYPE == SINQ_KV_I8 ? cache.key_scales[entry] : 1.0f);
 #pragma unroll
     for (int h = 0; h < HEADS; h++) {
-        float score = sums[h] * by;
+        float score = sums[h];
+        score += __shfl_xor_sync(0xffffffffu, score, 1);
+        score += __shfl_xor_sync(0xffffffffu, score, 2);
+        score *= by;
         if (a.cap != 0.0f) score = a.cap * tanhf(score / a.cap);
-        scores[h * TILE + threadIdx.x] = is_seen ? score : -INFINITY;
+        if (threadIdx.x % QUARTER == 0) scores[h * TILE + threadIdx.x / QUARTER] = is_seen ? score : -INFINITY;
     }
 }
 
@@ -243,29 +253,23 @@ static __device__ void update_head(const struct sinq_cuda_cache &cache, uint32_t
 }
 
 /* Adds up values of a tile: the thread's eight of every `groups`-th position. */
+/* Where values are, which may be the beginnings of keys. */
+struct value_place {
+    const uint8_t *section;
+    size_t first_entry;
+    uint32_t width, column, group, groups;
+};
+
 template <int HEADS, int TYPE, bool IS_WHOLE>
-static __device__ void add_values(const struct sinq_cuda_cache &cache, uint32_t kv_head, uint32_t first, uint32_t end,
-                                  uint32_t column, uint32_t group, uint32_t groups, const float *scores,
-                                  const float *shrink, float (&sums)[HEADS][8]) {
-    const uint8_t *const section = cache.shared ? cache.keys : cache.values;
-    const uint32_t width = cache.shared ? cache.key_dim : cache.value_dim;
+static __device__ __forceinline__ void add_value(const eight<TYPE, IS_WHOLE> &stored, const float *scores,
+                                                 float (&sums)[HEADS][8]) {
+    float value[8];
+    stored.spread(value);
 #pragma unroll
     for (int h = 0; h < HEADS; h++) {
+        const float share = scores[h * TILE];
 #pragma unroll
-        for (int i = 0; i < 8; i++) sums[h][i] *= shrink[h];
-    }
-#pragma unroll 8
-    for (uint32_t p = first + group; p < end; p += groups) {
-        eight<TYPE, IS_WHOLE> stored;
-        float value[8];
-        stored.load(section, (size_t)kv_head * cache.capacity + p % cache.capacity, width, column);
-        stored.spread(value);
-#pragma unroll
-        for (int h = 0; h < HEADS; h++) {
-            const float share = scores[h * TILE + p - first];
-#pragma unroll
-            for (int i = 0; i < 8; i++) sums[h][i] += share * value[i];
-        }
+        for (int i = 0; i < 8; i++) sums[h][i] += share * value[i];
     }
 }
 
@@ -273,7 +277,7 @@ template <int HEADS, int TYPE, bool IS_WHOLE>
 static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_constant__ struct sinq_cuda_attention a,
                                                                 const struct sinq_cuda_state *state) {
     begin_kernel();
-    extern __shared__ float memory[];
+    extern __shared__ __align__(16) float memory[];
     __shared__ struct running<HEADS> running;
     const struct sinq_cuda_cache &cache = a.cache;
     const uint32_t sharing = a.heads / cache.kv_heads, chunks = (sharing + HEADS - 1) / HEADS;
@@ -295,10 +299,19 @@ static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_con
         running.total[threadIdx.x] = 0;
     }
     __syncthreads();
-    const uint32_t column = threadIdx.x % columns * EIGHT, group = threadIdx.x / columns;
+    const struct value_place place = {cache.shared ? cache.keys : cache.values, (size_t)kv_head * cache.capacity,
+                                      cache.shared ? cache.key_dim : cache.value_dim, threadIdx.x % columns * EIGHT,
+                                      threadIdx.x / columns, groups};
     float sums[HEADS][8] = {};
     for (uint32_t first = span.begin; first < span.end; first += TILE) {
-        const uint32_t position = first + threadIdx.x, end = min(first + TILE, span.end);
+        const uint32_t position = first + threadIdx.x / QUARTER, end = min(first + TILE, span.end);
+        const uint32_t own = place.group < groups ? first + place.group : end; /* the first whose values it adds */
+        eight<TYPE, IS_WHOLE> early[EARLY];
+#pragma unroll
+        for (uint32_t i = 0; i < EARLY; i++) {
+            const uint32_t p = own + i * groups;
+            if (p < end) early[i].load(place.section, place.first_entry + p % cache.capacity, place.width, place.column);
+        }
         make_scores<HEADS, TYPE, IS_WHOLE>(a, kv_head, position, position < end, padded, queries, scores);
         __syncthreads();
         for (uint32_t h = threadIdx.x / 32; h < HEADS; h += THREADS / 32) {
@@ -306,34 +319,45 @@ static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_con
                         &running.shrink[h]);
         }
         __syncthreads();
-        if (group < groups) {
-            add_values<HEADS, TYPE, IS_WHOLE>(cache, kv_head, first, end, column, group, groups, scores, running.shrink, sums);
+#pragma unroll
+        for (int h = 0; h < HEADS; h++) {
+#pragma unroll
+            for (int i = 0; i < 8; i++) sums[h][i] *= running.shrink[h];
+        }
+#pragma unroll
+        for (uint32_t i = 0; i < EARLY; i++) {
+            const uint32_t p = own + i * groups;
+            if (p < end) add_value<HEADS, TYPE, IS_WHOLE>(early[i], scores + (p - first), sums);
+        }
+        for (uint32_t p = own + EARLY * groups; p < end; p += groups) {
+            early[0].load(place.section, place.first_entry + p % cache.capacity, place.width, place.column);
+            add_value<HEADS, TYPE, IS_WHOLE>(early[0], scores + (p - first), sums);
         }
         __syncthreads();
     }
-    for (uint32_t h = 0; h < heads; h++) {
+    if (place.group < groups) {
 #pragma unroll
-        for (int k = 0; k < HEADS; k++) {
-            if (k != (int)h || group >= groups) continue;
+        for (int h = 0; h < HEADS; h++) {
 #pragma unroll
-            for (int i = 0; i < 8; i++) given[group * columns * EIGHT + column + i] = sums[k][i];
+            for (int i = 0; i < 8; i++) given[(h * groups + place.group) * columns * EIGHT + place.column + i] = sums[h][i];
         }
-        __syncthreads();
-        const uint32_t head = first_head + h;
-        const float by = a.parts == 1 ? finish_total(a, head, running.largest[h], running.total[h]) : 1.0f;
-        float *const out = a.parts == 1 ? a.out.data + (size_t)row * a.out.stride + (size_t)head * cache.value_dim
-                                        : find_partial(a, row, head, part);
-        for (uint32_t k = threadIdx.x; k < cache.value_dim; k += THREADS) {
-            float sum = 0;
-            for (uint32_t g = 0; g < groups; g++) sum += given[g * columns * EIGHT + k];
-            out[k] = sum * by;
-        }
-        if (a.parts > 1 && threadIdx.x == 0) {
-            out[cache.value_dim] = running.largest[h];
-            out[cache.value_dim + 1] = running.total[h];
-        }
-        __syncthreads();
     }
+    __syncthreads();
+    for (uint32_t i = threadIdx.x; i < heads * cache.value_dim; i += THREADS) {
+        const uint32_t h = i / cache.value_dim, k = i % cache.value_dim, head = first_head + h;
+        float sum = 0;
+        for (uint32_t g = 0; g < groups; g++) sum += given[(h * groups + g) * columns * EIGHT + k];
+        if (a.parts > 1) {
+            find_partial(a, row, head, part)[k] = sum;
+        } else {
+            const float by = finish_total(a, head, running.largest[h], running.total[h]);
+            a.out.data[(size_t)row * a.out.stride + (size_t)head * cache.value_dim + k] = sum * by;
+        }
+    }
+    if (a.parts == 1 || threadIdx.x >= heads) return;
+    float *const partial = find_partial(a, row, first_head + threadIdx.x, part) + cache.value_dim;
+    partial[0] = running.largest[threadIdx.x];
+    partial[1] = running.total[threadIdx.x];
 }
 
 static __global__ void join_kernel(const __grid_constant__ struct sinq_cuda_attention a,
@@ -377,7 +401,7 @@ static cudaError_t attend(struct sinq_cuda_line line, const struct sinq_cuda_att
                           const struct sinq_cuda_state *state) {
     const uint32_t sharing = a->heads / a->cache.kv_heads, padded = divide_up(a->cache.key_dim, EIGHT) * EIGHT;
     const dim3 grid(a->parts, a->cache.kv_heads * divide_up(sharing, HEADS), rows);
-    const size_t shared = (HEADS * (padded + TILE) + THREADS * EIGHT) * sizeof(float);
+    const size_t shared = HEADS * (padded + TILE + THREADS * EIGHT) * sizeof(float);
     return launch(line, find_kernel<HEADS>(a->cache), grid, THREADS, shared, *a, state);
 }
 

@@ -4,7 +4,7 @@
 
 #include "cuda/values.cuh"
 
-#define ATTENTION_TILE 128u /* positions at a time: one a thread */
+#define ATTENTION_TILE 32u /* positions at a time */
 
 /* Positions [begin, end) of a part, of those that a token sees. */
 struct span {

@@ -207,9 +207,10 @@ struct sinq_cuda_products {
     uint32_t first_pair[SINQ_CUDA_MOST_PRODUCTS + 1]; /* pairs of panels, counted through */
     uint32_t count;
     /* One row: columns may be shared out among several blocks. */
-    uint32_t splits, warps; /* blocks, and warps of each; 0 and 0: sinq_cuda_share_columns says */
-    float *partial;         /* splits > 1: [pairs][splits][32] */
-    uint32_t *finished;     /* [pairs], zero before and after */
+    uint32_t splits, warps; /* blocks of a pair, and warps of each, as sinq_cuda_share_columns says */
+    bool has_many_pairs;
+    float *partial;     /* splits > 1: [pairs][splits][32] */
+    uint32_t *finished; /* [pairs], zero before and after */
 };
 /* How many blocks and warps are best for products of one row, on this device. */
 void sinq_cuda_share_columns(uint32_t processors, struct sinq_cuda_products *products);

@@ -16,10 +16,11 @@
  */
 #include "cuda/values.cuh"
 
-#define MOST_WARPS   8u
-#define LEAST_WARPS  4u
-#define MOST_SPLITS  8u
-#define ENOUGH_WARPS 20.0f /* of a multiprocessor */
+#define MOST_WARPS    8u
+#define MANY_WARPS    4u /* of a block, where there are many pairs */
+#define FEW_RESIDENT  3u /* blocks of MOST_WARPS on a multiprocessor: limits registers */
+#define MANY_RESIDENT 4u
+#define MOST_SPLITS   8u
 
 template <int BITS, int GROUP>
 struct shape {
@@ -44,7 +45,6 @@ __device__ __forceinline__ uint4 load_stream(const uint8_t *at) {
                  : "l"(at));
     return v;
 }
-__device__ __forceinline__ void prefetch(const uint8_t *at) { asm volatile("prefetch.global.L2 [%0];" ::"l"(at)); }
 
 /* Where a lane's codes of a step lie, from the panel's begin on; blocks beyond the last are not read. */
 template <int BITS>
@@ -150,11 +150,27 @@ __device__ __forceinline__ struct place find_place(const struct sinq_cuda_matrix
     return at;
 }
 
+/* Codes of a batch of steps, `batch` counted within the tile. */
+template <int BITS, int GROUP>
+struct batch {
+    using S = shape<BITS, GROUP>;
+    static constexpr int STEPS = S::TILE / S::STEP, SIZE = S::BATCH < STEPS ? S::BATCH : STEPS, COUNT = STEPS / SIZE;
+    codes<BITS> of[SIZE];
+    __device__ __forceinline__ void load(const struct place &at, uint32_t blocks, uint32_t tile, int number) {
+#pragma unroll
+        for (int i = 0; i < SIZE; i++) {
+            of[i] = load_codes<BITS>(at.panel, tile * STEPS + number * SIZE + i, at.t, blocks);
+        }
+    }
+};
+
+/* One tile. `next` holds its first batch, and afterwards that of tile `following`, if that is below `end`. */
 template <int BITS, int GROUP>
 __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const int8_t *digits, uint32_t plane,
-                                         const float2 *scales, const struct place &at, uint32_t tile, float (&sums)[4]) {
+                                         const float2 *scales, const struct place &at, uint32_t tile, uint32_t following,
+                                         uint32_t end, batch<BITS, GROUP> &next, float (&sums)[4]) {
     using S = shape<BITS, GROUP>;
-    constexpr int STEPS = S::TILE / S::STEP, BATCH = S::BATCH < STEPS ? S::BATCH : STEPS;
+    using B = batch<BITS, GROUP>;
     constexpr int CHUNK_STEPS = S::CHUNK / S::STEP;
     const uint32_t first = tile * S::TILE, own = at.g >> 1;
     const int8_t *const x = digits + (size_t)(at.g & 1) * plane + first + at.t * S::LANE;
@@ -163,15 +179,16 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
     float2 input;
     bool is_there = false;
 #pragma unroll
-    for (int b = 0; b < STEPS; b += BATCH) {
-        codes<BITS> w[BATCH];
-#pragma unroll
-        for (int i = 0; i < BATCH; i++) {
-            w[i] = load_codes<BITS>(at.panel, first / S::STEP + b + i, at.t, m.column_blocks);
+    for (int b = 0; b < B::COUNT; b++) {
+        const B w = next;
+        if (b + 1 < B::COUNT) {
+            next.load(at, m.column_blocks, tile, b + 1);
+        } else if (following < end) {
+            next.load(at, m.column_blocks, following, 0);
         }
 #pragma unroll
-        for (int i = 0; i < BATCH; i++) {
-            const int step = b + i;
+        for (int i = 0; i < B::SIZE; i++) {
+            const int step = b * B::SIZE + i;
             if (step % CHUNK_STEPS == 0) {
                 const uint32_t group = (first + step * S::STEP) / GROUP + at.t;
                 const uint32_t stored = m.group_size == 0 ? 0 : min(group, m.groups - 1);
@@ -188,7 +205,7 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
             for (int k = 0; k < S::LANE / 8; k++) {
                 right[k] = slot == own ? *(const uint2 *)(x + step * S::STEP + 8 * k) : make_uint2(0, 0);
             }
-            multiply_step<BITS, S::LANE>(c, d, w[i], right, at.t);
+            multiply_step<BITS, S::LANE>(c, d, w.of[i], right, at.t);
             if (step % CHUNK_STEPS != CHUNK_STEPS - 1) continue;
             const int dots[4] = {c[0] * 256 + c[1], c[2] * 256 + c[3], d[0] * 256 + d[1], d[2] * 256 + d[3]};
 #pragma unroll
@@ -197,15 +214,6 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
                 c[r] = d[r] = 0;
             }
         }
-    }
-}
-
-template <int BITS, int GROUP>
-__device__ __forceinline__ void prefetch_tile(const struct sinq_cuda_matrix &m, const struct place &at, uint32_t tile) {
-    using S = shape<BITS, GROUP>;
-    for (int i = 0; i < S::TILE / S::STEP; i++) {
-        prefetch(at.panel + block_offset<BITS>(tile * (S::TILE / S::STEP) + i, at.t, m.column_blocks) +
-                 low_offset<BITS>(at.t));
     }
 }
 
@@ -234,19 +242,22 @@ __device__ __forceinline__ bool join_parts(const struct part &part, float *sum) 
     return true;
 }
 
-/* The pair's rows of y. */
-template <int BITS, int GROUP>
+/* The pair's rows of y. BEGINS: the kernel has not begun yet. */
+template <int BITS, int GROUP, bool BEGINS>
 __device__ __forceinline__ void multiply_pair(const struct sinq_cuda_matrix &m, const int8_t *digits, uint32_t plane,
                                               const float2 *scales, uint32_t pair, const struct part &part,
                                               const float *bias, bool accumulate, float *y) {
     using S = shape<BITS, GROUP>;
     __shared__ float shared[MOST_WARPS][32];
     const uint32_t warp = threadIdx.x / 32, warps = blockDim.x / 32, tiles = (m.cols + S::TILE - 1) / S::TILE;
+    const uint32_t first = part.index * tiles / part.count, end = (part.index + 1) * tiles / part.count;
     const struct place at = find_place(m, pair);
     float sums[4] = {0, 0, 0, 0};
-    const uint32_t first = part.index * tiles / part.count, end = (part.index + 1) * tiles / part.count;
+    batch<BITS, GROUP> next;
+    if (first + warp < end) next.load(at, m.column_blocks, first + warp, 0);
+    if (BEGINS) begin_kernel(); /* codes do not depend on what ran before */
     for (uint32_t tile = first + warp; tile < end; tile += warps) {
-        add_tile<BITS, GROUP>(m, digits, plane, scales, at, tile, sums);
+        add_tile<BITS, GROUP>(m, digits, plane, scales, at, tile, tile + warps, end, next, sums);
     }
 #pragma unroll
     for (int r = 0; r < 4; r++) {
@@ -265,8 +276,8 @@ __device__ __forceinline__ void multiply_pair(const struct sinq_cuda_matrix &m, 
     y[row] = accumulate ? y[row] + sum : sum;
 }
 
-template <int BITS, int GROUP>
-static __global__ void __launch_bounds__(32 * MOST_WARPS, 4)
+template <int BITS, int GROUP, int RESIDENT>
+static __global__ void __launch_bounds__(32 * MOST_WARPS, RESIDENT)
     multiply_kernel(const __grid_constant__ struct sinq_cuda_products p) {
     const uint32_t slot = blockIdx.x / p.splits, row = blockIdx.y;
     uint32_t which = 0;
@@ -274,25 +285,21 @@ static __global__ void __launch_bounds__(32 * MOST_WARPS, 4)
     const struct sinq_cuda_product &product = p.products[which];
     const uint32_t pair = slot - p.first_pair[which];
     const struct part part = {blockIdx.x % p.splits, p.splits, slot, p.partial, p.finished};
-    const uint32_t tiles = (product.matrix.cols + shape<BITS, GROUP>::TILE - 1) / shape<BITS, GROUP>::TILE;
-    const uint32_t tile = part.index * tiles / part.count + threadIdx.x / 32;
-    if (tile < tiles) prefetch_tile<BITS, GROUP>(product.matrix, find_place(product.matrix, pair), tile);
-    begin_kernel();
     const struct sinq_cuda_input &input = product.input;
-    multiply_pair<BITS, GROUP>(product.matrix, input.digits + (size_t)row * 2 * input.padded, input.padded,
+    multiply_pair<BITS, GROUP, true>(product.matrix, input.digits + (size_t)row * 2 * input.padded, input.padded,
                                (const float2 *)input.scales + (size_t)row * (input.padded / GROUP), pair, part,
                                product.bias, product.accumulate, product.y.data + (size_t)row * product.y.stride);
 }
 
 template <int BITS, int GROUP>
-static __global__ void __launch_bounds__(32 * MOST_WARPS, 4)
+static __global__ void __launch_bounds__(32 * MOST_WARPS, FEW_RESIDENT)
     multiply_experts_kernel(const __grid_constant__ struct sinq_cuda_expert_products p) {
     begin_kernel();
     const uint32_t pair = blockIdx.x, choice = blockIdx.y, row = blockIdx.z;
     const uint32_t expert = (uint32_t)p.choices.data[(size_t)row * p.choices.stride + choice];
     const struct sinq_cuda_matrix &m = p.matrices[expert];
     const size_t at = (size_t)row * p.chosen + choice;
-    multiply_pair<BITS, GROUP>(m, p.input.digits + at * 2 * p.input.padded, p.input.padded,
+    multiply_pair<BITS, GROUP, false>(m, p.input.digits + at * 2 * p.input.padded, p.input.padded,
                                (const float2 *)p.input.scales + at * (p.input.padded / GROUP), pair, {0, 1, 0, NULL, NULL},
                                p.biases == NULL ? NULL : p.biases[expert], false,
                                p.out.data + (size_t)row * p.out.stride + (size_t)choice * m.rows);
@@ -304,22 +311,28 @@ typedef void products_kernel(const struct sinq_cuda_products);
 typedef void experts_kernel(const struct sinq_cuda_expert_products);
 
 struct kernels {
-    products_kernel *products;
+    products_kernel *few, *many;
     experts_kernel *experts;
     uint32_t tile;
 };
+
+template <int BITS, int GROUP>
+static struct kernels list_kernels() {
+    return {multiply_kernel<BITS, GROUP, FEW_RESIDENT>, multiply_kernel<BITS, GROUP, MANY_RESIDENT>,
+            multiply_experts_kernel<BITS, GROUP>, shape<BITS, GROUP>::TILE};
+}
 
 template <int BITS>
 static struct kernels find_group(uint32_t group_size) {
     switch (group_size) {
     case 16:
-        return {multiply_kernel<BITS, 16>, multiply_experts_kernel<BITS, 16>, shape<BITS, 16>::TILE};
+        return list_kernels<BITS, 16>();
     case 32:
-        return {multiply_kernel<BITS, 32>, multiply_experts_kernel<BITS, 32>, shape<BITS, 32>::TILE};
+        return list_kernels<BITS, 32>();
     case 64:
-        return {multiply_kernel<BITS, 64>, multiply_experts_kernel<BITS, 64>, shape<BITS, 64>::TILE};
+        return list_kernels<BITS, 64>();
     default:
-        return {multiply_kernel<BITS, 128>, multiply_experts_kernel<BITS, 128>, shape<BITS, 128>::TILE};
+        return list_kernels<BITS, 128>();
     }
 }
 
@@ -343,35 +356,24 @@ static struct kernels find_kernels(const struct sinq_cuda_matrix *m) {
 bool sinq_cuda_can_multiply(const struct sinq_cuda_matrix *matrix) { return matrix->bits != 0 && matrix->levels == NULL; }
 
 /*
- * What the busiest multiprocessor does, in tiles of a warp: blocks are dealt out evenly, each warp has as many tiles as the one that has
- * most, and beginning and ending cost as much as half a tile. Few warps do not keep the memory at work.
+ * Few pairs: all blocks run at once, and so many warps share out the columns that they fill the device. Many pairs: blocks of few warps,
+ * for which there is room more often. Measured over 1 to 4 splits and 4 to 16 warps.
  */
-static float find_cost(uint32_t processors, uint32_t pairs, uint32_t tiles, uint32_t splits, uint32_t warps) {
-    const float blocks = (float)pairs * (float)splits / (float)processors;
-    const float busiest = blocks > 8 ? blocks + 0.5f : ceilf(blocks);
-    const float resident = busiest * (float)warps;
-    const float cost = busiest * (float)warps * ((float)divide_up(tiles, splits * warps) + 0.5f);
-    return resident < ENOUGH_WARPS ? cost * ENOUGH_WARPS / resident : cost;
-}
-
 void sinq_cuda_share_columns(uint32_t processors, struct sinq_cuda_products *p) {
     const uint32_t tiles = divide_up(p->products[0].matrix.cols, find_kernels(&p->products[0].matrix).tile);
-    float best = INFINITY;
-    for (uint32_t splits = 1; splits <= MOST_SPLITS && splits <= tiles; splits++) {
-        for (uint32_t warps = LEAST_WARPS; warps <= MOST_WARPS; warps++) {
-            if (splits * warps > tiles && (splits > 1 || warps > LEAST_WARPS)) continue;
-            const float cost = find_cost(processors, p->first_pair[p->count], tiles, splits, warps);
-            if (cost >= best) continue;
-            best = cost;
-            p->splits = splits;
-            p->warps = warps;
-        }
-    }
+    const uint32_t pairs = p->first_pair[p->count], warps = FEW_RESIDENT * MOST_WARPS * processors / pairs; /* a pair */
+    p->has_many_pairs = warps < MOST_WARPS;
+    p->warps = p->has_many_pairs ? MANY_WARPS : MOST_WARPS;
+    if (p->warps > tiles) p->warps = tiles;
+    p->splits = warps / MOST_WARPS < MOST_SPLITS ? warps / MOST_WARPS : MOST_SPLITS;
+    if (p->splits > tiles / MOST_WARPS) p->splits = tiles / MOST_WARPS;
+    if (p->splits == 0) p->splits = 1;
 }
 
 cudaError_t sinq_cuda_multiply(struct sinq_cuda_line line, const struct sinq_cuda_products *p, uint32_t rows) {
     const struct kernels kernels = find_kernels(&p->products[0].matrix);
-    return launch(line, kernels.products, dim3(p->first_pair[p->count] * p->splits, rows), 32 * p->warps, 0, *p);
+    return launch(line, p->has_many_pairs ? kernels.many : kernels.few, dim3(p->first_pair[p->count] * p->splits, rows),
+                  32 * p->warps, 0, *p);
 }
 
 cudaError_t sinq_cuda_multiply_experts(struct sinq_cuda_line line, const struct sinq_cuda_expert_products *p,

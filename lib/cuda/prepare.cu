@@ -49,8 +49,9 @@ static __device__ float load_column_scale(const uint8_t *column_scale, uint32_t 
 
 static __device__ float find_inverse(const struct sinq_cuda_values &values, const float *in, uint32_t cols) {
     double sum = 0;
+#pragma unroll 8
     for (uint32_t i = threadIdx.x; i < cols; i += THREADS) sum += (double)in[i] * in[i];
-    return (float)(1.0 / sqrt(block_sum(sum) / cols + (double)values.eps));
+    return 1.0f / sqrtf((float)(block_sum(sum) / cols + (double)values.eps));
 }
 
 /* The thread's columns, 0 beyond the last. */
@@ -67,15 +68,18 @@ static __device__ void load_columns(const struct sinq_cuda_preparation &p, const
     const uint32_t from = row + (values.gather ? state->first_row : 0);
     const float *const in = values.in.data + (size_t)from * values.in.stride;
     const float *const up = values.up.data + (size_t)row * values.up.stride;
-    const float inverse = values.origin == SINQ_CUDA_NORMED ? find_inverse(values, in, p.cols) : 1.0f;
+    float weights[THREAD_COLS];
 #pragma unroll
     for (uint32_t i = 0; i < THREAD_COLS; i++) {
         const uint32_t k = first + i;
         x[i] = k < p.cols ? in[k] : 0.0f;
-        if (k >= p.cols) continue;
-        if (values.origin == SINQ_CUDA_NORMED) x[i] = x[i] * inverse * values.weight[k];
-        if (values.origin == SINQ_CUDA_ACTIVATED) x[i] = activate(values.activation, x[i], up[k]);
+        weights[i] = values.origin == SINQ_CUDA_NORMED && k < p.cols ? values.weight[k] : 1.0f;
+        if (values.origin == SINQ_CUDA_ACTIVATED && k < p.cols) x[i] = activate(values.activation, x[i], up[k]);
     }
+    if (values.origin != SINQ_CUDA_NORMED) return;
+    const float inverse = find_inverse(values, in, p.cols);
+#pragma unroll
+    for (uint32_t i = 0; i < THREAD_COLS; i++) x[i] = x[i] * inverse * weights[i];
 }
 
 static __global__ void __launch_bounds__(THREADS) prepare_kernel(const __grid_constant__ struct sinq_cuda_preparation p,
@@ -88,14 +92,16 @@ static __global__ void __launch_bounds__(THREADS) prepare_kernel(const __grid_co
     begin_kernel();
     const struct sinq_cuda_rows &to = p.values.out;
     float *const out = to.data == NULL || which != 0 ? NULL : to.data + (size_t)row * to.stride;
-    float x[THREAD_COLS];
+    float x[THREAD_COLS], scales[THREAD_COLS];
+#pragma unroll
+    for (uint32_t i = 0; i < THREAD_COLS; i++) {
+        scales[i] = first + i < p.cols ? load_column_scale(p.column_scales[which], first + i) : 0.0f;
+    }
     load_columns(p, state, row, first, x);
 #pragma unroll
     for (uint32_t i = 0; i < THREAD_COLS; i++) {
-        const uint32_t k = first + i;
-        if (k >= p.cols) continue;
-        if (out != NULL) out[k] = x[i];
-        x[i] *= load_column_scale(p.column_scales[which], k);
+        if (out != NULL && first + i < p.cols) out[first + i] = x[i];
+        x[i] *= scales[i];
     }
     store_columns(p.inputs[which], row, first, x);
 }

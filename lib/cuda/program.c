@@ -147,7 +147,7 @@ static struct sinq_cuda_cache describe_cache(const struct sinq_cuda_step *step, 
 }
 
 #define MOST_VALUE_DIM  1024u /* of a head: attention.cu has eight of them a thread */
-#define BLOCKS_PER_UNIT 2u    /* of attention, for each multiprocessor, where there are positions enough */
+#define BLOCKS_PER_UNIT 4u    /* of attention, for each multiprocessor, where there are positions enough */
 
 static struct sinq_cuda_attention describe_attention(struct builder *builder, const struct sinq_cuda_step *step) {
     const struct sinq_operation *const op = step->operation;
@@ -159,7 +159,7 @@ static struct sinq_cuda_attention describe_attention(struct builder *builder, co
                                     .window = op->attention.window,
                                     .scale = op->attention.scale,
                                     .cap = op->attention.cap};
-    const uint64_t blocks = sinq_divide_up(a.heads, 4) * step->rows, tiles = sinq_divide_up(a.cache.capacity, 128);
+    const uint64_t blocks = sinq_divide_up(a.heads, 4) * step->rows, tiles = sinq_divide_up(a.cache.capacity, 32);
     const uint64_t wanted = (uint64_t)BLOCKS_PER_UNIT * builder->queue->backend->line.processors / blocks;
     a.parts = (uint32_t)sinq_max_u64(1, sinq_min_u64(tiles, wanted));
     a.partial = take_scratch(builder, sinq_cuda_attention_bytes(&a, step->rows));
@@ -336,8 +336,8 @@ static uint32_t count_products(const struct sinq_cuda_step *steps, uint32_t left
 }
 
 /* Bytes that are called into the cache while a kernel leaves the memory idle. */
-#define PREPARE_AHEAD ((uint64_t)8 << 20)
-#define TURN_AHEAD    ((uint64_t)12 << 20)
+#define PREPARE_AHEAD ((uint64_t)3 << 20)
+#define TURN_AHEAD    ((uint64_t)4 << 20)
 
 /* Codes of products, from byte `first` of them all on, `size` bytes. */
 static struct sinq_cuda_ahead look_ahead(const struct sinq_cuda_products *products, uint64_t first, uint64_t size) {

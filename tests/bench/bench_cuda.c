@@ -10,7 +10,7 @@
 #include "cuda/device.h"
 #include "tensor/dual_scale.h"
 
-enum { LAYERS = 8, TIMES = 20, HIDDEN = 5120, FFN = 25600, HEADS = 8192, KV = 1024 };
+enum { LAYERS = 8, MOST_SPLITS = 8, TIMES = 20, HIDDEN = 5120, FFN = 25600, HEADS = 8192, KV = 1024 };
 
 static void require(cudaError_t status, const char *what) {
     if (status == cudaSuccess) return;
@@ -104,7 +104,7 @@ static struct stage make_stage(const uint32_t *rows, uint32_t count, uint32_t co
     }
     const uint32_t pairs = stage.products.first_pair[count];
     sinq_cuda_share_columns(processors, &stage.products);
-    stage.products.partial = allocate((uint64_t)pairs * stage.products.splits * 32 * sizeof(float));
+    stage.products.partial = allocate((uint64_t)pairs * MOST_SPLITS * 32 * sizeof(float));
     stage.products.finished = allocate(pairs * sizeof(uint32_t));
     require(cudaMemset(stage.products.finished, 0, pairs * sizeof(uint32_t)), "counters");
     return stage;
@@ -160,7 +160,25 @@ static double measure_copy(cudaStream_t stream) {
     return 2.0 * (double)bytes / (best * 1e-3);
 }
 
-static void measure(struct sinq_cuda_line line, unsigned bits, double copy) {
+/* Ways to share out the columns of stages from, from + 4, ... */
+static void sweep(struct sinq_cuda_line line, uint32_t most_warps, struct stage *stages, int from, double bytes,
+                  double copy) {
+    for (uint32_t splits = 1; splits <= 4; splits *= 2) {
+        for (uint32_t warps = 4; warps <= most_warps; warps++) {
+            for (int s = from; s < 4 * LAYERS; s += 4) {
+                stages[s].products.splits = splits;
+                stages[s].products.warps = warps;
+            }
+            const cudaGraphExec_t graph = record(line, stages, from, 4, 4 * LAYERS, false);
+            const double seconds = time_graph(line.stream, graph) * 1e-3;
+            printf("  %ux%u %.2f us %.1f %%;", splits, warps, seconds * 1e6 / LAYERS, 100 * bytes / seconds / copy);
+            require(cudaGraphExecDestroy(graph), "graph");
+        }
+    }
+    printf("\n");
+}
+
+static void measure(struct sinq_cuda_line line, unsigned bits, double copy, bool is_swept) {
     static const uint32_t qkv[] = {HEADS, KV, KV}, out[] = {HIDDEN}, gate_up[] = {FFN, FFN}, down[] = {HIDDEN};
     static const char *const names[] = {"q k v", "o", "gate up", "down"};
     struct stage stages[4 * LAYERS];
@@ -189,6 +207,10 @@ static void measure(struct sinq_cuda_line line, unsigned bits, double copy) {
                seconds * 1e6 / LAYERS, rate * 1e-9, 100 * rate / copy);
         require(cudaGraphExecDestroy(graph), "graph");
     }
+    for (int s = 0; is_swept && s < 4; s++) {
+        printf("%u bits %s:", bits, names[s]);
+        sweep(line, (uint32_t)atoi(getenv("SWEEP")), stages, s, (double)bytes[s], copy);
+    }
     for (int s = 0; s < 4 * LAYERS; s++) {
         for (uint32_t i = 0; i < stages[s].products.count; i++) {
             const struct sinq_cuda_product *const p = &stages[s].products.products[i];
@@ -216,7 +238,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 6; i++) {
         bool is_wanted = argc < 2;
         for (int a = 1; a < argc; a++) is_wanted = is_wanted || (unsigned)atoi(argv[a]) == all[i];
-        if (is_wanted) measure(line, all[i], copy);
+        if (is_wanted) measure(line, all[i], copy, getenv("SWEEP") != NULL);
     }
     return 0;
 }
