@@ -101,6 +101,7 @@ install: all
 	install -m 755 $(SHARED) $(DESTDIR)$(PREFIX)/lib/libsinq.so.$(VERSION)
 	ln -sf libsinq.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libsinq.so.0
 	ln -sf libsinq.so.0 $(DESTDIR)$(PREFIX)/lib/libsinq.so
+	$(if $(CUDA_PLUGIN),install -D -m 755 $(CUDA_PLUGIN) $(DESTDIR)$(PREFIX)/lib/sinq/libsinq-cuda.so)
 	install -m 644 lib/sinq.h formats/formats.h $(DESTDIR)$(PREFIX)/include/sinq/
 	install -m 644 $(BUILD)/sinq.1 $(DESTDIR)$(PREFIX)/share/man/man1/sinq.1
 	$(RUN) $(PROGRAM) help --completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sinq
@@ -111,7 +112,7 @@ install: all
 	  'Libs.private: -lm -ldl -fopenmp' 'Cflags: -I$${prefix}/include/sinq' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/sinq.pc
 
 uninstall:
-	cd $(DESTDIR)$(PREFIX) && rm -rf bin/sinq lib/libsinq.a lib/libsinq.so lib/libsinq.so.0 lib/libsinq.so.$(VERSION) \
+	cd $(DESTDIR)$(PREFIX) && rm -rf bin/sinq lib/sinq lib/libsinq.a lib/libsinq.so lib/libsinq.so.0 lib/libsinq.so.$(VERSION) \
 	  include/sinq share/man/man1/sinq.1 lib/pkgconfig/sinq.pc share/bash-completion/completions/sinq \
 	  share/zsh/site-functions/_sinq share/fish/vendor_completions.d/sinq.fish
 

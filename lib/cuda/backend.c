@@ -77,6 +77,11 @@ static int select_device(struct sinq_cuda_backend *backend, const struct sinq_pl
     }
     if (status == cudaSuccess) status = cudaSetDevice(options->device);
     if (status == cudaSuccess) status = cudaGetDeviceProperties(&properties, options->device);
+    if (status == cudaErrorInsufficientDriver || status == cudaErrorNoDevice) {
+        return sinq_fail(error, SINQ_FAILED, "CUDA: %s",
+                         status == cudaErrorNoDevice ? "there is no device"
+                                                     : "there is no driver, or one too old for this plug-in");
+    }
     if (status != cudaSuccess) return sinq_cuda_check(backend, status, "looking for it", error);
     if (properties.major < 8) {
         return sinq_fail(error, SINQ_FAILED,

@@ -110,7 +110,7 @@ cudaError_t sinq_cuda_softcap(struct sinq_cuda_line line, struct sinq_cuda_rows 
 cudaError_t sinq_cuda_route(struct sinq_cuda_line line, const struct sinq_cuda_route *route, uint32_t rows);
 cudaError_t sinq_cuda_combine(struct sinq_cuda_line line, const struct sinq_cuda_combine *combine, uint32_t rows);
 
-/* ---- attention.cu ---- */
+/* ---- cache.cu and attention.cu ---- */
 
 /* A layer's cache, as lib/tensor/kv_cache.h lays it out. */
 struct sinq_cuda_cache {

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "cuda/describe.h"
 #include "model/rope.h"
 
 struct builder {
@@ -14,24 +15,6 @@ struct builder {
     uint64_t used;    /* of scratch, by the actions that belong together */
     struct sinq_error *error;
 };
-
-/* ---- what operations name ---- */
-
-static struct sinq_cuda_rows find_rows(const struct sinq_cuda_step *step, struct sinq_view view) {
-    if (view.slot == SINQ_NO_VIEW) return (struct sinq_cuda_rows){NULL, 0};
-    float *const data = (float *)(void *)step->frame->slots[view.slot]->data;
-    return (struct sinq_cuda_rows){data + view.offset, step->frame->slot_widths[view.slot]};
-}
-
-static const struct sinq_cuda_matrix *find_matrix(const struct sinq_cuda_step *step, uint32_t weight) {
-    const struct sinq_held *const held = weight == SINQ_NO_WEIGHT ? NULL : step->frame->weights[weight];
-    return held == NULL ? NULL : &held->matrix;
-}
-
-static const float *find_vector(const struct sinq_cuda_step *step, uint32_t weight) {
-    const struct sinq_cuda_matrix *const vector = find_matrix(step, weight);
-    return vector == NULL ? NULL : (const float *)(const void *)vector->elements;
-}
 
 static bool same_view(struct sinq_view a, struct sinq_view b) { return a.slot == b.slot && a.offset == b.offset; }
 
@@ -77,84 +60,15 @@ static struct sinq_cuda_input take_input(struct builder *builder, const struct s
 
 /* ---- operations by themselves ---- */
 
-static struct sinq_cuda_norm describe_norm(const struct sinq_cuda_step *step) {
-    const struct sinq_operation *const op = step->operation;
-    return (struct sinq_cuda_norm){.in = find_rows(step, op->norm.in),
-                                   .out = find_rows(step, op->norm.out),
-                                   .weight = find_vector(step, op->norm.weight),
-                                   .groups = op->norm.groups,
-                                   .width = op->norm.width,
-                                   .stride = op->norm.stride,
-                                   .eps = op->norm.eps,
-                                   .gather = op->norm.gather};
-}
-
-static struct sinq_cuda_rope describe_rope(const struct sinq_cuda_step *step) {
-    const struct sinq_operation *const op = step->operation;
-    return (struct sinq_cuda_rope){.in = find_rows(step, op->rope.in),
-                                   .out = find_rows(step, op->rope.out),
-                                   .rotation = find_rows(step, op->rope.rotation),
-                                   .heads = op->rope.heads,
-                                   .in_stride = op->rope.in_stride,
-                                   .out_stride = op->rope.out_stride,
-                                   .dims = op->rope.dims,
-                                   .copy = op->rope.copy,
-                                   .interleaved = op->rope.interleaved};
-}
-
-static struct sinq_cuda_activation describe_activation(const struct sinq_cuda_step *step) {
-    const struct sinq_operation *const op = step->operation;
-    return (struct sinq_cuda_activation){.gate = find_rows(step, op->activate.gate),
-                                         .up = find_rows(step, op->activate.up),
-                                         .out = find_rows(step, op->activate.out),
-                                         .activation = (int)op->activate.activation,
-                                         .segments = op->activate.segments,
-                                         .width = op->activate.width,
-                                         .step = op->activate.step,
-                                         .in_stride = op->activate.in_stride,
-                                         .out_stride = op->activate.out_stride};
-}
-
-static struct sinq_cuda_route describe_route(const struct sinq_cuda_step *step) {
-    const struct sinq_operation *const op = step->operation;
-    return (struct sinq_cuda_route){.logits = find_rows(step, op->route.logits),
-                                    .choices = find_rows(step, op->route.choices),
-                                    .bias = find_vector(step, op->route.bias),
-                                    .routing = (int)op->route.routing,
-                                    .experts = op->route.experts,
-                                    .chosen = op->route.chosen,
-                                    .groups = op->route.groups,
-                                    .top_groups = op->route.top_groups,
-                                    .groups_by_two = op->route.groups_by_two,
-                                    .normalized = op->route.normalized,
-                                    .scale = op->route.scale};
-}
-
-static struct sinq_cuda_cache describe_cache(const struct sinq_cuda_step *step, uint32_t number) {
-    const struct sinq_cache *const cache = &step->frame->caches[number];
-    const struct sinq_cache_layout *const layout = &cache->layout;
-    uint8_t *const data = cache->buffer->data;
-    return (struct sinq_cuda_cache){.keys = data + layout->key_offset,
-                                    .values = data + layout->value_offset,
-                                    .key_scales = (float *)(void *)(data + layout->key_scale_offset),
-                                    .value_scales = (float *)(void *)(data + layout->value_scale_offset),
-                                    .kv_heads = layout->shape.kv_heads,
-                                    .key_dim = layout->shape.key_dim,
-                                    .value_dim = layout->shape.value_dim,
-                                    .capacity = layout->capacity,
-                                    .type = (int)layout->type,
-                                    .shared = layout->shape.shared};
-}
-
 #define MOST_VALUE_DIM  1024u /* of a head: attention.cu has eight of them a thread */
 #define BLOCKS_PER_UNIT 4u    /* of attention, for each multiprocessor, where there are positions enough */
 
 static struct sinq_cuda_attention describe_attention(struct builder *builder, const struct sinq_cuda_step *step) {
     const struct sinq_operation *const op = step->operation;
-    struct sinq_cuda_attention a = {.cache = describe_cache(step, op->attention.cache),
-                                    .queries = find_rows(step, op->attention.queries),
-                                    .out = find_rows(step, op->attention.out),
-                                    .sinks = find_vector(step, op->attention.sinks),
+    struct sinq_cuda_attention a = {.cache = sinq_cuda_describe_cache(step, op->attention.cache),
+                                    .queries = sinq_cuda_find_rows(step, op->attention.queries),
+                                    .out = sinq_cuda_find_rows(step, op->attention.out),
+                                    .sinks = sinq_cuda_find_vector(step, op->attention.sinks),
                                     .heads = op->attention.heads,
                                     .window = op->attention.window,
                                     .scale = op->attention.scale,
@@ -198,7 +112,7 @@ static int add_rotation(struct builder *builder, const struct sinq_cuda_step *st
     action->rotation.frequencies = frequencies;
     action->rotation.pairs = rope->dims / 2;
     action->rotation.factor = rope->attention_factor;
-    action->rotation.out = find_rows(step, step->operation->rotation.out);
+    action->rotation.out = sinq_cuda_find_rows(step, step->operation->rotation.out);
     return SINQ_OK;
 }
 
@@ -206,9 +120,9 @@ static int add_heads(struct builder *builder, const struct sinq_cuda_step *step)
     const struct sinq_operation *const op = step->operation;
     struct sinq_cuda_action *const action = add_action(builder, SINQ_CUDA_MULTIPLY_HEADS, step);
     if (action == NULL) return SINQ_FAILED;
-    action->heads = (struct sinq_cuda_head_product){.matrix = *find_matrix(step, op->head_linear.weight),
-                                                    .in = find_rows(step, op->head_linear.in),
-                                                    .out = find_rows(step, op->head_linear.out),
+    action->heads = (struct sinq_cuda_head_product){.matrix = *sinq_cuda_find_matrix(step, op->head_linear.weight),
+                                                    .in = sinq_cuda_find_rows(step, op->head_linear.in),
+                                                    .out = sinq_cuda_find_rows(step, op->head_linear.out),
                                                     .heads = op->head_linear.heads,
                                                     .in_stride = op->head_linear.in_stride,
                                                     .out_stride = op->head_linear.out_stride,
@@ -228,11 +142,11 @@ static int add_experts(struct builder *builder, const struct sinq_cuda_step *ste
     if (action == NULL) return SINQ_FAILED;
     struct sinq_cuda_expert_products *const p = &action->experts.products;
     *p = (struct sinq_cuda_expert_products){.matrices = experts->matrices,
-                                            .first = *find_matrix(step, op->expert_linear.first_weight),
+                                            .first = *sinq_cuda_find_matrix(step, op->expert_linear.first_weight),
                                             .biases = experts->biases,
-                                            .choices = find_rows(step, op->expert_linear.choices),
-                                            .in = find_rows(step, op->expert_linear.in),
-                                            .out = find_rows(step, op->expert_linear.out),
+                                            .choices = sinq_cuda_find_rows(step, op->expert_linear.choices),
+                                            .in = sinq_cuda_find_rows(step, op->expert_linear.in),
+                                            .out = sinq_cuda_find_rows(step, op->expert_linear.out),
                                             .chosen = op->expert_linear.chosen,
                                             .per_choice = op->expert_linear.per_choice};
     action->experts.is_dense = experts->is_dense;
@@ -255,42 +169,42 @@ static int add_plain(struct builder *builder, const struct sinq_cuda_step *step)
     if (action == NULL) return SINQ_FAILED;
     switch (op->kind) {
     case SINQ_OP_EMBED:
-        action->embed.matrix = *find_matrix(step, op->embed.weight);
+        action->embed.matrix = *sinq_cuda_find_matrix(step, op->embed.weight);
         action->embed.tokens = (const int32_t *)(const void *)step->frame->tokens->data;
-        action->embed.out = find_rows(step, op->embed.out);
+        action->embed.out = sinq_cuda_find_rows(step, op->embed.out);
         action->embed.scale = op->embed.scale;
         break;
     case SINQ_OP_NORM:
-        action->norm = describe_norm(step);
+        action->norm = sinq_cuda_describe_norm(step);
         break;
     case SINQ_OP_ROPE:
-        action->rope = describe_rope(step);
+        action->rope = sinq_cuda_describe_rope(step);
         break;
     case SINQ_OP_STORE:
-        action->store.cache = describe_cache(step, op->store.cache);
-        action->store.keys = find_rows(step, op->store.keys);
-        if (!action->store.cache.shared) action->store.values = find_rows(step, op->store.values);
+        action->store.cache = sinq_cuda_describe_cache(step, op->store.cache);
+        action->store.keys = sinq_cuda_find_rows(step, op->store.keys);
+        if (!action->store.cache.shared) action->store.values = sinq_cuda_find_rows(step, op->store.values);
         break;
     case SINQ_OP_ACTIVATE:
-        action->activation = describe_activation(step);
+        action->activation = sinq_cuda_describe_activation(step);
         break;
     case SINQ_OP_ADD:
-        action->plain.in = find_rows(step, op->add.in);
-        action->plain.out = find_rows(step, op->add.out);
+        action->plain.in = sinq_cuda_find_rows(step, op->add.in);
+        action->plain.out = sinq_cuda_find_rows(step, op->add.out);
         action->plain.width = op->add.width;
         break;
     case SINQ_OP_SOFTCAP:
-        action->plain.in = find_rows(step, op->softcap.in_out);
+        action->plain.in = sinq_cuda_find_rows(step, op->softcap.in_out);
         action->plain.width = op->softcap.width;
         action->plain.cap = op->softcap.cap;
         break;
     case SINQ_OP_ROUTE:
-        action->route = describe_route(step);
+        action->route = sinq_cuda_describe_route(step);
         break;
     default:
-        action->combine = (struct sinq_cuda_combine){.choices = find_rows(step, op->combine.choices),
-                                                     .in = find_rows(step, op->combine.in),
-                                                     .out = find_rows(step, op->combine.out),
+        action->combine = (struct sinq_cuda_combine){.choices = sinq_cuda_find_rows(step, op->combine.choices),
+                                                     .in = sinq_cuda_find_rows(step, op->combine.in),
+                                                     .out = sinq_cuda_find_rows(step, op->combine.out),
                                                      .chosen = op->combine.chosen,
                                                      .width = op->combine.width,
                                                      .accumulate = op->combine.accumulate};
@@ -305,30 +219,30 @@ static int add_dense(struct builder *builder, const struct sinq_cuda_step *step)
     const struct sinq_operation *const op = step->operation;
     struct sinq_cuda_action *const action = add_action(builder, SINQ_CUDA_MULTIPLY_DENSE, step);
     if (action == NULL) return SINQ_FAILED;
-    action->dense.matrix = *find_matrix(step, op->linear.weight);
-    action->dense.in = find_rows(step, op->linear.in);
-    action->dense.y = find_rows(step, op->linear.out);
-    action->dense.bias = find_vector(step, op->linear.bias);
+    action->dense.matrix = *sinq_cuda_find_matrix(step, op->linear.weight);
+    action->dense.in = sinq_cuda_find_rows(step, op->linear.in);
+    action->dense.y = sinq_cuda_find_rows(step, op->linear.out);
+    action->dense.bias = sinq_cuda_find_vector(step, op->linear.bias);
     action->dense.accumulate = op->linear.accumulate;
     return SINQ_OK;
 }
 
 static bool is_quantized_product(const struct sinq_cuda_step *step) {
     return step->operation->kind == SINQ_OP_LINEAR &&
-           sinq_cuda_can_multiply(find_matrix(step, step->operation->linear.weight));
+           sinq_cuda_can_multiply(sinq_cuda_find_matrix(step, step->operation->linear.weight));
 }
 
 /* How many products from this step on are carried out as one. */
 static uint32_t count_products(const struct sinq_cuda_step *steps, uint32_t left) {
     const struct sinq_operation *const first = steps[0].operation;
-    const struct sinq_cuda_matrix *const like = find_matrix(&steps[0], first->linear.weight);
+    const struct sinq_cuda_matrix *const like = sinq_cuda_find_matrix(&steps[0], first->linear.weight);
     uint32_t count = 1;
     if (first->linear.out.slot == first->linear.in.slot) return 1;
     for (; count < left && count < SINQ_CUDA_MOST_PRODUCTS; count++) {
         const struct sinq_cuda_step *const step = &steps[count];
         if (step->rows != steps[0].rows || !is_quantized_product(step)) break;
         const struct sinq_operation *const op = step->operation;
-        const struct sinq_cuda_matrix *const matrix = find_matrix(step, op->linear.weight);
+        const struct sinq_cuda_matrix *const matrix = sinq_cuda_find_matrix(step, op->linear.weight);
         if (!same_view(op->linear.in, first->linear.in) || op->linear.out.slot == op->linear.in.slot) break;
         if (matrix->bits != like->bits || matrix->group_size != like->group_size || matrix->cols != like->cols) break;
     }
@@ -372,10 +286,10 @@ static int add_products(struct builder *builder, const struct sinq_cuda_step *st
     for (uint32_t i = 0; i < count; i++) {
         const struct sinq_operation *const op = steps[i].operation;
         struct sinq_cuda_product *const product = &products.products[i];
-        product->matrix = *find_matrix(&steps[i], op->linear.weight);
+        product->matrix = *sinq_cuda_find_matrix(&steps[i], op->linear.weight);
         product->input = take_input(builder, &product->matrix, steps[i].rows);
-        product->y = find_rows(&steps[i], op->linear.out);
-        product->bias = find_vector(&steps[i], op->linear.bias);
+        product->y = sinq_cuda_find_rows(&steps[i], op->linear.out);
+        product->bias = sinq_cuda_find_vector(&steps[i], op->linear.bias);
         product->accumulate = op->linear.accumulate;
         products.first_pair[i + 1] = products.first_pair[i] + (uint32_t)sinq_divide_up(product->matrix.panels, 2);
         preparation.column_scales[i] = product->matrix.column_scale;
@@ -397,7 +311,7 @@ static int add_products(struct builder *builder, const struct sinq_cuda_step *st
 static bool makes_input(const struct sinq_cuda_step *step, const struct sinq_cuda_step *next, uint32_t products) {
     const struct sinq_operation *const op = step->operation;
     const struct sinq_view in = next->operation->linear.in;
-    const uint32_t cols = find_matrix(next, next->operation->linear.weight)->cols;
+    const uint32_t cols = sinq_cuda_find_matrix(next, next->operation->linear.weight)->cols;
     if (step->rows != next->rows) return false;
     if (op->kind == SINQ_OP_NORM) {
         return op->norm.groups == 1 && op->norm.width == cols && op->norm.in.slot != op->norm.out.slot &&
@@ -412,20 +326,20 @@ static struct sinq_cuda_values describe_values(const struct sinq_cuda_step *step
     const struct sinq_operation *const op = step->operation;
     if (op->kind == SINQ_OP_NORM) {
         return (struct sinq_cuda_values){.origin = SINQ_CUDA_NORMED,
-                                         .in = find_rows(step, op->norm.in),
-                                         .out = find_rows(step, op->norm.out),
-                                         .weight = find_vector(step, op->norm.weight),
+                                         .in = sinq_cuda_find_rows(step, op->norm.in),
+                                         .out = sinq_cuda_find_rows(step, op->norm.out),
+                                         .weight = sinq_cuda_find_vector(step, op->norm.weight),
                                          .eps = op->norm.eps,
                                          .gather = op->norm.gather};
     }
     if (op->kind == SINQ_OP_ACTIVATE) {
         return (struct sinq_cuda_values){.origin = SINQ_CUDA_ACTIVATED,
-                                         .in = find_rows(step, op->activate.gate),
-                                         .out = find_rows(step, op->activate.out),
-                                         .up = find_rows(step, op->activate.up),
+                                         .in = sinq_cuda_find_rows(step, op->activate.gate),
+                                         .out = sinq_cuda_find_rows(step, op->activate.out),
+                                         .up = sinq_cuda_find_rows(step, op->activate.up),
                                          .activation = (int)op->activate.activation};
     }
-    return (struct sinq_cuda_values){.origin = SINQ_CUDA_PLAIN, .in = find_rows(step, op->linear.in)};
+    return (struct sinq_cuda_values){.origin = SINQ_CUDA_PLAIN, .in = sinq_cuda_find_rows(step, op->linear.in)};
 }
 
 /* ---- heads ---- */
@@ -464,7 +378,7 @@ static struct sinq_cuda_ahead look_behind_attention(const struct sinq_cuda_step 
     if (left < 2 || steps[0].operation->kind != SINQ_OP_ATTENTION || !is_quantized_product(&steps[1])) {
         return (struct sinq_cuda_ahead){.sizes = {0}};
     }
-    products.products[0].matrix = *find_matrix(&steps[1], steps[1].operation->linear.weight);
+    products.products[0].matrix = *sinq_cuda_find_matrix(&steps[1], steps[1].operation->linear.weight);
     return look_ahead(&products, PREPARE_AHEAD, TURN_AHEAD);
 }
 
@@ -473,18 +387,18 @@ static int add_turn(struct builder *builder, const struct sinq_cuda_step *steps,
     const struct sinq_cuda_step *const store = &steps[count - 1];
     struct sinq_cuda_action *const action = add_action(builder, SINQ_CUDA_TURN, store);
     if (action == NULL) return SINQ_FAILED;
-    action->turn = (struct sinq_cuda_turn){.cache = describe_cache(store, store->operation->store.cache),
-                                           .queries = find_rows(store, query->rope.in),
-                                           .keys = find_rows(store, key->rope.in),
-                                           .values = find_rows(store, store->operation->store.values),
-                                           .rotation = find_rows(store, query->rope.rotation),
+    action->turn = (struct sinq_cuda_turn){.cache = sinq_cuda_describe_cache(store, store->operation->store.cache),
+                                           .queries = sinq_cuda_find_rows(store, query->rope.in),
+                                           .keys = sinq_cuda_find_rows(store, key->rope.in),
+                                           .values = sinq_cuda_find_rows(store, store->operation->store.values),
+                                           .rotation = sinq_cuda_find_rows(store, query->rope.rotation),
                                            .heads = query->rope.heads,
                                            .dims = query->rope.dims,
                                            .interleaved = query->rope.interleaved,
                                            .ahead = look_behind_attention(steps + count, left - count)};
     if (count == 3) return SINQ_OK;
-    action->turn.query_weight = find_vector(store, steps[0].operation->norm.weight);
-    action->turn.key_weight = find_vector(store, steps[1].operation->norm.weight);
+    action->turn.query_weight = sinq_cuda_find_vector(store, steps[0].operation->norm.weight);
+    action->turn.key_weight = sinq_cuda_find_vector(store, steps[1].operation->norm.weight);
     action->turn.query_eps = steps[0].operation->norm.eps;
     action->turn.key_eps = steps[1].operation->norm.eps;
     return SINQ_OK;
@@ -505,7 +419,7 @@ static bool is_attended_product(const struct sinq_cuda_step *steps) {
     if (attention->kind != SINQ_OP_ATTENTION || steps[0].rows != steps[1].rows) return false;
     const uint32_t value_dim = steps[0].frame->caches[attention->attention.cache].layout.shape.value_dim;
     return same_view(attention->attention.out, linear->linear.in) && value_dim % 8 == 0 &&
-           find_matrix(&steps[1], linear->linear.weight)->cols == attention->attention.heads * value_dim;
+           sinq_cuda_find_matrix(&steps[1], linear->linear.weight)->cols == attention->attention.heads * value_dim;
 }
 
 /* ---- the whole ---- */
