@@ -58,6 +58,9 @@ struct sinq_cuda_matrix {
     int dtype;           /* enum sinq_dtype */
     float factor, zero_low, zero_step;
     bool scales_are_f16, zeros_are_f16;
+    bool scales_are_i8, zeros_are_i8; /* ranges hold a factor for each row and 256 columns */
+    bool has_minima;                  /* zeros are taken off after scaling */
+    uint32_t supers;                  /* such factors of a row */
 };
 
 /* ---- rows.cu: operations that compute each row by itself; struct sinq_operation says what each one means ---- */
@@ -214,7 +217,7 @@ struct sinq_cuda_products {
 };
 /* How many blocks and warps are best for products of one row, on this device. */
 void sinq_cuda_share_columns(uint32_t processors, struct sinq_cuda_products *products);
-/* Whether sinq_cuda_multiply can do it: levels are the codes themselves. */
+/* Whether sinq_cuda_multiply can do it: the forms that quantizing makes, but for those with levels of their own. */
 bool sinq_cuda_can_multiply(const struct sinq_cuda_matrix *matrix);
 cudaError_t sinq_cuda_multiply(struct sinq_cuda_line line, const struct sinq_cuda_products *products, uint32_t rows);
 

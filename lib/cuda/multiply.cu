@@ -353,7 +353,10 @@ static struct kernels find_kernels(const struct sinq_cuda_matrix *m) {
     }
 }
 
-bool sinq_cuda_can_multiply(const struct sinq_cuda_matrix *matrix) { return matrix->bits != 0 && matrix->levels == NULL; }
+bool sinq_cuda_can_multiply(const struct sinq_cuda_matrix *matrix) {
+    return matrix->bits != 0 && matrix->levels == NULL && matrix->zeros != NULL && !matrix->scales_are_i8 &&
+           !matrix->zeros_are_i8 && !matrix->has_minima;
+}
 
 /*
  * Few pairs: all blocks run at once, and so many warps share out the columns that they fill the device. Many pairs: blocks of few warps,

@@ -17,15 +17,25 @@ __device__ __forceinline__ float apply_range(const uint8_t *range, unsigned code
     return load_half(range) + (float)code * load_half(range + 2);
 }
 
+/* The factor of i8 scales or zeros of a row's 256 columns around a group. */
+__device__ __forceinline__ float super_of(const struct sinq_cuda_matrix &m, const uint8_t *supers, uint32_t row,
+                                          uint32_t group) {
+    const size_t at = ((size_t)(row / 16) * m.supers + group * m.group_size / 256) * 16 + row % 16;
+    return ((const float *)supers)[at];
+}
+
 __device__ __forceinline__ float scale_of(const struct sinq_cuda_matrix &m, uint32_t row, uint32_t group) {
     const size_t entry = ((size_t)(row / 16) * m.groups + group) * 16 + row % 16;
     if (m.scales_are_f16) return load_half(m.scales + 2 * entry);
+    if (m.scales_are_i8) return super_of(m, m.scale_ranges, row, group) * (float)(int8_t)m.scales[entry];
     return apply_range(m.scale_ranges + ((size_t)(row / 32) * m.groups + group) * 4, m.scales[entry]);
 }
 
 __device__ __forceinline__ float zero_of(const struct sinq_cuda_matrix &m, uint32_t row, uint32_t group) {
     const size_t entry = ((size_t)(row / 16) * m.groups + group) * 16 + row % 16;
+    if (m.zeros == NULL) return m.zero_low;
     if (m.zeros_are_f16) return load_half(m.zeros + 2 * entry);
+    if (m.zeros_are_i8) return super_of(m, m.zero_ranges, row, group) * (float)(int8_t)m.zeros[entry];
     if (m.zero_ranges == NULL) return m.zero_low + (float)m.zeros[entry] * m.zero_step;
     return apply_range(m.zero_ranges + ((size_t)(row / 32) * m.groups + group) * 4, m.zeros[entry]);
 }
@@ -49,7 +59,8 @@ __device__ __forceinline__ float quantized_value(const struct sinq_cuda_matrix &
     const uint32_t group = m.group_size == 0 ? 0 : k / m.group_size;
     const unsigned code = code_of(m, row, k);
     const float level = m.levels == NULL ? (float)code : ((const float *)m.levels)[code];
-    const float value = m.factor * (scale_of(m, row, group) * (level - zero_of(m, row, group)));
+    const float scale = scale_of(m, row, group), zero = zero_of(m, row, group);
+    const float value = m.factor * (m.has_minima ? scale * level - zero : scale * (level - zero));
     return m.column_scale == NULL ? value : value * load_half(m.column_scale + 2 * (size_t)k);
 }
 

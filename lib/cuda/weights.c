@@ -59,11 +59,15 @@ static void describe_quantized(const struct sinq_weight *weight, const uint8_t *
     matrix->zeros_are_f16 = m->zero_type == SINQ_AUX_F16;
     matrix->codes = blob + s->code_offset;
     matrix->scales = blob + s->scale_offset;
-    matrix->zeros = blob + s->zero_offset;
+    matrix->scales_are_i8 = m->scale_type == SINQ_AUX_I8;
+    matrix->zeros_are_i8 = m->zero_type == SINQ_AUX_I8;
+    matrix->has_minima = m->has_minima;
+    matrix->supers = (uint32_t)s->supers;
+    if (m->zero_type != SINQ_AUX_NONE) matrix->zeros = blob + s->zero_offset;
     if (!matrix->scales_are_f16) matrix->scale_ranges = blob + s->scale_range_offset;
     if (m->has_column_scale) matrix->column_scale = blob + s->column_scale_offset;
     if (m->levels == SINQ_LEVELS_F32) matrix->levels = blob + s->levels_offset;
-    if (m->zero_per_block) matrix->zero_ranges = blob + s->zero_range_offset;
+    if (m->zero_per_block || matrix->zeros_are_i8) matrix->zero_ranges = blob + s->zero_range_offset;
 }
 
 static int copy_block_scales(struct sinq_cuda_backend *backend, const struct sinq_weight *weight,

@@ -124,6 +124,34 @@ START_TEST(quantized_matrices_of_every_form) {
 }
 END_TEST
 
+/* In memory alone: what GGUF's types become. */
+START_TEST(matrices_of_gguf_types) {
+    static const struct {
+        uint32_t bits, group;
+        enum sinq_aux_type scales, zeros;
+        bool has_minima;
+    } forms[] = {{4, 32, SINQ_AUX_F16, SINQ_AUX_NONE, false}, {8, 32, SINQ_AUX_F16, SINQ_AUX_NONE, false},
+                 {4, 32, SINQ_AUX_I8, SINQ_AUX_I8, true},     {2, 16, SINQ_AUX_I8, SINQ_AUX_I8, true},
+                 {6, 16, SINQ_AUX_I8, SINQ_AUX_NONE, false},  {5, 32, SINQ_AUX_F16, SINQ_AUX_F16, true}};
+    struct sinq_backend *const backend = open_cuda();
+    if (backend == NULL) return;
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        for (size_t f = 0; f < sizeof forms / sizeof forms[0]; f++) {
+            check_quantized(backend, &(struct sinq_dual_scale){.rows = shapes[s].rows,
+                                                               .cols = shapes[s].cols,
+                                                               .group_size = forms[f].group,
+                                                               .bits = forms[f].bits,
+                                                               .scale_type = forms[f].scales,
+                                                               .zero_type = forms[f].zeros,
+                                                               .has_minima = forms[f].has_minima,
+                                                               .factor = 1.0f,
+                                                               .zero_low = 2.0f});
+        }
+    }
+    backend->ops->close(backend);
+}
+END_TEST
+
 START_TEST(dense_matrices_of_every_type) {
     static const enum sinq_dtype dtypes[] = {SINQ_F32, SINQ_F16, SINQ_BF16, SINQ_F8_E4M3, SINQ_F8_E5M2};
     struct sinq_backend *const backend = open_cuda();
@@ -157,4 +185,4 @@ START_TEST(dense_matrices_of_every_type) {
 }
 END_TEST
 
-UNIT_MAIN("CUDA products", quantized_matrices_of_every_form, dense_matrices_of_every_type)
+UNIT_MAIN("CUDA products", quantized_matrices_of_every_form, matrices_of_gguf_types, dense_matrices_of_every_type)
