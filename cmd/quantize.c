@@ -81,15 +81,40 @@ static void report_result(struct run *run, const struct sinq_quantize_result *re
     fflush(stdout);
 }
 
+/* Of GGUF: the checkpoint whose view is then encoded. A dry run only plans it: it changes no size. */
+static int absorb_first(const struct run *run, const char *model, const struct sinq_source *source,
+                        struct sinq_recipe **folding, struct sinq_source **absorbed, struct sinq_error *error) {
+    const struct sinq_quantize_arguments *const arguments = run->arguments;
+    struct sinq_quantize_options options = sinq_default_quantize_options();
+    struct sinq_meter meter;
+    options.absorb = true;
+    options.allow_requantize = arguments->allow_requantize;
+    options.replace_nonfinite = sinq_read_quantize_options(arguments).replace_nonfinite;
+    options.threads = arguments->common.threads;
+    int status = sinq_make_recipe(source, &options, folding, error);
+    if (status != SINQ_OK || arguments->dry_run) return status;
+    sinq_meter_start(&meter, &arguments->common, model);
+    status = sinq_open_absorbed(source, *folding, sinq_meter_report, &meter, absorbed, error);
+    sinq_meter_stop(&meter);
+    return status;
+}
+
 /* Quantizes one model, or plans it. *output is the path that was chosen, freed by the caller. */
 static int process_model(struct run *run, const char *model, char **output, struct sinq_error *error) {
     struct sinq_quantize_result result = {.input = model};
     const struct sinq_quantize_options options = sinq_read_quantize_options(run->arguments);
-    struct sinq_source *source = NULL, *view = NULL;
-    struct sinq_recipe *recipe = NULL;
+    struct sinq_source *source = NULL, *absorbed = NULL, *view = NULL;
+    struct sinq_recipe *recipe = NULL, *folding = NULL;
     int status = sinq_open_checkpoint(model, &source, error);
-    if (status == SINQ_OK && makes_gguf(run)) status = sinq_open_gguf_view(source, &view, error);
+    if (status == SINQ_OK && makes_gguf(run) && options.absorb) {
+        status = absorb_first(run, model, source, &folding, &absorbed, error);
+    }
+    if (status == SINQ_OK && makes_gguf(run)) {
+        status = sinq_open_gguf_view(absorbed != NULL ? absorbed : source, &view, error);
+    }
     result.source = view != NULL ? view : source;
+    result.folding = folding;
+    result.original = source;
     if (status == SINQ_OK) status = sinq_make_recipe(result.source, &options, &recipe, error);
     if (status != SINQ_OK) goto done;
     const struct sinq_recipe_summary summary = sinq_recipe_summary(recipe);
@@ -107,6 +132,8 @@ static int process_model(struct run *run, const char *model, char **output, stru
 done:
     sinq_recipe_free(recipe);
     sinq_source_close(view);
+    sinq_source_close(absorbed);
+    sinq_recipe_free(folding);
     sinq_source_close(source);
     return status;
 }

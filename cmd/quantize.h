@@ -11,7 +11,7 @@ struct sinq_quantize_arguments {
     const char *format, *type, *fallback;
     double kurtosis_gate;
     uint64_t max_shard_bytes;
-    bool allow_requantize, force, resume, dry_run;
+    bool allow_requantize, absorb, force, resume, dry_run;
     struct sinq_rule_list rules;
 };
 
@@ -25,6 +25,9 @@ struct sinq_quantize_result {
     const char *output;
     const struct sinq_source *source;
     const struct sinq_recipe *recipe;
+    const struct sinq_source *original; /* what the source is a view of, or the source itself */
+    const struct sinq_recipe
+        *folding; /* of GGUF with --absorb: where column scales go, over what the source is a view of; or NULL */
     struct sinq_quantize_summary summary;
 };
 

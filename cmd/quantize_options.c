@@ -86,6 +86,12 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .choices = "default paper",
      PLACE(recipe),
      .help = "a set of the four above: default (sinq, 4 bits, groups of 64, u8), or paper (the paper's: f16)"},
+    {.name = "absorb",
+     .kind = SINQ_OPTION_FLAG,
+     PLACE(absorb),
+     .help =
+         "fold column scales into the norms and layers before, where the model allows it: it computes the same, and "
+         "needs no column scales when it runs (--dry-run says where they go, and why some stay)"},
     {.name = "kurtosis-gate",
      .kind = SINQ_OPTION_REAL,
      .argument = "X",
@@ -183,6 +189,7 @@ struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quanti
     options.allow_requantize = arguments->allow_requantize;
     options.type = arguments->type;
     options.fallback = arguments->fallback;
+    options.absorb = arguments->absorb;
     options.rules = arguments->rules.rules;
     options.rule_count = arguments->rules.count;
     options.threads = arguments->common.threads;

@@ -1,6 +1,7 @@
 /* recipe_report.c: what `sinq quantize --dry-run` prints. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "describe.h"
 #include "fold.h"
@@ -26,7 +27,7 @@ static const char *describe_action(char *buffer, const struct sinq_tensor *tenso
     if (entry->action == SINQ_QUANTIZE)
         return sinq_describe_coding(buffer, entry->method, (unsigned)entry->bits, entry->group_size, entry->scale_type);
     snprintf(buffer, SINQ_DESCRIPTION_SIZE, entry->action == SINQ_DROP ? "dropped" : "%s, kept",
-             sinq_dtype_name(tensor->dtype));
+             sinq_dtype_name(entry->bytes_after > entry->bytes_before ? SINQ_F32 : tensor->dtype));
     return buffer;
 }
 
@@ -79,6 +80,26 @@ static void report_tensors(const struct sinq_quantize_result *result, bool all) 
     free(names);
 }
 
+/* Of --absorb: how many layers' column scales go elsewhere, and, each once, why others' do not. */
+static void report_absorption(const struct sinq_recipe *recipe, size_t count) {
+    static const char carried[] = "column scale in the ", stays[] = "column scale not absorbed: ";
+    size_t folded = 0, left = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct sinq_recipe_entry *const entry = sinq_recipe_entry(recipe, i);
+        if (entry->action == SINQ_QUANTIZE && strstr(entry->reason, carried) != NULL) folded++;
+        if (entry->action == SINQ_QUANTIZE && strstr(entry->reason, stays) != NULL) left++;
+    }
+    if (folded + left == 0) return;
+    sinq_print_fact("absorbed", "column scales of %zu of %zu tensors", folded, folded + left);
+    for (size_t i = 0; i < count; i++) {
+        const char *const reason = sinq_recipe_entry(recipe, i)->reason;
+        bool is_known = strstr(reason, stays) == NULL;
+        for (size_t k = 0; k < i && !is_known; k++)
+            is_known = strcmp(sinq_recipe_entry(recipe, k)->reason, reason) == 0;
+        if (!is_known) sinq_print_fact("", "%s", reason);
+    }
+}
+
 void sinq_report_recipe(const struct sinq_quantize_result *result, bool all) {
     const struct sinq_recipe_summary summary = sinq_recipe_summary(result->recipe);
     char text[2][SINQ_QUANTITY_SIZE];
@@ -94,6 +115,9 @@ void sinq_report_recipe(const struct sinq_quantize_result *result, bool all) {
     sinq_print_fact("bits/weight", "%.3f in linear layers, %.3f overall", summary.linear_bits_per_weight,
                     summary.overall_bits_per_weight);
     sinq_print_fact("memory", "%s at most", sinq_format_bytes(text[0], summary.peak_memory));
+    const struct sinq_recipe *const folding = result->folding != NULL ? result->folding : result->recipe;
+    const struct sinq_source *const folded = result->folding != NULL ? result->original : result->source;
+    report_absorption(folding, sinq_source_tensor_count(folded));
 }
 
 static void report_tensor_json(struct sinq_json_writer *json, const struct sinq_quantize_result *result, size_t index) {

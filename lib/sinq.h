@@ -257,6 +257,8 @@ struct sinq_quantize_options {
      */
     const char *type;
     const char *fallback; /* what tensors become whose rows are no multiple of the type's blocks; NULL: an error */
+    /* Column scales go into the layers before where the model allows it (sinq_open_absorbed). With `type` it only says that the view is of such a source. */
+    bool absorb;
     const struct sinq_rule *rules;
     size_t rule_count;
     unsigned threads; /* 0: sinq_count_processors() */
@@ -288,6 +290,7 @@ struct sinq_recipe_entry {
     const char *type;
     bool transposed;
     bool is_linear; /* counts among the linear layers, quantized or not */
+    bool is_folded; /* absorbing changes its values: its own columns, or what it carries for others */
     uint64_t bytes_before;
     uint64_t
         bytes_after; /* exact, unless a tensor turns out to need wider scales or zeros: see sinq_quantize_summary */
@@ -353,6 +356,16 @@ SINQ_API int sinq_quantize(const struct sinq_source *source, const struct sinq_r
                            struct sinq_error *error);
 
 SINQ_API void sinq_sink_close(struct sinq_sink *sink);
+
+/*
+ * Of a recipe with `absorb`: the source as it is once column scales are folded in, found by reading all weights that are to be
+ * quantized. It computes the same as the source, and has its tensors at the same indices: changed matrices and biases are F32,
+ * norms keep their type and lose nothing. sinq_quantize does this by itself; who else writes the weights reads them from here.
+ * Both arguments must outlive it; close with sinq_source_close. SINQ_USAGE of a recipe without `absorb`.
+ */
+SINQ_API int sinq_open_absorbed(const struct sinq_source *source, const struct sinq_recipe *recipe,
+                                sinq_progress_fn *progress, void *user, struct sinq_source **absorbed,
+                                struct sinq_error *error);
 
 /*
  * A source that looks as if the recipe had been run on `source`, and writes nothing: each matrix is quantized and rebuilt when

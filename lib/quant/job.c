@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "checkpoint/sink.h"
 #include "checkpoint/source.h"
+#include "quant/absorb_plan.h"
 #include "quant/job_state.h"
 
 static double read_clock(void) {
@@ -221,10 +222,11 @@ static void print_exception(const struct sinq_quantize_job *job, size_t position
     const struct sinq_recipe_entry *const entry = sinq_job_entry(job, position);
     const struct sinq_tensor_note *const note = &job->notes[position];
     const bool is_kept_linear = entry->action == SINQ_KEEP && entry->is_linear;
-    const bool differs =
-        entry->action == SINQ_QUANTIZE &&
-        (entry->bits != usual->bits || entry->group_size != usual->group_size || entry->method != usual->method ||
-         entry->scale_type != usual->scale_type || note->gated != 0 || note->widened != 0);
+    const bool is_absorbed = entry->is_folded && entry->method == sinq_drop_column_scale(usual->method);
+    const bool differs = entry->action == SINQ_QUANTIZE &&
+                         (entry->bits != usual->bits || entry->group_size != usual->group_size ||
+                          (entry->method != usual->method && !is_absorbed) || entry->scale_type != usual->scale_type ||
+                          note->gated != 0 || note->widened != 0);
     if (!is_kept_linear && !differs) return;
     sinq_text_add(text, *is_first ? "" : ",");
     *is_first = false;
@@ -257,9 +259,10 @@ static char *print_quantization(const struct sinq_quantize_job *job, const struc
     print_group_size(&text, usual->group_size);
     sinq_text_print(&text,
                     ",\"method\":\"%s\",\"scale_type\":\"%s\",\"bits_per_weight\":%.4f,\"relative_error\":%.6g,"
-                    "\"fingerprint\":\"%s\",\"exceptions\":{",
+                    "\"fingerprint\":\"%s\",%s\"exceptions\":{",
                     sinq_method_name(usual->method), sinq_aux_type_name(usual->scale_type),
-                    summary->linear_bits_per_weight, summary->relative_error, summary->fingerprint);
+                    summary->linear_bits_per_weight, summary->relative_error, summary->fingerprint,
+                    job->recipe->absorb != NULL ? "\"absorbed\":true," : "");
     bool is_first = true;
     for (size_t i = 0; i < job->count; i++) print_exception(job, i, &is_first, &text);
     sinq_text_add(&text, "}}");
@@ -308,13 +311,20 @@ int sinq_quantize(const struct sinq_source *source, const struct sinq_recipe *re
         .user = user,
         .error = error,
         .loader = {.source = source, .threads = recipe->threads, .replace_nonfinite = recipe->replace_nonfinite}};
+    struct sinq_source *absorbed = NULL;
+    int status = SINQ_OK;
     *summary = (struct sinq_quantize_summary){0};
-    const int status = run_job(&job, summary);
+    if (recipe->absorb != NULL) {
+        status = sinq_open_absorbed(source, recipe, progress, user, &absorbed, error);
+        job.source = job.loader.source = absorbed;
+    }
+    if (status == SINQ_OK) status = run_job(&job, summary);
     summary->bytes_read = job.bytes_done;
     summary->bytes_written = sink->bytes_written;
     summary->seconds_sync = sink->seconds_sync;
     summary->seconds_total = read_clock() - start;
     sinq_free_loader(&job.loader);
+    sinq_source_close(absorbed);
     free(job.order);
     free(job.planned);
     free(job.notes);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "checkpoint/roles.h"
 #include "checkpoint/source.h"
+#include "quant/absorb_plan.h"
 #include "quant/block_recipe.h"
 #include "quant/matrix.h"
 #include "quant/rounding.h"
@@ -126,7 +127,7 @@ static int measure_entry(struct sinq_recipe *recipe, const struct sinq_tensor *t
                          " are more than the layout can hold",
                          sinq_source_path(recipe->source), tensor->name, shape.count, shape.rows, shape.cols);
     }
-    const uint64_t element = find_held_bytes(tensor->dtype);
+    const uint64_t element = find_held_bytes(entry->is_folded ? SINQ_F32 : tensor->dtype);
     const uint64_t memory =
         sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size, sizes.bytes, recipe->threads);
     recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
@@ -295,7 +296,7 @@ static int decide_tensor(const struct maker *maker, size_t index, struct sinq_er
     apply_filters(maker, match.filter_rule, entry);
     apply_tensor_rule(maker, index, match.tensor_rule, entry);
     if (entry->action == SINQ_KEEP && is_in_blocks(maker->source, tensor)) cast_blocks(maker, tensor, entry);
-    return entry->action == SINQ_QUANTIZE ? measure_entry(maker->recipe, tensor, entry, error) : SINQ_OK;
+    return SINQ_OK;
 }
 
 /* ---- all tensors ---- */
@@ -410,6 +411,27 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     return status;
 }
 
+/* What absorbing changes is measured as it then is. */
+static int finish(struct maker *maker, struct sinq_error *error) {
+    struct sinq_recipe *const recipe = maker->recipe;
+    int status = check_rule_uses(maker, error);
+    recipe->absorbs = maker->options->absorb;
+    /* What becomes GGUF is a view of the absorbed source already. */
+    if (status == SINQ_OK && recipe->absorbs && maker->blocks.type == NULL) {
+        status = sinq_plan_absorption(maker->source, recipe->entries, &recipe->absorb, error);
+        if (status == SINQ_OK) status = sinq_apply_absorption(maker->source, recipe->absorb, recipe->entries, error);
+    }
+    for (size_t i = 0; i < recipe->count && status == SINQ_OK; i++) {
+        struct sinq_recipe_entry *const entry = &recipe->entries[i];
+        if (entry->action != SINQ_QUANTIZE || entry->type != NULL) continue;
+        status = measure_entry(recipe, sinq_source_tensor(maker->source, i), entry, error);
+    }
+    if (status != SINQ_OK) return status;
+    follow_block_scales(maker);
+    sum_up(maker);
+    return SINQ_OK;
+}
+
 int sinq_make_recipe(const struct sinq_source *source, const struct sinq_quantize_options *options,
                      struct sinq_recipe **recipe, struct sinq_error *error) {
     *recipe = NULL;
@@ -418,10 +440,8 @@ int sinq_make_recipe(const struct sinq_source *source, const struct sinq_quantiz
     struct maker maker = {.recipe = made, .source = source, .options = options};
     int status = prepare(&maker, error);
     for (size_t i = 0; i < made->count && status == SINQ_OK; i++) status = decide_tensor(&maker, i, error);
-    if (status == SINQ_OK) status = check_rule_uses(&maker, error);
+    if (status == SINQ_OK) status = finish(&maker, error);
     if (status == SINQ_OK) {
-        follow_block_scales(&maker);
-        sum_up(&maker);
         *recipe = made;
     } else {
         sinq_recipe_free(made);
@@ -443,6 +463,7 @@ void sinq_recipe_text(const struct sinq_recipe *recipe, struct sinq_text *text) 
     memcpy(&gate, &recipe->kurtosis_gate, sizeof gate);
     sinq_text_print(text, "recipe 1 gate %016" PRIx64 " nonfinite %s\n", gate,
                     recipe->replace_nonfinite ? "zero" : "error");
+    if (recipe->absorbs) sinq_text_add(text, "absorb 1\n");
     for (size_t i = 0; i < recipe->count; i++) {
         const struct sinq_recipe_entry *const entry = &recipe->entries[i];
         sinq_text_add_json(text, sinq_source_tensor(recipe->source, i)->name);
@@ -460,6 +481,7 @@ void sinq_recipe_text(const struct sinq_recipe *recipe, struct sinq_text *text) 
 
 void sinq_recipe_free(struct sinq_recipe *recipe) {
     if (recipe == NULL) return;
+    sinq_absorb_plan_free(recipe->absorb);
     sinq_rule_set_free(recipe->rules);
     free(recipe->entries);
     free(recipe);

@@ -21,6 +21,9 @@ struct sinq_recipe {
     bool tiling_2d;              /* of a trial */
     unsigned threads;            /* at least 1 */
     struct sinq_rule_set *rules; /* owns reasons that quote a rule */
+    bool absorbs;
+    struct sinq_absorb_plan
+        *absorb; /* whose scales are not found yet, and which owns reasons too; NULL: not asked for */
 };
 
 /*

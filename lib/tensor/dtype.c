@@ -92,6 +92,12 @@ uint16_t sinq_float_to_half(float value) {
     return (uint16_t)(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13));
 }
 
+uint16_t sinq_float_to_bfloat(float value) {
+    const uint32_t bits = to_bits(value);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40u);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
 /* ---- many values ---- */
 
 #ifdef __clang__
@@ -161,6 +167,18 @@ DEFINE_ANY_NONFINITE(e4m3, uint8_t, (bits & 0x7fu) == 0x7fu)
 DEFINE_ANY_NONFINITE(e5m2, uint8_t, (bits & 0x7cu) == 0x7cu)
 
 #define NONFINITE_BLOCK ((size_t)4096) /* elements; small enough to stay in the first cache while one is looked for */
+
+void sinq_convert_from_float(enum sinq_dtype dtype, const float *values, size_t count, void *out) {
+    uint8_t *const bytes = out;
+    if (dtype == SINQ_F32) {
+        memmove(out, values, count * sizeof *values);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const uint16_t narrow = dtype == SINQ_F16 ? sinq_float_to_half(values[i]) : sinq_float_to_bfloat(values[i]);
+        memcpy(bytes + 2 * i, &narrow, sizeof narrow);
+    }
+}
 
 int64_t sinq_find_nonfinite(enum sinq_dtype dtype, const void *elements, size_t count) {
     typedef bool any_nonfinite_fn(const uint8_t *from, size_t count);
