@@ -39,8 +39,14 @@ static int read_origin_rows(const struct sinq_source *source, size_t tensor, uin
     return sinq_read_rows(origin_of(source), tensor, first, count, out, error);
 }
 
+static int read_origin_info(const struct sinq_source *source, size_t tensor, uint64_t index,
+                            struct sinq_matrix_info *info, struct sinq_error *error) {
+    return sinq_source_matrix_info(origin_of(source), tensor, index, info, error);
+}
+
 static struct rebuilt_source rebuild(const struct sinq_source *origin) {
-    static const struct sinq_source_ops ops = {.read_bytes = read_origin_bytes, .read_rows = read_origin_rows};
+    static const struct sinq_source_ops ops = {
+        .read_bytes = read_origin_bytes, .read_rows = read_origin_rows, .matrix_info = read_origin_info};
     struct rebuilt_source rebuilt = {.base = *origin, .origin = origin};
     rebuilt.base.ops = &ops;
     return rebuilt;
