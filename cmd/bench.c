@@ -72,7 +72,7 @@ static int bench_model(const struct sinq_bench_arguments *arguments, const char 
     free(bench.cases);
     sinq_model_free(bench.model);
     sinq_source_close(bench.source);
-    sinq_close_limits(&bench);
+    sinq_limit_probe_close(bench.probe);
     return sinq_exit_code(status);
 }
 
@@ -109,9 +109,8 @@ const struct sinq_command sinq_bench_command = {
         "norms, the head, and the keys and values that attention reads; of experts those that are chosen. A prompt is "
         "held to the int8 rate (with --exact to that of f32): counted are two operations for each multiplication of "
         "its linear layers, but not those of attention. A limit is the best of several loops, and never below what "
-        "the model itself reaches. What a shared machine can do changes from minute to minute: the best loop is run "
-        "again "
-        "after each repetition, and the column `paired` has the median of the shares of those.",
+        "the model itself reaches. What a shared machine can do changes from minute to minute: the best loop "
+        "is run again after each repetition, and the column `paired` has the median of the shares of those.",
     .examples = examples,
     .options = sinq_bench_options,
     .run = run_bench,

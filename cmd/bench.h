@@ -46,7 +46,6 @@ struct sinq_bench_case {
 /* What the machine can do with one number of threads. */
 struct sinq_bench_limits {
     struct sinq_limits machine;
-    struct sinq_limit_probe *probe; /* NULL with --no-limits */
     double
         resident_bytes; /* read a second from a buffer as large as what a token reads; 0 where that is larger than caches */
 };
@@ -59,6 +58,7 @@ struct sinq_bench {
     uint64_t context;    /* of sessions */
     double load_seconds; /* from the path to a model that can run; made-up weights are there before */
     struct sinq_bench_limits limits[SINQ_MOST_NUMBERS]; /* one a number of threads */
+    struct sinq_limit_probe *probe;                     /* of them all; NULL with --no-limits */
     struct sinq_bench_case *cases;
     size_t case_count, case_capacity;
     struct sinq_meter meter;
@@ -67,8 +67,10 @@ struct sinq_bench {
 /* bench_limits.c: fills limits, of the machine before there is a model, and of what stays in caches after. */
 int sinq_measure_machine(struct sinq_bench *bench, struct sinq_error *error);
 int sinq_measure_resident(struct sinq_bench *bench, struct sinq_error *error);
-void sinq_close_limits(struct sinq_bench *bench);
-/* What a repetition that has just been measured is held to; 0 where that would disturb the next one, or there are no limits. */
+/*
+ * What a repetition that has just been measured is held to; 0 where that would disturb the next one, there are no limits, or the
+ * model runs on a device, to which the processor's do not apply.
+ */
 double sinq_probe_bench_limit(const struct sinq_bench *bench, const struct sinq_bench_case *measured);
 /*
  * The limit that a case is held to: bytes a second at decode, operations at a prompt. Never below what the case itself reaches; 0: not measured.

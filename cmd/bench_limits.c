@@ -1,5 +1,6 @@
 /* bench_limits.c: what the machine could do, and how near a model comes to it. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench.h"
 #include "machine_memory.h"
@@ -17,19 +18,16 @@ static uint64_t choose_buffer(const struct sinq_bench *bench) {
 
 int sinq_measure_machine(struct sinq_bench *bench, struct sinq_error *error) {
     const struct sinq_number_list *const threads = &bench->arguments->threads;
-    int status = SINQ_OK;
+    struct sinq_limits_options options = {.buffer_bytes = choose_buffer(bench)};
+    for (size_t i = 0; i < threads->count; i++) {
+        if (threads->numbers[i] > options.threads) options.threads = threads->numbers[i];
+    }
+    int status = sinq_open_limit_probe(&options, &bench->probe, error);
     for (size_t i = 0; i < threads->count && status == SINQ_OK; i++) {
-        const struct sinq_limits_options options = {.threads = threads->numbers[i],
-                                                    .buffer_bytes = choose_buffer(bench)};
-        struct sinq_bench_limits *const limits = &bench->limits[i];
-        status =
-            sinq_open_limit_probe(&options, sinq_meter_report, &bench->meter, &limits->machine, &limits->probe, error);
+        status = sinq_probe_limits(bench->probe, threads->numbers[i], false, sinq_meter_report, &bench->meter,
+                                   &bench->limits[i].machine, error);
     }
     return status;
-}
-
-void sinq_close_limits(struct sinq_bench *bench) {
-    for (size_t i = 0; i < bench->arguments->threads.count; i++) sinq_limit_probe_close(bench->limits[i].probe);
 }
 
 int sinq_measure_resident(struct sinq_bench *bench, struct sinq_error *error) {
@@ -74,12 +72,17 @@ static double count_amount(const struct sinq_bench_case *measured) {
     }
 }
 
+/* A device has limits of its own, which are not measured. */
+static bool runs_here(const struct sinq_bench *bench) {
+    return bench->facts.device == NULL || strcmp(bench->facts.device, "cpu") == 0;
+}
+
 double sinq_probe_bench_limit(const struct sinq_bench *bench, const struct sinq_bench_case *measured) {
     const struct sinq_bench_limits *const limits = find_limits(bench, measured->threads);
     const enum sinq_limit limit = choose_limit(measured);
     /* Reading would drive a small model out of the caches. */
-    if (limits->probe == NULL || (limit == SINQ_LIMIT_READ && limits->resident_bytes > 0)) return 0;
-    return sinq_probe_limit(limits->probe, limit);
+    if (limit == SINQ_LIMIT_READ && limits->resident_bytes > 0) return 0;
+    return bench->probe == NULL || !runs_here(bench) ? 0 : sinq_probe_limit(bench->probe, &limits->machine, limit);
 }
 
 static double find_paired(const struct sinq_bench *bench, const struct sinq_bench_case *found) {
@@ -105,6 +108,7 @@ struct sinq_bench_share sinq_find_bench_share(const struct sinq_bench *bench, co
                                  [SINQ_LIMIT_F32] = machine->f32_operations};
     const enum sinq_limit limit = choose_limit(found);
     const double reached = found->rate.median * count_amount(found);
+    if (!runs_here(bench)) return (struct sinq_bench_share){.reached = reached};
     return (struct sinq_bench_share){
         .reached = reached,
         .limit = raise(of_machine[limit], reached),

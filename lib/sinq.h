@@ -652,8 +652,8 @@ struct sinq_limits {
     double read_bytes;     /* a second */
     double int8_operations,
         f32_operations; /* a second: two for each multiplication; 0 where only reading was asked for */
+    unsigned read_loop; /* the one that read best, for sinq_probe_limit() */
 };
-struct sinq_limit_probe;
 struct sinq_limits_options {
     unsigned threads;      /* 0: sinq_count_processors() */
     uint64_t buffer_bytes; /* of memory that is read; 0: 1 GiB. Small buffers stay in caches */
@@ -665,15 +665,21 @@ SINQ_API int sinq_measure_limits(const struct sinq_limits_options *options, sinq
 
 /*
  * The loops again, to be run beside what is held to them: what a shared machine can do changes from minute to minute. A probe keeps
- * the buffer and knows the loop that read best; its probes take about 20 ms, one at a time.
+ * a buffer for any number of threads; one caller at a time.
  */
 enum sinq_limit { SINQ_LIMIT_READ, SINQ_LIMIT_INT8, SINQ_LIMIT_F32 };
-/* Measures limits as above and keeps what is needed. Free with sinq_limit_probe_close(), also after an error. */
-SINQ_API int sinq_open_limit_probe(const struct sinq_limits_options *options, sinq_progress_fn *progress, void *user,
-                                   struct sinq_limits *limits, struct sinq_limit_probe **probe,
+struct sinq_limit_probe;
+/* A buffer as `options` has it, filled by its threads. Free with sinq_limit_probe_close(), also after an error. */
+SINQ_API int sinq_open_limit_probe(const struct sinq_limits_options *options, struct sinq_limit_probe **probe,
                                    struct sinq_error *error);
-SINQ_API double sinq_probe_limit(struct sinq_limit_probe *probe, enum sinq_limit limit); /* a second */
-SINQ_API void sinq_limit_probe_close(struct sinq_limit_probe *probe);                    /* or NULL */
+/* What sinq_measure_limits() measures, with as many threads. */
+SINQ_API int sinq_probe_limits(struct sinq_limit_probe *probe, unsigned threads, bool read_only,
+                               sinq_progress_fn *progress, void *user, struct sinq_limits *limits,
+                               struct sinq_error *error);
+/* One of these limits once more, a second: by the loop that was best then, in 20 ms or so. */
+SINQ_API double sinq_probe_limit(struct sinq_limit_probe *probe, const struct sinq_limits *limits,
+                                 enum sinq_limit limit);
+SINQ_API void sinq_limit_probe_close(struct sinq_limit_probe *probe); /* or NULL */
 
 /*
  * A checkpoint of a well-known shape whose weights are made up in memory: random codes and scales, so that running it takes as long

@@ -39,10 +39,8 @@ struct measurement {
 };
 
 struct sinq_limit_probe {
-    struct measurement measurement;
     uint8_t *buffer, *operands;
     uint64_t bytes; /* of the buffer */
-    int best_loop;  /* of those that read */
 };
 
 /* ---- loops ---- */
@@ -120,31 +118,36 @@ static const struct {
 static const uint64_t parts[] = {0, (uint64_t)1 << 20};
 enum { WAYS = sizeof ways / sizeof ways[0], READ_LOOPS = WAYS * (sizeof parts / sizeof parts[0]) };
 
-static void choose_loop(struct sinq_limit_probe *probe, enum sinq_limit kind, int reading) {
-    struct loop *const loop = &probe->measurement.loop;
-    loop->kind = kind;
-    loop->data = kind == SINQ_LIMIT_READ ? probe->buffer : probe->operands;
-    loop->amount = kind == SINQ_LIMIT_READ   ? (double)probe->bytes
-                   : kind == SINQ_LIMIT_INT8 ? loop->kernels->int8_operations
-                                             : loop->kernels->f32_operations;
-    loop->bytes = probe->bytes;
-    loop->ahead = ways[reading % WAYS].ahead;
-    loop->is_second = ways[reading % WAYS].is_second;
-    loop->part = parts[reading / WAYS];
+static void choose_loop(const struct sinq_limit_probe *probe, enum sinq_limit kind, unsigned reading,
+                        struct loop *loop) {
+    const struct sinq_limit_kernels *const kernels = sinq_get_limit_kernels();
+    *loop = (struct loop){
+        .kernels = kernels,
+        .kind = kind,
+        .data = kind == SINQ_LIMIT_READ ? probe->buffer : probe->operands,
+        .bytes = probe->bytes,
+        .part = parts[reading / WAYS],
+        .ahead = ways[reading % WAYS].ahead,
+        .is_second = ways[reading % WAYS].is_second,
+        .amount = kind == SINQ_LIMIT_READ   ? (double)probe->bytes
+                  : kind == SINQ_LIMIT_INT8 ? kernels->int8_operations
+                                            : kernels->f32_operations,
+    };
 }
 
 /* Each loop once, then the best one again. */
-static int measure_reading(struct sinq_limit_probe *probe, double *best, struct sinq_error *error) {
+static int measure_reading(const struct sinq_limit_probe *probe, struct measurement *measurement,
+                           struct sinq_limits *limits, struct sinq_error *error) {
     int status = SINQ_OK;
-    for (int i = 0; i < READ_LOOPS && status == SINQ_OK; i++) {
-        const double before = *best;
-        choose_loop(probe, SINQ_LIMIT_READ, i);
-        status = measure_loop(&probe->measurement, best, error);
-        if (*best > before) probe->best_loop = i;
+    for (unsigned i = 0; i < READ_LOOPS && status == SINQ_OK; i++) {
+        const double before = limits->read_bytes;
+        choose_loop(probe, SINQ_LIMIT_READ, i, &measurement->loop);
+        status = measure_loop(measurement, &limits->read_bytes, error);
+        if (limits->read_bytes > before) limits->read_loop = i;
     }
-    choose_loop(probe, SINQ_LIMIT_READ, probe->best_loop);
+    choose_loop(probe, SINQ_LIMIT_READ, limits->read_loop, &measurement->loop);
     for (int i = 0; i < MEASUREMENTS && status == SINQ_OK; i++) {
-        status = measure_loop(&probe->measurement, best, error);
+        status = measure_loop(measurement, &limits->read_bytes, error);
     }
     return status;
 }
@@ -161,13 +164,11 @@ static void fill_operands(uint8_t *data) {
     }
 }
 
-static int measure_multiplying(struct sinq_limit_probe *probe, enum sinq_limit kind, double *best,
-                               struct sinq_error *error) {
+static int measure_multiplying(const struct sinq_limit_probe *probe, enum sinq_limit kind,
+                               struct measurement *measurement, double *best, struct sinq_error *error) {
     int status = SINQ_OK;
-    choose_loop(probe, kind, 0);
-    for (int i = 0; i < MULTIPLY_LOOPS && status == SINQ_OK; i++) {
-        status = measure_loop(&probe->measurement, best, error);
-    }
+    choose_loop(probe, kind, 0, &measurement->loop);
+    for (int i = 0; i < MULTIPLY_LOOPS && status == SINQ_OK; i++) status = measure_loop(measurement, best, error);
     return status;
 }
 
@@ -185,17 +186,17 @@ static void fill_part(void *context, uint64_t item, unsigned worker) {
     sinq_fill_random(item + 1, fill->data + at, (size_t)sinq_min_u64(FILL_BYTES, fill->bytes - at));
 }
 
-static int open_probe(const struct sinq_limits_options *options, struct sinq_limit_probe **opened,
-                      struct sinq_error *error) {
-    const unsigned threads = options->threads != 0 ? options->threads : sinq_count_processors();
+static unsigned choose_threads(unsigned wanted) { return wanted != 0 ? wanted : sinq_count_processors(); }
+
+int sinq_open_limit_probe(const struct sinq_limits_options *options, struct sinq_limit_probe **opened,
+                          struct sinq_error *error) {
+    const unsigned threads = choose_threads(options->threads);
     const uint64_t wanted = options->buffer_bytes != 0 ? options->buffer_bytes : DEFAULT_BUFFER;
     const uint64_t bytes = sinq_max_u64(wanted / SINQ_LIMIT_READ_BYTES, threads) * SINQ_LIMIT_READ_BYTES;
     struct sinq_limit_probe *const probe = calloc(1, sizeof *probe);
     *opened = probe;
     if (probe == NULL) return sinq_fail_memory(error, "a probe", sizeof *probe);
     probe->bytes = bytes;
-    probe->measurement.threads = threads;
-    probe->measurement.loop.kernels = sinq_get_limit_kernels();
     probe->buffer = sinq_map_memory(bytes);
     if (probe->buffer == NULL) return sinq_fail_memory(error, "measuring how fast memory is read", bytes);
     probe->operands = aligned_alloc(64, 2 * SINQ_LIMIT_DATA_BYTES);
@@ -206,31 +207,24 @@ static int open_probe(const struct sinq_limits_options *options, struct sinq_lim
     return SINQ_OK;
 }
 
-static int measure_all(struct sinq_limit_probe *probe, bool read_only, struct sinq_limits *limits,
-                       struct sinq_error *error) {
-    *limits = (struct sinq_limits){.threads = probe->measurement.threads, .buffer_bytes = probe->bytes};
-    probe->measurement.count = READ_LOOPS + MEASUREMENTS + (read_only ? 0 : 2 * MULTIPLY_LOOPS);
-    int status = measure_reading(probe, &limits->read_bytes, error);
+int sinq_probe_limits(struct sinq_limit_probe *probe, unsigned threads, bool read_only, sinq_progress_fn *progress,
+                      void *user, struct sinq_limits *limits, struct sinq_error *error) {
+    struct measurement measurement = {.threads = choose_threads(threads),
+                                      .progress = progress,
+                                      .user = user,
+                                      .count = READ_LOOPS + MEASUREMENTS + (read_only ? 0 : 2 * MULTIPLY_LOOPS)};
+    *limits = (struct sinq_limits){.threads = measurement.threads, .buffer_bytes = probe->bytes};
+    int status = measure_reading(probe, &measurement, limits, error);
     if (read_only || status != SINQ_OK) return status;
-    status = measure_multiplying(probe, SINQ_LIMIT_INT8, &limits->int8_operations, error);
+    status = measure_multiplying(probe, SINQ_LIMIT_INT8, &measurement, &limits->int8_operations, error);
     if (status != SINQ_OK) return status;
-    return measure_multiplying(probe, SINQ_LIMIT_F32, &limits->f32_operations, error);
+    return measure_multiplying(probe, SINQ_LIMIT_F32, &measurement, &limits->f32_operations, error);
 }
 
-int sinq_open_limit_probe(const struct sinq_limits_options *options, sinq_progress_fn *progress, void *user,
-                          struct sinq_limits *limits, struct sinq_limit_probe **probe, struct sinq_error *error) {
-    int status = open_probe(options, probe, error);
-    if (status != SINQ_OK) return status;
-    (*probe)->measurement.progress = progress;
-    (*probe)->measurement.user = user;
-    status = measure_all(*probe, options->read_only, limits, error);
-    (*probe)->measurement.progress = NULL;
-    return status;
-}
-
-double sinq_probe_limit(struct sinq_limit_probe *probe, enum sinq_limit limit) {
-    choose_loop(probe, limit, probe->best_loop);
-    return rate_loop(&probe->measurement);
+double sinq_probe_limit(struct sinq_limit_probe *probe, const struct sinq_limits *limits, enum sinq_limit limit) {
+    struct measurement measurement = {.threads = limits->threads};
+    choose_loop(probe, limit, limits->read_loop, &measurement.loop);
+    return rate_loop(&measurement);
 }
 
 void sinq_limit_probe_close(struct sinq_limit_probe *probe) {
@@ -243,7 +237,10 @@ void sinq_limit_probe_close(struct sinq_limit_probe *probe) {
 int sinq_measure_limits(const struct sinq_limits_options *options, sinq_progress_fn *progress, void *user,
                         struct sinq_limits *limits, struct sinq_error *error) {
     struct sinq_limit_probe *probe = NULL;
-    const int status = sinq_open_limit_probe(options, progress, user, limits, &probe, error);
+    int status = sinq_open_limit_probe(options, &probe, error);
+    if (status == SINQ_OK) {
+        status = sinq_probe_limits(probe, options->threads, options->read_only, progress, user, limits, error);
+    }
     sinq_limit_probe_close(probe);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "kernels/dense_template.h"
 #include "kernels/int8_template.h"
 #include "kernels/math_template.h"
+#include "kernels/one_token_template.h"
 #include "kernels/rowwise_template.h"
 #include "kernels/stream_template.h"
 

@@ -71,6 +71,11 @@ START_TEST(shares) {
         ck_assert_msg(memcmp(&found, &cases[i].share, sizeof found) == 0, "%s: %g of %g or %g", cases[i].name,
                       found.reached, found.limit, found.resident_limit);
     }
+    struct sinq_bench on_device = bench;
+    on_device.facts.device = "cuda:0, some card";
+    const struct sinq_bench_share of_device = sinq_find_bench_share(&on_device, &cases[0].measured);
+    ck_assert_double_eq(of_device.reached, 500);
+    ck_assert_double_eq(of_device.limit, 0); /* the processor's limits are not its own */
     static const struct sinq_bench_arguments unmeasured = {.threads = {.numbers = {1}, .count = 1}};
     const struct sinq_bench without = {.arguments = &unmeasured};
     ck_assert_double_eq(sinq_find_bench_share(&without, &cases[0].measured).limit, 0);

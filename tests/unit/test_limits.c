@@ -114,12 +114,17 @@ static int stop_at_once(void *user, const struct sinq_progress *progress) {
 START_TEST(a_probe_measures_again) {
     const struct sinq_limits_options options = {.threads = 2, .buffer_bytes = 100000};
     struct sinq_limit_probe *probe = NULL;
-    struct sinq_limits limits;
     struct sinq_error error;
-    ck_assert_int_eq(sinq_open_limit_probe(&options, NULL, NULL, &limits, &probe, &error), SINQ_OK);
-    ck_assert_double_gt(limits.f32_operations, 1e6);
-    for (int limit = SINQ_LIMIT_READ; limit <= SINQ_LIMIT_F32; limit++) {
-        ck_assert_double_gt(sinq_probe_limit(probe, (enum sinq_limit)limit), 1e6);
+    ck_assert_int_eq(sinq_open_limit_probe(&options, &probe, &error), SINQ_OK);
+    for (unsigned threads = 1; threads <= 2; threads++) {
+        struct sinq_limits limits;
+        ck_assert_int_eq(sinq_probe_limits(probe, threads, false, NULL, NULL, &limits, &error), SINQ_OK);
+        ck_assert_uint_eq(limits.threads, threads);
+        ck_assert_uint_eq(limits.buffer_bytes, 97 * 1024);
+        ck_assert_double_gt(limits.f32_operations, 1e6);
+        for (int limit = SINQ_LIMIT_READ; limit <= SINQ_LIMIT_F32; limit++) {
+            ck_assert_double_gt(sinq_probe_limit(probe, &limits, (enum sinq_limit)limit), 1e6);
+        }
     }
     sinq_limit_probe_close(probe);
     sinq_limit_probe_close(NULL);

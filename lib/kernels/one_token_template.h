@@ -1,0 +1,223 @@
+/*
+ * one_token_template.h: packed codes times one token's int8 activations, codes, scales and zero points read as they are stored; a part of
+ * compute_template.h.
+ */
+#ifndef SINQ_KERNELS_ONE_TOKEN_TEMPLATE_H
+#define SINQ_KERNELS_ONE_TOKEN_TEMPLATE_H
+
+#include "kernels/int8_template.h"
+
+/*
+ * Bytes ahead of the codes in use that are called for: into the second cache about what a core reads in the time that memory
+ * takes to answer, and again into the first.
+ */
+#define PREFETCH_BYTES      6144
+#define NEAR_PREFETCH_BYTES 2048
+
+/* How scales and zero points are stored, as far as it is known when this is compiled. */
+enum aux_kind { AUX_ANY, AUX_BYTES, AUX_HALVES };
+
+ALWAYS_INLINE v16 load_aux(const enum aux_kind kind, const struct sinq_stored_aux *aux, const float *ranges,
+                           const size_t group) {
+    if (kind == AUX_HALVES || (kind == AUX_ANY && ranges == NULL)) return load_f16(aux->entries + 32 * group);
+    return v_fma(v_load_u8(aux->entries + 16 * group), v_set(ranges[2 * group + 1]), v_set(ranges[2 * group]));
+}
+
+/* Where i_dot takes any byte, quads of 2, 3 and 4 bits need not be shifted to bit 0: their sums are, once a group. */
+ALWAYS_INLINE bool stays_in_place(const struct code_form form) {
+    return I_DOT_WIDE && !form.has_levels && form.bits <= 4;
+}
+
+/* The bit at which quad q's codes begin: where they lie, or for 3 bits where one shift is enough and the third bit has room. */
+ALWAYS_INLINE unsigned find_place(const unsigned bits, const unsigned q) {
+    static const unsigned of_three[4] = {0, 2, 4, 5};
+    return bits == 3 ? of_three[q % 4] : q % (8 / bits) * bits;
+}
+
+ALWAYS_INLINE line load_in_place(const unsigned bits, const uint8_t *lines, const unsigned q) {
+    const unsigned place = find_place(bits, q);
+    if (bits != 3) return l_bits(l_load(lines + 64 * (q / (8 / bits))), 0, ((1u << bits) - 1) << place);
+    const line low = l_bits(l_load(lines + 64 * (q / 4)), q % 4 * 2 - place, 3u << place);
+    return merge_plane(low, 1, lines + 128, q, place + 2);
+}
+
+/* Four sums over one group: of quads q, q + 4, q + 8 ... each. */
+struct one_token_sums {
+    v16i low[4], high[4];
+};
+
+ALWAYS_INLINE void add_packed_quad(const struct code_form form, const struct sinq_int8_part *part, const uint8_t *lines,
+                                   const unsigned q, const int8_t *x, struct one_token_sums *sums) {
+    if (stays_in_place(form)) {
+        sums->low[q % 4] = i_dot(sums->low[q % 4], load_in_place(form.bits, lines, q), x);
+        return;
+    }
+    const line codes = load_quad(form.bits, lines, q);
+    if (form.has_levels) {
+        sums->low[q % 4] = i_dot(sums->low[q % 4], l_lookup(part->low, codes), x);
+        sums->high[q % 4] = i_dot(sums->high[q % 4], l_lookup(part->high, codes), x);
+    } else {
+        sums->low[q % 4] = dot_codes(form, sums->low[q % 4], codes, x);
+    }
+}
+
+ALWAYS_INLINE v16i join_quads(const struct code_form form, const struct one_token_sums *sums, const float x_sum) {
+    const v16i *const s = sums->low;
+#if I_DOT_WIDE
+    if (stays_in_place(form) && form.bits == 4) return i_add(i_add(s[0], s[2]), i_shift_right(i_add(s[1], s[3]), 4));
+    if (stays_in_place(form)) {
+        const v16i last = i_shift_right(s[3], find_place(form.bits, 3));
+        return i_add(i_add(s[0], i_shift_right(s[1], 2)), i_add(i_shift_right(s[2], 4), last));
+    }
+#endif
+    const v16i low = i_add(i_add(s[0], s[1]), i_add(s[2], s[3])), *const h = sums->high;
+    if (!form.has_levels) return restore_offset(form, low, x_sum);
+    const v16i high = i_add(i_add(h[0], h[1]), i_add(h[2], h[3]));
+    return i_join(restore_offset(form, high, x_sum), restore_offset(form, low, x_sum));
+}
+
+/* Quads [first, end) of the block at `lines`, a group's columns or a part of them. */
+ALWAYS_INLINE void add_packed_quads(const struct code_form form, const struct sinq_int8_part *part,
+                                    const uint8_t *lines, const unsigned first, const unsigned end, const int8_t *x,
+                                    struct one_token_sums *sums) {
+    if (!has_runs(form)) {
+        for (unsigned q = first; q < end; q++) add_packed_quad(form, part, lines, q, x + 4 * q, sums);
+        return;
+    }
+    const unsigned most = RUN_QUADS(form.bits), step = most > 0 && most < end - first ? most : end - first;
+    for (unsigned start = first; start < end; start += step) {
+        i_run run = run_begin(sums->low[0]);
+        UNROLL
+        for (unsigned q = start; q < start + step; q++) run = run_dot(run, load_quad(form.bits, lines, q), x + 4 * q);
+        sums->low[0] = run_end(sums->low[0], run);
+    }
+}
+
+ALWAYS_INLINE v16 end_packed_group(const struct code_form form, const enum aux_kind kind,
+                                   const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,
+                                   const size_t group, struct one_token_sums *sums, const v16 total) {
+    const size_t at = kind == AUX_ANY && aux->is_row ? 0 : group;
+    v16 zero = load_aux(kind, &aux->zeros, aux->zero_ranges, at);
+    if (form.has_levels) zero = v_fma(zero, v_set(aux->zero_factor), v_set(aux->zero_shift));
+    return add_group(total, load_aux(kind, &aux->scales, aux->scale_ranges, at), zero,
+                     join_quads(form, sums, part->x_sums[group]), part->x_scales[group], part->x_sums[group]);
+}
+
+ALWAYS_INLINE struct one_token_sums begin_sums(void) {
+    const v16i none = i_zero();
+    return (struct one_token_sums){{none, none, none, none}, {none, none, none, none}};
+}
+
+ALWAYS_INLINE void prefetch_block(const struct code_form form, const uint8_t *lines) {
+    for (unsigned i = 0; i < form.bits; i++) __builtin_prefetch(lines + PREFETCH_BYTES + 64 * i, 0, 2);
+    for (unsigned i = 0; i < form.bits; i++) __builtin_prefetch(lines + NEAR_PREFETCH_BYTES + 64 * i, 0, 3);
+}
+
+ALWAYS_INLINE void add_packed_block(const struct code_form form, const struct sinq_int8_part *part, const size_t block,
+                                    struct one_token_sums *sums) {
+    const uint8_t *const lines = part->lines + 64 * form.bits * block;
+    prefetch_block(form, lines);
+    add_packed_quads(form, part, lines, 0, 8, part->x + 32 * block, sums);
+}
+
+/* Groups of whole blocks. */
+ALWAYS_INLINE void multiply_one(const struct code_form form, const enum aux_kind kind,
+                                const struct sinq_int8_part *part, const struct sinq_packed_aux *aux, float *sums) {
+    v16 total = v_load(sums);
+    size_t block = 0;
+    for (size_t group = 0; group < part->groups; group++) {
+        const size_t left = part->blocks - block, end = block + (part->group_blocks < left ? part->group_blocks : left);
+        struct one_token_sums s = begin_sums();
+        for (; block < end; block++) add_packed_block(form, part, block, &s);
+        total = end_packed_group(form, kind, part, aux, group, &s, total);
+    }
+    v_store(sums, total);
+}
+
+/* Groups of two whole blocks. */
+ALWAYS_INLINE void multiply_one_by_pairs(const struct code_form form, const enum aux_kind kind,
+                                         const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,
+                                         float *sums) {
+    v16 total = v_load(sums);
+    for (size_t group = 0; group < part->groups; group++) {
+        struct one_token_sums s = begin_sums();
+        add_packed_block(form, part, 2 * group, &s);
+        add_packed_block(form, part, 2 * group + 1, &s);
+        total = end_packed_group(form, kind, part, aux, group, &s, total);
+    }
+    v_store(sums, total);
+}
+
+/* Blocks of two groups, of which the last may have no columns. */
+ALWAYS_INLINE void multiply_one_by_halves(const struct code_form form, const struct sinq_int8_part *part,
+                                          const struct sinq_packed_aux *aux, float *sums) {
+    v16 total = v_load(sums);
+    for (size_t block = 0; block < part->blocks; block++) {
+        const uint8_t *const lines = part->lines + 64 * form.bits * block;
+        const int8_t *const x = part->x + 32 * block;
+        struct one_token_sums first = begin_sums(), second = begin_sums();
+        prefetch_block(form, lines);
+        add_packed_quads(form, part, lines, 0, 4, x, &first);
+        total = end_packed_group(form, AUX_ANY, part, aux, 2 * block, &first, total);
+        if (2 * block + 1 == part->groups) break;
+        add_packed_quads(form, part, lines, 4, 8, x, &second);
+        total = end_packed_group(form, AUX_ANY, part, aux, 2 * block + 1, &second, total);
+    }
+    v_store(sums, total);
+}
+
+/*
+ * At 4 bits from memory a loop over a group's blocks is faster than both written out, by 3 to 8 % (from the caches the other
+ * way round); at other widths they are equal or it is slower.
+ */
+ALWAYS_INLINE bool goes_by_pairs(const struct code_form form) { return !(stays_in_place(form) && form.bits == 4); }
+
+ALWAYS_INLINE void multiply_whole_groups(const struct code_form form, const struct sinq_int8_part *part,
+                                         const struct sinq_packed_aux *aux, float *sums) {
+    const bool is_plain = !aux->is_row && (!goes_by_pairs(form) || (part->group_blocks == 2 && part->blocks % 2 == 0));
+    if (is_plain && aux->scale_ranges != NULL && aux->zero_ranges != NULL) {
+        if (goes_by_pairs(form)) {
+            multiply_one_by_pairs(form, AUX_BYTES, part, aux, sums);
+        } else {
+            multiply_one(form, AUX_BYTES, part, aux, sums);
+        }
+    } else if (is_plain && aux->scale_ranges == NULL && aux->zero_ranges == NULL) {
+        if (goes_by_pairs(form)) {
+            multiply_one_by_pairs(form, AUX_HALVES, part, aux, sums);
+        } else {
+            multiply_one(form, AUX_HALVES, part, aux, sums);
+        }
+    } else {
+        multiply_one(form, AUX_ANY, part, aux, sums);
+    }
+}
+
+ALWAYS_INLINE void multiply_packed(const struct code_form form, const struct sinq_int8_part *part,
+                                   const struct sinq_packed_aux *aux, float *sums) {
+    if (part->group_blocks == 0) {
+        multiply_one_by_halves(form, part, aux, sums);
+    } else {
+        multiply_whole_groups(form, part, aux, sums);
+    }
+}
+
+#define DEFINE_MULTIPLY_PACKED(BITS)                                                                                   \
+    static void multiply_packed_##BITS(const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,           \
+                                       float *sums) {                                                                  \
+        const struct code_form form = {BITS, false}, levels = {BITS, true};                                            \
+        if (BITS <= 4 && part->high != NULL) {                                                                         \
+            struct level_bytes bytes;                                                                                  \
+            const struct sinq_int8_part whole = offset_levels(part, &bytes);                                           \
+            multiply_packed(levels, &whole, aux, sums);                                                                \
+        } else {                                                                                                       \
+            multiply_packed(form, part, aux, sums);                                                                    \
+        }                                                                                                              \
+    }
+DEFINE_MULTIPLY_PACKED(2)
+DEFINE_MULTIPLY_PACKED(3)
+DEFINE_MULTIPLY_PACKED(4)
+DEFINE_MULTIPLY_PACKED(5)
+DEFINE_MULTIPLY_PACKED(6)
+DEFINE_MULTIPLY_PACKED(8)
+
+#endif
