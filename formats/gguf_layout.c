@@ -83,12 +83,11 @@ static uint64_t measure_shard(const struct sinq_layout *layout, size_t first, si
 
 static int begin_shard(struct sinq_layout *layout, struct sinq_error *error) {
     struct sinq_layout_shard shard = {.first = layout->finished};
-    size_t end;
     if (layout->shard_count == MOST_SHARDS) {
         return sinq_fail(error, SINQ_FAILED, "the output would be more than %u files: give a larger size",
                          (unsigned)MOST_SHARDS);
     }
-    (void)measure_parts(layout, layout->finished, &end, &shard.data_start);
+    (void)measure_parts(layout, layout->finished, &shard.end, &shard.data_start);
     shard.header_bound = measure_metadata(layout, layout->finished == 0);
     layout->shards[layout->shard_count++] = shard;
     return SINQ_OK;
@@ -96,10 +95,7 @@ static int begin_shard(struct sinq_layout *layout, struct sinq_error *error) {
 
 static bool fits_shard(const struct sinq_layout *layout, const struct sinq_layout_shard *shard,
                        const struct sinq_layout_tensor *tensor) {
-    uint64_t data_start;
-    size_t end;
-    (void)measure_parts(layout, shard->first, &end, &data_start);
-    return (size_t)(tensor - layout->tensors) < end;
+    return (size_t)(tensor - layout->tensors) < shard->end;
 }
 
 /* ---- the head ---- */
