@@ -7,7 +7,7 @@
 #include "gguf_source.h"
 #include "model/gguf_config.h"
 
-#define MAX_FILES 9999u /* llama.cpp's names have five digits; no model has a thousand */
+#define MAX_FILES UINT16_MAX /* split.count is of 16 bits */
 
 /* ---- the source's operations ---- */
 
@@ -132,7 +132,11 @@ static int check_part(const struct sinq_gguf_source *source, uint64_t number, co
 
 static int add_parts(struct sinq_gguf_source *source, const struct split *first, struct sinq_error *error) {
     const char *const path = source->base.path;
-    if (first->number != 0 || first->count > MAX_FILES) {
+    if (first->count > MAX_FILES) {
+        return sinq_fail(error, SINQ_FAILED, "%s: metadata: split.count is %llu, expected at most %u", path,
+                         (unsigned long long)first->count, (unsigned)MAX_FILES);
+    }
+    if (first->number != 0) {
         return sinq_fail(error, SINQ_FAILED, "%s: is part %llu of %llu of a split GGUF file; open the first part", path,
                          (unsigned long long)first->number + 1, (unsigned long long)first->count);
     }

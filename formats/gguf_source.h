@@ -46,6 +46,7 @@ struct sinq_gguf_source {
     size_t part_count;
     struct sinq_name_index *part_names;
     const struct sinq_gguf_family *family; /* NULL: names are the file's */
+    double heads, key_heads;               /* that the metadata counts where rows of heads change places; else 0 */
     struct sinq_gguf_view *views;          /* one for each of base.tensors */
     size_t capacity;
     struct sinq_arena names;

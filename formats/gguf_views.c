@@ -185,14 +185,9 @@ static int add_transposed(struct sinq_gguf_source *source, const struct sinq_ggu
 static int add_heads(struct sinq_gguf_source *source, const struct sinq_gguf_part *part, struct sinq_gguf_match match,
                      struct sinq_error *error) {
     const struct sinq_gguf_tensor *const t = part->tensor;
-    const struct sinq_gguf_values *const values = &source->files[0].values;
     struct sinq_gguf_view view = {.parts = {*part}, .change = match.pattern->change};
+    const double heads = view.change == SINQ_GGUF_KEY_ROWS ? source->key_heads : source->heads;
     char name[SINQ_GGUF_NAME_BYTES];
-    double heads = 0.0;
-    (void)sinq_gguf_get_element(sinq_gguf_find(values, "llama.attention.head_count"), 0, &heads);
-    if (view.change == SINQ_GGUF_KEY_ROWS) {
-        (void)sinq_gguf_get_element(sinq_gguf_find(values, "llama.attention.head_count_kv"), 0, &heads);
-    }
     const uint64_t rows = t->shape[0]; /* of a bias: its values */
     const bool is_count = heads >= 1.0 && heads <= (double)rows;
     view.heads = is_count ? (uint64_t)heads : 0;
@@ -278,7 +273,16 @@ static int index_names(struct sinq_gguf_source *source, struct sinq_error *error
     return SINQ_OK;
 }
 
+/* Once, since looking for a key takes as long as there are keys. */
+static void count_heads(struct sinq_gguf_source *source) {
+    const struct sinq_gguf_values *const values = &source->files[0].values;
+    (void)sinq_gguf_get_element(sinq_gguf_find(values, "llama.attention.head_count"), 0, &source->heads);
+    source->key_heads = source->heads;
+    (void)sinq_gguf_get_element(sinq_gguf_find(values, "llama.attention.head_count_kv"), 0, &source->key_heads);
+}
+
 int sinq_make_gguf_views(struct sinq_gguf_source *source, struct sinq_error *error) {
+    count_heads(source);
     for (size_t i = 0; i < source->part_count; i++) {
         const int status = add_part(source, &source->parts[i], error);
         if (status != SINQ_OK) return status;

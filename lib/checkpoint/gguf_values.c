@@ -3,23 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    uint8_t size;
-} types[SINQ_GGUF_TYPE_COUNT] = {
-    [SINQ_GGUF_U8] = {"u8", 1},       [SINQ_GGUF_I8] = {"i8", 1},     [SINQ_GGUF_U16] = {"u16", 2},
-    [SINQ_GGUF_I16] = {"i16", 2},     [SINQ_GGUF_U32] = {"u32", 4},   [SINQ_GGUF_I32] = {"i32", 4},
-    [SINQ_GGUF_F32] = {"f32", 4},     [SINQ_GGUF_BOOL] = {"bool", 1}, [SINQ_GGUF_STRING] = {"string", 0},
-    [SINQ_GGUF_ARRAY] = {"array", 0}, [SINQ_GGUF_U64] = {"u64", 8},   [SINQ_GGUF_I64] = {"i64", 8},
-    [SINQ_GGUF_F64] = {"f64", 8},
+static const uint8_t type_sizes[SINQ_GGUF_TYPE_COUNT] = {
+    [SINQ_GGUF_U8] = 1,  [SINQ_GGUF_I8] = 1,  [SINQ_GGUF_U16] = 2, [SINQ_GGUF_I16] = 2,
+    [SINQ_GGUF_U32] = 4, [SINQ_GGUF_I32] = 4, [SINQ_GGUF_F32] = 4, [SINQ_GGUF_BOOL] = 1,
+    [SINQ_GGUF_U64] = 8, [SINQ_GGUF_I64] = 8, [SINQ_GGUF_F64] = 8,
 };
 
-const char *sinq_gguf_type_name(enum sinq_gguf_type type) {
-    return (unsigned)type < SINQ_GGUF_TYPE_COUNT ? types[type].name : "?";
-}
-
 size_t sinq_gguf_type_size(enum sinq_gguf_type type) {
-    return (unsigned)type < SINQ_GGUF_TYPE_COUNT ? types[type].size : 0;
+    return (unsigned)type < SINQ_GGUF_TYPE_COUNT ? type_sizes[type] : 0;
 }
 
 void sinq_gguf_values_free(struct sinq_gguf_values *values) {

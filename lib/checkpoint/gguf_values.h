@@ -27,8 +27,7 @@ enum sinq_gguf_type {
     SINQ_GGUF_TYPE_COUNT
 };
 
-/* "u32", "str", ...; bytes of one value, 0 of strings and arrays. */
-const char *sinq_gguf_type_name(enum sinq_gguf_type type);
+/* Bytes of one value, 0 of strings and arrays. */
 size_t sinq_gguf_type_size(enum sinq_gguf_type type);
 
 struct sinq_gguf_value {
