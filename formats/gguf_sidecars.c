@@ -1,4 +1,5 @@
 /* gguf_sidecars.c: config.json and the tokenizer's files, made from a GGUF file's metadata. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +29,13 @@ static int add_rope(const struct sinq_gguf_source *source, const char *name, str
     if (factors == NULL) return sinq_fail_memory(error, name, count * sizeof *factors);
     facts->ropes[facts->rope_count++] =
         (struct sinq_gguf_rope){.name = name, .factors = factors, .count = (uint32_t)count};
-    return sinq_read_gguf_part(source, part, 0, 1, factors, error);
+    const int status = sinq_read_gguf_part(source, part, 0, 1, factors, error);
+    for (uint64_t i = 0; i < count && status == SINQ_OK; i++) {
+        if (isfinite(factors[i]) && factors[i] > 0.0f) continue;
+        return sinq_fail(error, SINQ_FAILED, "%s: tensor %s: value %llu is %g, expected a finite number above 0",
+                         source->base.path, name, (unsigned long long)i, (double)factors[i]);
+    }
+    return status;
 }
 
 static int find_facts(const struct sinq_gguf_source *source, struct sinq_gguf_facts *facts, struct sinq_error *error) {
@@ -106,22 +113,51 @@ static int find_flag(const struct sinq_gguf_values *values, const char *key) {
     return sinq_gguf_get_bool(sinq_gguf_find(values, key), &flag) ? flag : -1;
 }
 
-/* An array of strings, or one that is missing or of other things: then there are none. */
-static uint64_t count_strings(const struct sinq_gguf_value *value) {
-    return value != NULL && value->is_array && value->type == SINQ_GGUF_STRING ? value->count : 0;
+/* The arrays of a tokenizer; NULL where the file has none. */
+struct token_arrays {
+    const struct sinq_gguf_value *texts, *merges; /* strings */
+    const struct sinq_gguf_value *scores, *kinds; /* numbers, one a token */
+};
+
+static int find_strings(const struct sinq_gguf_source *source, const char *key, bool is_needed,
+                        const struct sinq_gguf_value **value, struct sinq_error *error) {
+    *value = sinq_gguf_find(&source->files[0].values, key);
+    if (*value == NULL ? !is_needed : (*value)->is_array && (*value)->type == SINQ_GGUF_STRING) return SINQ_OK;
+    return sinq_fail(error, SINQ_FAILED, "%s: metadata: %s is %s, expected an array of strings", source->base.path, key,
+                     *value == NULL ? "missing" : "of another type");
 }
 
-static void fill_tokens(const struct sinq_gguf_values *values, struct sinq_token_table *table) {
-    const struct sinq_gguf_value *const texts = sinq_gguf_find(values, "tokenizer.ggml.tokens");
-    const struct sinq_gguf_value *const scores = sinq_gguf_find(values, "tokenizer.ggml.scores");
-    const struct sinq_gguf_value *const kinds = sinq_gguf_find(values, "tokenizer.ggml.token_type");
+static int find_numbers(const struct sinq_gguf_source *source, const char *key, uint64_t count,
+                        const struct sinq_gguf_value **value, struct sinq_error *error) {
+    const struct sinq_gguf_value *const found = *value = sinq_gguf_find(&source->files[0].values, key);
+    if (found == NULL) return SINQ_OK;
+    if (found->is_array && sinq_gguf_type_size(found->type) != 0 && found->count == count) return SINQ_OK;
+    return sinq_fail(error, SINQ_FAILED, "%s: metadata: %s: expected an array of %llu numbers, one for each token",
+                     source->base.path, key, (unsigned long long)count);
+}
+
+/* Byte-level tokenizers go by merges, others by scores. */
+static int find_arrays(const struct sinq_gguf_source *source, struct token_arrays *arrays, struct sinq_error *error) {
+    const struct sinq_table_string model = find_string(&source->files[0].values, "tokenizer.ggml.model");
+    const bool is_byte_level = model.size == 4 && memcmp(model.bytes, "gpt2", 4) == 0;
+    int status = find_strings(source, "tokenizer.ggml.tokens", true, &arrays->texts, error);
+    if (status == SINQ_OK) {
+        status = find_strings(source, "tokenizer.ggml.merges", is_byte_level, &arrays->merges, error);
+    }
+    if (status != SINQ_OK) return status;
+    const uint64_t count = arrays->texts->count;
+    status = find_numbers(source, "tokenizer.ggml.scores", count, &arrays->scores, error);
+    return status == SINQ_OK ? find_numbers(source, "tokenizer.ggml.token_type", count, &arrays->kinds, error) : status;
+}
+
+static void fill_tokens(const struct token_arrays *arrays, struct sinq_token_table *table) {
     uint64_t at = 0;
     for (size_t i = 0; i < table->token_count; i++) {
         struct sinq_table_token *const token = &table->tokens[i];
         double score = 0.0, kind = SINQ_TOKEN_NORMAL;
-        (void)sinq_gguf_next_string(texts, &at, &token->text.bytes, &token->text.size);
-        (void)sinq_gguf_get_element(scores, i, &score);
-        (void)sinq_gguf_get_element(kinds, i, &kind);
+        (void)sinq_gguf_next_string(arrays->texts, &at, &token->text.bytes, &token->text.size);
+        (void)sinq_gguf_get_element(arrays->scores, i, &score);
+        (void)sinq_gguf_get_element(arrays->kinds, i, &kind);
         token->score = score >= -3e38 && score <= 3e38 ? (float)score : 0.0f;
         token->kind =
             kind >= SINQ_TOKEN_NORMAL && kind <= SINQ_TOKEN_BYTE ? (enum sinq_token_kind)(int)kind : SINQ_TOKEN_NORMAL;
@@ -145,18 +181,20 @@ static void fill_names(const struct sinq_gguf_values *values, struct sinq_token_
 /* Free `tokens` and `merges` in any case. */
 static int fill_table(const struct sinq_gguf_source *source, struct sinq_token_table *table, struct sinq_error *error) {
     const struct sinq_gguf_values *const values = &source->files[0].values;
-    const struct sinq_gguf_value *const merges = sinq_gguf_find(values, "tokenizer.ggml.merges");
+    struct token_arrays arrays;
     uint64_t at = 0;
-    table->token_count = (size_t)count_strings(sinq_gguf_find(values, "tokenizer.ggml.tokens"));
-    table->merge_count = (size_t)count_strings(merges);
+    const int status = find_arrays(source, &arrays, error);
+    if (status != SINQ_OK) return status;
+    table->token_count = (size_t)arrays.texts->count;
+    table->merge_count = arrays.merges == NULL ? 0 : (size_t)arrays.merges->count;
     table->tokens = calloc(table->token_count + 1, sizeof *table->tokens);
     table->merges = calloc(table->merge_count + 1, sizeof *table->merges);
     if (table->tokens == NULL || table->merges == NULL) {
         return sinq_fail_memory(error, source->base.path, table->token_count * sizeof *table->tokens);
     }
-    fill_tokens(values, table);
+    fill_tokens(&arrays, table);
     for (size_t i = 0; i < table->merge_count; i++) {
-        (void)sinq_gguf_next_string(merges, &at, &table->merges[i].bytes, &table->merges[i].size);
+        (void)sinq_gguf_next_string(arrays.merges, &at, &table->merges[i].bytes, &table->merges[i].size);
     }
     fill_names(values, table);
     return SINQ_OK;

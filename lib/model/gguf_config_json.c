@@ -65,15 +65,19 @@ static double needed_number(struct reader *r, const char *key) {
 
 /* ---- writing JSON ---- */
 
-/* As few digits as an f32 needs. */
-static void print_number(struct sinq_text *json, double number) {
+/* As few digits as an f32 needs. What follows from numbers of a file may be beyond f64, for which JSON has no word. */
+static void print_number(struct reader *r, double number) {
     char text[40] = "";
+    if (!isfinite(number) && r->status == SINQ_OK) {
+        r->status = sinq_fail(r->error, SINQ_FAILED, "%s: metadata: what follows from %s is no finite number",
+                              r->facts->path, r->key);
+    }
     for (int digits = 6; digits <= 17; digits++) {
         (void)snprintf(text, sizeof text, "%.*g", digits, number);
         const double back = strtod(text, NULL);
         if (back == number || (float)back == (float)number) break;
     }
-    sinq_text_add(json, text);
+    sinq_text_add(r->json, text);
 }
 
 static void put_number(struct reader *r, const char *key, double number) {
@@ -81,7 +85,7 @@ static void put_number(struct reader *r, const char *key, double number) {
     if (floor(number) == number && fabs(number) < 9e15) {
         sinq_text_print(r->json, "%.0f", number);
     } else {
-        print_number(r->json, number);
+        print_number(r, number);
     }
 }
 
@@ -123,7 +127,7 @@ static void put_factors(struct reader *r, const char *key, const struct sinq_ggu
     sinq_text_print(r->json, ", \"%s\": [", key);
     for (uint32_t i = 0; i < rope->count; i++) {
         if (i > 0) sinq_text_add(r->json, ", ");
-        print_number(r->json, rope->factors[i]);
+        print_number(r, rope->factors[i]);
     }
     sinq_text_add(r->json, "]");
 }
@@ -165,7 +169,7 @@ static void put_freqs(struct reader *r, double theta, const struct sinq_gguf_rop
     sinq_text_print(r->json, ",\n  \"rope_scaling\": {\"rope_type\": ");
     if (find_llama3(theta, rope, &found)) {
         sinq_text_print(r->json, "\"llama3\", \"factor\": ");
-        print_number(r->json, found.factor);
+        print_number(r, found.factor);
         sinq_text_print(r->json,
                         ", \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, "
                         "\"original_max_position_embeddings\": %.0f}",
@@ -185,7 +189,7 @@ static void put_longrope(struct reader *r, const struct sinq_gguf_rope *brief, c
     const double implied = factor <= 1.0 || original <= 1.0 ? 1.0 : sqrt(1.0 + log(factor) / log(original));
     put_number(r, "original_max_position_embeddings", original);
     sinq_text_print(r->json, ",\n  \"rope_scaling\": {\"rope_type\": \"longrope\", \"attention_factor\": ");
-    print_number(r->json, number_or(r, "rope.scaling.attn_factor", implied));
+    print_number(r, number_or(r, "rope.scaling.attn_factor", implied));
     put_factors(r, "short_factor", brief);
     put_factors(r, "long_factor", lasting);
     sinq_text_add(r->json, "}");
@@ -196,22 +200,22 @@ static void put_yarn(struct reader *r, double factor) {
     const double multiplier = number_or(r, "rope.scaling.yarn_log_multiplier", 0.0);
     const double context = number_or(r, "context_length", 0.0);
     sinq_text_print(r->json, ",\n  \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": ");
-    print_number(r->json, factor);
+    print_number(r, factor);
     sinq_text_print(r->json, ", \"original_max_position_embeddings\": %.0f",
                     number_or(r, "rope.scaling.original_context_length", context));
     sinq_text_add(r->json, ", \"beta_fast\": ");
-    print_number(r->json, number_or(r, "rope.scaling.yarn_beta_fast", 32.0));
+    print_number(r, number_or(r, "rope.scaling.yarn_beta_fast", 32.0));
     sinq_text_add(r->json, ", \"beta_slow\": ");
-    print_number(r->json, number_or(r, "rope.scaling.yarn_beta_slow", 1.0));
+    print_number(r, number_or(r, "rope.scaling.yarn_beta_slow", 1.0));
     if (r->architecture->is_latent) {
         /* Cosines are not scaled; scores are, by the square of 1 + multiplier log factor. */
         sinq_text_add(r->json, ", \"attention_factor\": 1.0, \"mscale\": ");
-        print_number(r->json, multiplier / 0.1);
+        print_number(r, multiplier / 0.1);
         sinq_text_add(r->json, ", \"mscale_all_dim\": ");
-        print_number(r->json, multiplier / 0.1);
+        print_number(r, multiplier / 0.1);
     } else if (attention != 1.0) {
         sinq_text_add(r->json, ", \"attention_factor\": ");
-        print_number(r->json, attention * (factor > 1.0 ? 1.0 + 0.1 * log(factor) : 1.0));
+        print_number(r, attention * (factor > 1.0 ? 1.0 + 0.1 * log(factor) : 1.0));
     }
     if (strcmp(r->architecture->model_type, "gpt_oss") == 0) sinq_text_add(r->json, ", \"truncate\": false");
     sinq_text_add(r->json, "}");
@@ -239,7 +243,7 @@ static void put_rope(struct reader *r) {
         put_yarn(r, factor);
     } else if (factor != 1.0 && !has_word(r, "rope.scaling.type", "none")) {
         sinq_text_print(r->json, ",\n  \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": ");
-        print_number(r->json, factor);
+        print_number(r, factor);
         sinq_text_add(r->json, "}");
     } else if (strcmp(r->architecture->model_type, "gpt_oss") == 0) {
         put_raw(r, "rope_scaling", "{\"rope_type\": \"default\"}"); /* else it would be a yarn */

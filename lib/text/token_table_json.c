@@ -14,6 +14,9 @@
 /* Of a token that is put together by merges: its halves are looked up, which takes the square of its size. */
 #define LONGEST_MERGED ((size_t)256)
 
+/* Bytes that a merge takes as JSON, at most: of all of its bytes an escape, and what stands around its halves. */
+#define MERGE_BYTES(size) (6 * (uint64_t)(size) + 9)
+
 struct printing {
     const struct sinq_token_table *table;
     const char *path;
@@ -194,6 +197,7 @@ static bool is_character_start(char c) { return ((unsigned char)c & 0xc0) != 0x8
 
 static int list_merges(struct printing *p, struct scored_merge **list, size_t *count) {
     size_t capacity = 0;
+    uint64_t bytes_left = SINQ_JSON_LIMIT; /* there may be as many for each token as it has bytes */
     for (size_t id = 0; id < p->table->token_count; id++) {
         const struct sinq_table_token *const token = &p->table->tokens[id];
         const char *const bytes = token->text.bytes;
@@ -208,6 +212,11 @@ static int list_merges(struct printing *p, struct scored_merge **list, size_t *c
             if (!is_character_start(bytes[split])) continue;
             if (sinq_vocabulary_find(&p->vocabulary, bytes, split) < 0) continue;
             if (sinq_vocabulary_find(&p->vocabulary, bytes + split, size - split) < 0) continue;
+            if (bytes_left < MERGE_BYTES(size)) {
+                return sinq_fail(p->error, SINQ_FAILED, "%.300s: token %zu: more ways than %zu to put tokens together",
+                                 p->path, id, *count);
+            }
+            bytes_left -= MERGE_BYTES(size);
             if (add_merge(list, count, &capacity, (struct scored_merge){score, (uint32_t)id, (uint32_t)split}))
                 continue;
             return sinq_fail_memory(p->error, "merges", *count);

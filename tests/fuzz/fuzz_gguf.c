@@ -1,4 +1,6 @@
 /* A whole GGUF file: header, tensors as a Hugging Face checkpoint has them, configuration, tokenizer, and reading what it holds. */
+#include <cjson/cJSON.h>
+
 #include "fuzz.h"
 #include "gguf_source.h"
 #include "tensor/dtype.h"
@@ -51,6 +53,9 @@ static void read_sidecars(const struct sinq_source *source) {
         const int status = sinq_source_read_sidecar(source, i, &data, &size, &error);
         require_status(status, &error);
         require(status != SINQ_OK || strlen(data) == size);
+        cJSON *const json = status == SINQ_OK ? cJSON_ParseWithLength(data, size) : NULL;
+        require(status != SINQ_OK || json != NULL);
+        cJSON_Delete(json);
         free(data);
     }
 }

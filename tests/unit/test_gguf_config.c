@@ -207,6 +207,30 @@ START_TEST(missing_and_unfit_keys_are_named) {
 }
 END_TEST
 
+/* JSON has no word for them. */
+START_TEST(numbers_beyond_f64_are_refused) {
+    struct sinq_gguf_values values = {0};
+    struct sinq_text json = {0};
+    struct sinq_error error = {0};
+    const struct sinq_gguf_facts facts = {.path = "f", .vocabulary = 8};
+    static const char *const keys[] = {"llama.context_length", "llama.embedding_length", "llama.block_count",
+                                       "llama.feed_forward_length"};
+    static const uint8_t smallest[8] = {1}; /* as f64 */
+    const struct sinq_gguf_value heads = {.key = "llama.attention.head_count",
+                                          .type = SINQ_GGUF_F64,
+                                          .count = 1,
+                                          .bytes = smallest,
+                                          .size = sizeof smallest};
+    add_general(&values, "llama");
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) sinq_gguf_add_u32(&values, keys[i], 64);
+    sinq_gguf_add_value(&values, &heads);
+    ck_assert_int_eq(sinq_print_gguf_config(&values, &facts, &json, &error), SINQ_FAILED);
+    ck_assert_msg(strstr(error.message, "f: metadata: what follows from llama.") != NULL, "%s", error.message);
+    sinq_text_free(&json);
+    sinq_gguf_values_free(&values);
+}
+END_TEST
+
 START_TEST(names_go_both_ways) {
     static const struct {
         const char *model_type, *gguf, *hf;
@@ -278,8 +302,12 @@ START_TEST(rows_go_both_ways) {
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {metadata_and_back_is_the_same_model, what_llama_cpp_cannot_do_is_refused,
-                                  missing_and_unfit_keys_are_named,    names_go_both_ways,
-                                  a_fused_tensor_is_two_in_gguf,       rows_go_both_ways};
+    const TTest *const tests[] = {metadata_and_back_is_the_same_model,
+                                  what_llama_cpp_cannot_do_is_refused,
+                                  missing_and_unfit_keys_are_named,
+                                  numbers_beyond_f64_are_refused,
+                                  names_go_both_ways,
+                                  a_fused_tensor_is_two_in_gguf,
+                                  rows_go_both_ways};
     return run_unit_tests("gguf_config", tests, sizeof tests / sizeof tests[0]);
 }

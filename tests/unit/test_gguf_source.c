@@ -356,6 +356,13 @@ START_TEST(split_files_are_opened_by_their_first_part) {
                    (const char *[3]){"part 2 of 3", "open the first part"});
     write_part("other.gguf", 0, 0, 3, 3);
     expect_refused("another name", path_of("other.gguf"), (const char *[3]){"the first of 3 parts"});
+    struct gguf_writer w = {0};
+    add_llama(&w);
+    add_key_u32(&w, "split.count", 70000);
+    struct gguf_bytes bytes = finish_gguf(&w, 3);
+    write_bytes("many.gguf", bytes.data, bytes.size);
+    free(bytes.data);
+    expect_refused("too many", path_of("many.gguf"), (const char *[3]){"split.count is 70000, expected at most 65535"});
     write_part("m-00003-of-00003.gguf", 2, 1, 3, 3);
     expect_refused("a wrong part", path_of("m-00001-of-00003.gguf"),
                    (const char *[3]){"m-00003-of-00003.gguf", "part 2 of 3, expected 3 of 3"});
@@ -407,6 +414,83 @@ START_TEST(contradictions_are_named) {
 }
 END_TEST
 
+START_TEST(factors_of_ropes_are_finite) {
+    static const float bad[] = {NAN, INFINITY, -1.0f, 0.0f};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const float factors[2] = {1.0f, bad[i]};
+        const uint64_t shape[1] = {2};
+        struct gguf_writer w = {0};
+        struct sinq_source *source = NULL;
+        struct sinq_error error = {0};
+        add_llama(&w);
+        add_gguf_tensor(&w, "rope_freqs.weight", 1, shape, SINQ_BLOCK_F32, factors, sizeof factors);
+        struct gguf_bytes bytes = finish_gguf(&w, 3);
+        ck_assert_int_eq(sinq_open_gguf_memory("f", bytes.data, bytes.size, &source, &error), SINQ_FAILED);
+        ck_assert_msg(strstr(error.message, "f: tensor rope_freqs.weight: value 1 is") != NULL, "%s", error.message);
+        free(bytes.data);
+    }
+}
+END_TEST
+
+/* ---- tokenizers ---- */
+
+static void begin_array(struct gguf_writer *w, const char *key, enum sinq_gguf_type type, uint64_t count) {
+    begin_key(w, key, SINQ_GGUF_ARRAY);
+    put_u32(&w->keys, type);
+    put_u64(&w->keys, count);
+}
+
+/* An array of numbers 0, or of words "a", "b", ... */
+static void add_array(struct gguf_writer *w, const char *key, bool has_words, uint64_t count) {
+    begin_array(w, key, has_words ? SINQ_GGUF_STRING : SINQ_GGUF_U32, count);
+    for (uint64_t i = 0; i < count; i++) {
+        const char word[2] = {(char)('a' + i), '\0'};
+        if (has_words) put_string(&w->keys, word);
+        if (!has_words) put_u32(&w->keys, 0);
+    }
+}
+
+/* Opens what the writer holds, and fails at its tokenizer.json. */
+static void expect_bad_tokenizer(struct gguf_writer *w, const char *message) {
+    struct sinq_source *source;
+    struct sinq_error error = {0};
+    char *data = NULL;
+    size_t size;
+    struct gguf_bytes bytes = finish_gguf(w, 3);
+    ck_assert_msg(sinq_open_gguf_memory("f", bytes.data, bytes.size, &source, &error) == SINQ_OK, "%s", error.message);
+    ck_assert_str_eq(sinq_source_sidecar_name(source, 1), "tokenizer.json");
+    ck_assert_int_eq(sinq_source_read_sidecar(source, 1, &data, &size, &error), SINQ_FAILED);
+    ck_assert_msg(strstr(error.message, message) != NULL, "%s, expected %s", error.message, message);
+    sinq_source_close(source);
+    free(bytes.data);
+}
+
+START_TEST(arrays_of_tokens_fit_each_other) {
+    static const struct {
+        const char *model;
+        bool has_word_tokens, has_merges, has_word_merges;
+        uint64_t scores, kinds;
+        const char *message;
+    } cases[] = {
+        {"gpt2", false, true, true, 3, 3, "tokenizer.ggml.tokens is of another type, expected an array of strings"},
+        {"gpt2", true, false, true, 3, 3, "tokenizer.ggml.merges is missing, expected an array of strings"},
+        {"llama", true, true, false, 3, 3, "tokenizer.ggml.merges is of another type, expected an array of strings"},
+        {"llama", true, false, true, 2, 3, "tokenizer.ggml.scores: expected an array of 3 numbers"},
+        {"llama", true, false, true, 3, 4, "tokenizer.ggml.token_type: expected an array of 3 numbers"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct gguf_writer w = {0};
+        add_llama(&w);
+        add_key_string(&w, "tokenizer.ggml.model", cases[i].model);
+        add_array(&w, "tokenizer.ggml.tokens", cases[i].has_word_tokens, 3);
+        if (cases[i].has_merges) add_array(&w, "tokenizer.ggml.merges", cases[i].has_word_merges, 1);
+        add_array(&w, "tokenizer.ggml.scores", false, cases[i].scores);
+        add_array(&w, "tokenizer.ggml.token_type", false, cases[i].kinds);
+        expect_bad_tokenizer(&w, cases[i].message);
+    }
+}
+END_TEST
+
 START_TEST(unknown_architectures_show_the_files_names) {
     struct gguf_writer w = {0};
     struct sinq_source *source;
@@ -428,5 +512,5 @@ START_TEST(unknown_architectures_show_the_files_names) {
 END_TEST
 
 UNIT_MAIN("gguf_source", every_family_is_the_same_through_gguf, golden_models_are_the_same_through_gguf,
-          split_files_are_opened_by_their_first_part, contradictions_are_named,
-          unknown_architectures_show_the_files_names)
+          split_files_are_opened_by_their_first_part, contradictions_are_named, factors_of_ropes_are_finite,
+          arrays_of_tokens_fit_each_other, unknown_architectures_show_the_files_names)

@@ -295,6 +295,35 @@ START_TEST(foreign_tables_are_checked) {
 }
 END_TEST
 
+/* All parts of three texts of 128 characters are tokens: two of any that stand side by side make a third. */
+START_TEST(merges_are_bounded) {
+    enum { TEXTS = 3, CHARACTERS = 128, TOKENS = TEXTS * CHARACTERS * (CHARACTERS + 1) / 2 };
+    static char text[TEXTS * CHARACTERS * 2];
+    static struct sinq_table_token tokens[TOKENS];
+    struct sinq_token_table table = sinq_empty_token_table();
+    struct sinq_text json = {0};
+    struct sinq_error error = {0};
+    for (unsigned i = 0; i < TEXTS * CHARACTERS; i++) {
+        text[2 * i] = (char)(0xc4 + i / 64);
+        text[2 * i + 1] = (char)(0x80 + i % 64);
+    }
+    for (size_t t = 0; t < TEXTS; t++) {
+        for (size_t first = 0; first < CHARACTERS; first++) {
+            for (size_t count = 1; count <= CHARACTERS - first; count++) {
+                tokens[table.token_count++] =
+                    (struct sinq_table_token){{text + 2 * (t * CHARACTERS + first), 2 * count}, 0, SINQ_TOKEN_NORMAL};
+            }
+        }
+    }
+    ck_assert_uint_eq(table.token_count, TOKENS);
+    table.tokens = tokens;
+    table.model = (struct sinq_table_string)TEXT("llama");
+    ck_assert_int_eq(sinq_print_tokenizer_json(&table, "t.gguf", &json, &error), SINQ_FAILED);
+    ck_assert_msg(strstr(error.message, "to put tokens together") != NULL, "%s", error.message);
+    sinq_text_free(&json);
+}
+END_TEST
+
 /* Each line of the table is found by what it does, but those that do the same as an earlier one. */
 START_TEST(names_go_both_ways) {
     static const char *const names[] = {"gpt-2",       "qwen2",          "llama-bpe", "smaug-bpe", "qwen35",
@@ -328,6 +357,7 @@ int main(void) {
     tcase_add_test(tcase, special_tokens_are_named);
     tcase_add_loop_test(tcase, what_gguf_cannot_say_is_refused, 0, (int)(sizeof refused / sizeof refused[0]));
     tcase_add_test(tcase, foreign_tables_are_checked);
+    tcase_add_test(tcase, merges_are_bounded);
     tcase_add_test(tcase, names_go_both_ways);
     suite_add_tcase(suite, tcase);
     SRunner *const runner = srunner_create(suite);
