@@ -10,21 +10,6 @@
 
 /* ---- what a part is ---- */
 
-static const struct {
-    enum sinq_block_type_id id;
-    enum sinq_dtype dtype;
-} plain_types[] = {
-    {SINQ_BLOCK_F32, SINQ_F32}, {SINQ_BLOCK_F16, SINQ_F16}, {SINQ_BLOCK_BF16, SINQ_BF16}, {SINQ_BLOCK_F64, SINQ_F64},
-    {SINQ_BLOCK_I8, SINQ_I8},   {SINQ_BLOCK_I16, SINQ_I16}, {SINQ_BLOCK_I32, SINQ_I32},   {SINQ_BLOCK_I64, SINQ_I64},
-};
-
-static enum sinq_dtype find_dtype(const struct sinq_block_type *type) {
-    for (size_t i = 0; i < sizeof plain_types / sizeof plain_types[0]; i++) {
-        if (plain_types[i].id == type->id) return plain_types[i].dtype;
-    }
-    return SINQ_DUAL_SCALE;
-}
-
 const struct sinq_gguf_part *sinq_find_gguf_part(const struct sinq_gguf_source *source, const char *name) {
     const int64_t found = sinq_name_index_find(source->part_names, name);
     return found < 0 ? NULL : &source->parts[found];
@@ -45,7 +30,7 @@ static int fail_shape(const struct sinq_gguf_source *source, const struct sinq_g
 static enum sinq_dtype choose_reading(struct sinq_gguf_view *view) {
     const struct sinq_block_type *const first = view->parts[0].tensor->type;
     const struct sinq_block_type *const second = view->parts[1].tensor == NULL ? first : view->parts[1].tensor->type;
-    const enum sinq_dtype dtype = find_dtype(first);
+    const enum sinq_dtype dtype = sinq_block_dtype(first);
     const uint32_t rank = view->parts[0].tensor->rank;
     const bool is_half = view->change == SINQ_GGUF_KEY_HALF;
     const bool is_heads = view->change == SINQ_GGUF_QUERY_ROWS || view->change == SINQ_GGUF_KEY_ROWS;

@@ -48,6 +48,29 @@ const struct sinq_block_type *sinq_find_block_type_named(const char *name) {
     return NULL;
 }
 
+enum sinq_dtype sinq_block_dtype(const struct sinq_block_type *type) {
+    switch (type->id) {
+    case SINQ_BLOCK_F64:
+        return SINQ_F64;
+    case SINQ_BLOCK_F32:
+        return SINQ_F32;
+    case SINQ_BLOCK_F16:
+        return SINQ_F16;
+    case SINQ_BLOCK_BF16:
+        return SINQ_BF16;
+    case SINQ_BLOCK_I8:
+        return SINQ_I8;
+    case SINQ_BLOCK_I16:
+        return SINQ_I16;
+    case SINQ_BLOCK_I32:
+        return SINQ_I32;
+    case SINQ_BLOCK_I64:
+        return SINQ_I64;
+    default:
+        return SINQ_DUAL_SCALE;
+    }
+}
+
 bool sinq_measure_block_row(const struct sinq_block_type *type, uint64_t values, uint64_t *bytes) {
     return values % type->values == 0 && sinq_multiply_u64(values / type->values, type->bytes, bytes);
 }

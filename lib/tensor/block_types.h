@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sinq.h"
+
 /* Numbers as they stand in a file. */
 enum sinq_block_type_id {
     SINQ_BLOCK_F32 = 0,
@@ -55,6 +57,9 @@ const struct sinq_block_type *sinq_find_block_type(uint32_t id);
 const struct sinq_block_type *sinq_find_block_type_named(const char *name);
 /* The type of table index 0, 1, ...; NULL behind the last. For lists of names. */
 const struct sinq_block_type *sinq_list_block_type(size_t index);
+
+/* What a plain type's values are; of other types SINQ_DUAL_SCALE, which they become. */
+enum sinq_dtype sinq_block_dtype(const struct sinq_block_type *type);
 
 /* Bytes of a row; false where `values` is not a multiple of the type's, or the size overflows. */
 bool sinq_measure_block_row(const struct sinq_block_type *type, uint64_t values, uint64_t *bytes);

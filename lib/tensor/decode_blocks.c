@@ -2,28 +2,6 @@
 #include "tensor/block_parts.h"
 #include "tensor/dtype.h"
 
-/* The dtype that a plain type is. */
-static enum sinq_dtype plain_dtype(enum sinq_block_type_id id) {
-    switch (id) {
-    case SINQ_BLOCK_F64:
-        return SINQ_F64;
-    case SINQ_BLOCK_F16:
-        return SINQ_F16;
-    case SINQ_BLOCK_BF16:
-        return SINQ_BF16;
-    case SINQ_BLOCK_I8:
-        return SINQ_I8;
-    case SINQ_BLOCK_I16:
-        return SINQ_I16;
-    case SINQ_BLOCK_I32:
-        return SINQ_I32;
-    case SINQ_BLOCK_I64:
-        return SINQ_I64;
-    default:
-        return SINQ_F32;
-    }
-}
-
 static void decode_group(const struct sinq_block_form *form, const struct sinq_block_parts *parts, uint32_t group,
                          float *out) {
     const float scale = parts->scale * (float)parts->scale_codes[group];
@@ -40,7 +18,7 @@ static void decode_group(const struct sinq_block_form *form, const struct sinq_b
 
 void sinq_decode_blocks(const struct sinq_block_type *type, const uint8_t *bytes, size_t count, float *out) {
     if (type->is_plain) {
-        sinq_convert_to_float(plain_dtype(type->id), bytes, count, out);
+        sinq_convert_to_float(sinq_block_dtype(type), bytes, count, out);
         return;
     }
     const struct sinq_block_form *const form = sinq_block_form(type);
