@@ -141,7 +141,7 @@ help:
 	'make quality MODEL=  what quantizing MODEL costs, by bits and method: writes docs/quality.md; takes long' \
 	'make install         PREFIX=/usr/local DESTDIR=' \
 	'make CUDA=1          besides: the plug-in for CUDA devices; needs CUDA 12.8 or later (CUDA_HOME=/usr/local/cuda)' \
-	'make CUDA=1 check-cuda  its tests, where a device is' \
+	'make CUDA=1 check-cuda bench-cuda  its tests and the speed of its products, where a device is' \
 	'make SAN=address,undefined check, make SAN=thread check    with sanitizers' \
 	'make packages        install the Debian packages that building and testing need' \
 	'make format lint clean uninstall' \

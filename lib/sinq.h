@@ -539,7 +539,10 @@ struct sinq_device_options {
 
 /* An unknown family, a tensor that is missing or of another shape than the configuration says: SINQ_FAILED, one line. The source must outlive the model. */
 SINQ_API int sinq_load_model(const struct sinq_source *source, struct sinq_model **model, struct sinq_error *error);
-/* On a device, through a plug-in (`make CUDA=1`) that is loaded at run time. A device name of another form is SINQ_USAGE. */
+/*
+ * On a device, through a plug-in (`make CUDA=1`) that is loaded at run time. A device name of another form is SINQ_USAGE. "auto" takes
+ * the CPU, too, where the device cannot hold the weights.
+ */
 SINQ_API int sinq_load_model_on_device(const struct sinq_source *source, const struct sinq_device_options *device,
                                        struct sinq_model **model, struct sinq_error *error);
 SINQ_API struct sinq_model_facts sinq_model_facts(const struct sinq_model *model);

@@ -73,7 +73,8 @@ static int select_device(struct sinq_cuda_backend *backend, const struct sinq_pl
     int count = 0;
     cudaError_t status = cudaGetDeviceCount(&count);
     if (status == cudaSuccess && options->device >= count) {
-        return sinq_fail(error, SINQ_FAILED, "CUDA device %d: there are %d", options->device, count);
+        return sinq_fail(error, SINQ_FAILED, "CUDA device %d: there is none, %d are there, counted from 0",
+                         options->device, count);
     }
     if (status == cudaSuccess) status = cudaSetDevice(options->device);
     if (status == cudaSuccess) status = cudaGetDeviceProperties(&properties, options->device);
@@ -113,9 +114,11 @@ SINQ_API int sinq_open_plugin(const struct sinq_plugin_options *options, struct 
         .close = close_backend,
     };
     memset(name, 0, SINQ_PLUGIN_NAME_BYTES);
-    if (options->interface != SINQ_PLUGIN_INTERFACE) {
-        return sinq_fail(error, SINQ_FAILED, "the CUDA plug-in is of another version: interface %u, expected %u",
-                         SINQ_PLUGIN_INTERFACE, options->interface);
+    if (options->interface != SINQ_PLUGIN_INTERFACE || options->layout != sinq_plugin_layout()) {
+        return sinq_fail(error, SINQ_FAILED,
+                         "the CUDA plug-in was built from other sources than the program: interface %u, layout %08x, "
+                         "expected %u, %08x",
+                         SINQ_PLUGIN_INTERFACE, sinq_plugin_layout(), options->interface, options->layout);
     }
     struct sinq_cuda_backend *const backend = calloc(1, sizeof *backend);
     if (backend == NULL) return sinq_fail_memory(error, "a backend", sizeof *backend);

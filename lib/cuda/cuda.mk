@@ -11,10 +11,10 @@ NVCC_FLAGS   = -std=c++17 -O3 -Ilib -Xcompiler -fPIC,-fvisibility=hidden,-Wall -
 CUDA_OBJECTS := $(patsubst %,$(BUILD)/%.o,$(sort $(wildcard lib/cuda/*.cu lib/cuda/*.c)))
 CUDA_LIBS    := -L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lpthread
 
-$(BUILD)/lib/cuda/%.cu.o: lib/cuda/%.cu $(wildcard lib/cuda/*.cuh) lib/cuda/device.h lib/model/operation.h lib/sinq.h
+$(BUILD)/lib/cuda/%.cu.o: lib/cuda/%.cu
 	@mkdir -p $(@D)
 	$(if $(Q),@echo "  NVCC    $<")
-	$(Q)$(NVCC) $(NVCC_FLAGS) $(CUDA_CODE) -c -o $@ $<
+	$(Q)$(NVCC) $(NVCC_FLAGS) $(CUDA_CODE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 
 $(BUILD)/lib/cuda/%.c.o: lib/cuda/%.c
 	@mkdir -p $(@D)
@@ -45,7 +45,7 @@ $(CUDA_BENCH): $(CUDA_BENCH).o $(filter %.cu.o,$(CUDA_OBJECTS)) $(STATIC)
 .PHONY: check-cuda bench-cuda
 # Where no device is, each says so and ends well.
 check-cuda: $(CUDA_TESTS) $(CUDA_PLUGIN)
-	@for program in $(CUDA_TESTS); do LD_LIBRARY_PATH=$(abspath $(BUILD)):$$LD_LIBRARY_PATH $$program || exit 1; done
+	@for program in $(CUDA_TESTS); do LD_LIBRARY_PATH=$(abspath $(BUILD))$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH} $$program || exit 1; done
 
 bench-cuda: $(CUDA_BENCH)
 	@$(CUDA_BENCH)

@@ -84,3 +84,47 @@ struct sinq_cuda_cache sinq_cuda_describe_cache(const struct sinq_cuda_step *ste
                                     .type = (int)layout->type,
                                     .shared = layout->shape.shared};
 }
+
+struct sinq_cuda_combine sinq_cuda_describe_combine(const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    return (struct sinq_cuda_combine){.choices = sinq_cuda_find_rows(step, op->combine.choices),
+                                      .in = sinq_cuda_find_rows(step, op->combine.in),
+                                      .out = sinq_cuda_find_rows(step, op->combine.out),
+                                      .chosen = op->combine.chosen,
+                                      .width = op->combine.width,
+                                      .accumulate = op->combine.accumulate};
+}
+
+struct sinq_cuda_head_product sinq_cuda_describe_heads(const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    return (struct sinq_cuda_head_product){.matrix = *sinq_cuda_find_matrix(step, op->head_linear.weight),
+                                           .in = sinq_cuda_find_rows(step, op->head_linear.in),
+                                           .out = sinq_cuda_find_rows(step, op->head_linear.out),
+                                           .heads = op->head_linear.heads,
+                                           .in_stride = op->head_linear.in_stride,
+                                           .out_stride = op->head_linear.out_stride,
+                                           .first_row = op->head_linear.first_row,
+                                           .row_stride = op->head_linear.row_stride,
+                                           .rows = op->head_linear.rows,
+                                           .transposed = op->head_linear.transposed};
+}
+
+struct sinq_cuda_values sinq_cuda_describe_values(const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    if (op->kind == SINQ_OP_NORM) {
+        return (struct sinq_cuda_values){.origin = SINQ_CUDA_NORMED,
+                                         .in = sinq_cuda_find_rows(step, op->norm.in),
+                                         .out = sinq_cuda_find_rows(step, op->norm.out),
+                                         .weight = sinq_cuda_find_vector(step, op->norm.weight),
+                                         .eps = op->norm.eps,
+                                         .gather = op->norm.gather};
+    }
+    if (op->kind == SINQ_OP_ACTIVATE) {
+        return (struct sinq_cuda_values){.origin = SINQ_CUDA_ACTIVATED,
+                                         .in = sinq_cuda_find_rows(step, op->activate.gate),
+                                         .out = sinq_cuda_find_rows(step, op->activate.out),
+                                         .up = sinq_cuda_find_rows(step, op->activate.up),
+                                         .activation = (int)op->activate.activation};
+    }
+    return (struct sinq_cuda_values){.origin = SINQ_CUDA_PLAIN, .in = sinq_cuda_find_rows(step, op->linear.in)};
+}

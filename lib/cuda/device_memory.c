@@ -16,14 +16,15 @@ int sinq_cuda_allocate(struct sinq_cuda_backend *backend, uint64_t bytes, const 
                        struct sinq_error *error) {
     void *made = NULL;
     *memory = NULL;
-    (void)cudaSetDevice(backend->device); /* of this thread */
+    cudaError_t status = cudaSetDevice(backend->device); /* of this thread */
+    if (status != cudaSuccess) return sinq_cuda_check(backend, status, "choosing it", error);
     if (backend->memory_limit != 0 && bytes > backend->memory_limit - backend->memory_used) {
         return sinq_fail(error, SINQ_FAILED,
                          "CUDA device %d: %llu bytes for %s are beyond the limit: %llu of %llu are in use",
                          backend->device, (unsigned long long)bytes, purpose, (unsigned long long)backend->memory_used,
                          (unsigned long long)backend->memory_limit);
     }
-    const cudaError_t status = cudaMalloc(&made, (size_t)sinq_max_u64(bytes, 1));
+    status = cudaMalloc(&made, (size_t)sinq_max_u64(bytes, 1));
     if (status != cudaSuccess) {
         (void)cudaGetLastError();
         return sinq_fail(error, SINQ_FAILED, "CUDA device %d: %llu bytes for %s: %s", backend->device,

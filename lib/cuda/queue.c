@@ -69,33 +69,11 @@ void sinq_cuda_close_queue(struct sinq_queue *queue) {
     free(queue);
 }
 
-/* A weight that an operation cannot do without, or SINQ_NO_WEIGHT where it needs none. */
-static uint32_t find_main_weight(const struct sinq_operation *op) {
-    switch (op->kind) {
-    case SINQ_OP_EMBED:
-        return op->embed.weight;
-    case SINQ_OP_NORM:
-        return op->norm.weight;
-    case SINQ_OP_LINEAR:
-        return op->linear.weight;
-    case SINQ_OP_HEAD_LINEAR:
-        return op->head_linear.weight;
-    case SINQ_OP_EXPERT_LINEAR:
-        return op->expert_linear.first_weight;
-    default:
-        return SINQ_NO_WEIGHT;
-    }
-}
-
 int sinq_cuda_enqueue(struct sinq_queue *queue, const struct sinq_operation *operation, const struct sinq_frame *frame,
                       struct sinq_error *error) {
-    const uint32_t rows = operation->for_logits ? frame->row_count : frame->count;
-    const uint32_t weight = find_main_weight(operation);
-    if (rows == 0) return SINQ_OK;
-    if (weight != SINQ_NO_WEIGHT && frame->weights[weight] == NULL) {
-        return sinq_fail(error, SINQ_FAILED, "operation %d needs weight %u, which is missing", (int)operation->kind,
-                         weight);
-    }
+    uint32_t rows;
+    const int status = sinq_count_rows(operation, frame, &rows, error);
+    if (status != SINQ_OK || rows == 0) return status;
     if (queue->step_count == queue->step_capacity) {
         const uint32_t capacity = queue->step_capacity == 0 ? 256 : queue->step_capacity * 2;
         struct sinq_cuda_step *const steps = realloc(queue->steps, capacity * sizeof *steps);
@@ -198,8 +176,9 @@ int sinq_cuda_submit(struct sinq_queue *queue, struct sinq_error *error) {
     if (queue->step_count == 0) return SINQ_OK;
     const struct sinq_frame *const frame = queue->steps[0].frame;
     const uint32_t rows = queue->steps[0].rows;
-    (void)cudaSetDevice(queue->backend->device); /* of this thread */
-    int status = find_program(queue, &program, error);
+    /* Of this thread. */
+    int status = sinq_cuda_check(queue->backend, cudaSetDevice(queue->backend->device), "choosing it", error);
+    if (status == SINQ_OK) status = find_program(queue, &program, error);
     if (status == SINQ_OK) status = sinq_cuda_update_frequencies(queue, frame->length, error);
     queue->step_count = 0;
     if (status != SINQ_OK) return status;

@@ -8,21 +8,35 @@
 #define BLOCK_BYTES ((uint64_t)64 << 20)
 #define ALIGNMENT   256u
 
+static int add_block(struct sinq_cuda_backend *backend, uint64_t size, struct sinq_cuda_block **added,
+                     struct sinq_error *error) {
+    struct sinq_cuda_block *const first = backend->blocks, *const block = calloc(1, sizeof *block);
+    if (block == NULL) return sinq_fail_memory(error, "a block of weights", sizeof *block);
+    block->size = sinq_max_u64(size, BLOCK_BYTES);
+    const int status = sinq_cuda_allocate(backend, block->size, "weights", &block->bytes, error);
+    if (status != SINQ_OK) {
+        free(block);
+        return status;
+    }
+    /* The first one is what the next weights are cut from: it stays where more of it will be left. */
+    if (first != NULL && first->size - first->used >= block->size - size) {
+        block->next = first->next;
+        first->next = block;
+    } else {
+        block->next = first;
+        backend->blocks = block;
+    }
+    *added = block;
+    return SINQ_OK;
+}
+
 /* Room for `bytes`; freed with all others. */
 static int take_memory(struct sinq_cuda_backend *backend, uint64_t bytes, uint8_t **memory, struct sinq_error *error) {
     struct sinq_cuda_block *block = backend->blocks;
     const uint64_t size = sinq_round_up(bytes, ALIGNMENT);
     if (block == NULL || block->size - block->used < size) {
-        block = calloc(1, sizeof *block);
-        if (block == NULL) return sinq_fail_memory(error, "a block of weights", sizeof *block);
-        block->size = sinq_max_u64(size, BLOCK_BYTES);
-        const int status = sinq_cuda_allocate(backend, block->size, "weights", &block->bytes, error);
-        if (status != SINQ_OK) {
-            free(block);
-            return status;
-        }
-        block->next = backend->blocks;
-        backend->blocks = block;
+        const int status = add_block(backend, size, &block, error);
+        if (status != SINQ_OK) return status;
     }
     *memory = block->bytes + block->used;
     block->used += size;

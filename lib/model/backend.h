@@ -89,6 +89,14 @@ struct sinq_backend_ops {
     void (*close)(struct sinq_backend *backend);
 };
 
+/* ---- for backends ---- */
+
+/* A weight that an operation cannot do without, or SINQ_NO_WEIGHT where it needs none. */
+uint32_t sinq_main_weight(const struct sinq_operation *operation);
+/* How many rows an operation has in a frame; an error where it lacks its main weight. */
+int sinq_count_rows(const struct sinq_operation *operation, const struct sinq_frame *frame, uint32_t *rows,
+                    struct sinq_error *error);
+
 int sinq_open_cpu_backend(struct sinq_backend **backend, struct sinq_error *error);
 
 #endif

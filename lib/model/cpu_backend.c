@@ -109,13 +109,9 @@ static void close_queue(struct sinq_queue *queue) {
 
 static int enqueue(struct sinq_queue *queue, const struct sinq_operation *operation, const struct sinq_frame *frame,
                    struct sinq_error *error) {
-    const uint32_t rows = operation->for_logits ? frame->row_count : frame->count;
-    const uint32_t weight = sinq_cpu_main_weight(operation);
-    if (rows == 0) return SINQ_OK;
-    if (weight != SINQ_NO_WEIGHT && frame->weights[weight] == NULL) {
-        return sinq_fail(error, SINQ_FAILED, "operation %d needs weight %u, which is missing", (int)operation->kind,
-                         weight);
-    }
+    uint32_t rows;
+    const int status = sinq_count_rows(operation, frame, &rows, error);
+    if (status != SINQ_OK || rows == 0) return status;
     if (queue->step_count == queue->step_capacity) {
         const uint32_t capacity = queue->step_capacity == 0 ? 256 : queue->step_capacity * 2;
         struct sinq_cpu_step *const steps = realloc(queue->steps, capacity * sizeof *steps);

@@ -58,7 +58,7 @@ static struct sinq_view output_of(const struct sinq_operation *op) {
 }
 
 static const struct sinq_weight *matrix_of(const struct sinq_cpu_step *step) {
-    return sinq_cpu_weight(step, sinq_cpu_main_weight(step->operation));
+    return sinq_cpu_weight(step, sinq_main_weight(step->operation));
 }
 
 static struct range input_range(const struct sinq_cpu_step *step) {

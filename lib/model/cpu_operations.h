@@ -4,9 +4,6 @@
 
 #include "model/cpu_program.h"
 
-/* A weight that an operation cannot do without, or SINQ_NO_WEIGHT where it needs none. */
-uint32_t sinq_cpu_main_weight(const struct sinq_operation *operation);
-
 /* Row operations: rows [first, first + count). NULL for kinds that are none. */
 typedef void sinq_cpu_rows_fn(const struct sinq_cpu_step *step, uint32_t first, uint32_t count);
 sinq_cpu_rows_fn *sinq_cpu_rows_of(enum sinq_operation_kind kind);

@@ -34,7 +34,7 @@ static void prepare(const struct work *work, uint32_t input, uint32_t first, uin
     const struct sinq_cpu_step seen = see(work, wanted->step);
     const struct sinq_operation *const op = seen.operation;
     const struct sinq_weight *const weight =
-        sinq_cpu_weight(&seen, find_number(&seen, sinq_cpu_main_weight(op), wanted->place));
+        sinq_cpu_weight(&seen, find_number(&seen, sinq_main_weight(op), wanted->place));
     const struct sinq_view view = op->kind == SINQ_OP_LINEAR ? op->linear.in : op->expert_linear.in;
     const bool has_runs = op->kind == SINQ_OP_EXPERT_LINEAR && op->expert_linear.per_choice;
     const float *const in = sinq_cpu_row(&seen, view, 0) + (has_runs ? wanted->place * (size_t)weight->cols : 0);
@@ -48,7 +48,7 @@ static void multiply(const struct work *work, const struct sinq_cpu_factor *fact
     const struct sinq_operation *const op = seen.operation;
     const bool is_plain = op->kind == SINQ_OP_LINEAR;
     const struct sinq_weight *const weight =
-        sinq_cpu_weight(&seen, find_number(&seen, sinq_cpu_main_weight(op), factor->place));
+        sinq_cpu_weight(&seen, find_number(&seen, sinq_main_weight(op), factor->place));
     const uint32_t first_bias = is_plain ? op->linear.bias : op->expert_linear.first_bias;
     const struct sinq_view view = is_plain ? op->linear.out : op->expert_linear.out;
     sinq_multiply_panels(

@@ -47,7 +47,7 @@ static uint32_t count_panels(const struct sinq_weight *weight) {
 /* Experts may be stored in different forms: the most that any takes. */
 static void measure_product(const struct sinq_cpu_step *step, size_t *prepared, size_t *scratch) {
     const struct sinq_operation *const op = step->operation;
-    const uint32_t first = sinq_cpu_main_weight(op);
+    const uint32_t first = sinq_main_weight(op);
     const uint32_t count = op->kind == SINQ_OP_EXPERT_LINEAR ? op->expert_linear.experts : 1;
     *prepared = *scratch = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -61,8 +61,8 @@ static void measure_product(const struct sinq_cpu_step *step, size_t *prepared, 
 
 /* Whether two matrices that read the same row want it prepared alike: nothing of their own is in it. */
 static bool prepares_alike(const struct sinq_cpu_step *a, const struct sinq_cpu_step *b) {
-    const struct sinq_weight *const x = sinq_cpu_weight(a, sinq_cpu_main_weight(a->operation));
-    const struct sinq_weight *const y = sinq_cpu_weight(b, sinq_cpu_main_weight(b->operation));
+    const struct sinq_weight *const x = sinq_cpu_weight(a, sinq_main_weight(a->operation));
+    const struct sinq_weight *const y = sinq_cpu_weight(b, sinq_main_weight(b->operation));
     if (a->operation->kind != SINQ_OP_LINEAR) return false;
     if (x->dtype != SINQ_DUAL_SCALE || y->dtype != SINQ_DUAL_SCALE) {
         return x->dtype != SINQ_DUAL_SCALE && y->dtype != SINQ_DUAL_SCALE;
@@ -77,7 +77,7 @@ static int add_product(struct sinq_cpu_program *p, struct sinq_cpu_stage *stage,
     const struct sinq_cpu_step *const step = &p->steps[number];
     const struct sinq_operation *const op = step->operation;
     const uint32_t places = op->kind == SINQ_OP_EXPERT_LINEAR ? op->expert_linear.chosen : 1;
-    const uint32_t panels = count_panels(sinq_cpu_weight(step, sinq_cpu_main_weight(op))), parts = halves ? 2 : 1;
+    const uint32_t panels = count_panels(sinq_cpu_weight(step, sinq_main_weight(op))), parts = halves ? 2 : 1;
     size_t prepared, scratch;
     measure_product(step, &prepared, &scratch);
     stage->multiply_bytes = sinq_max_u64(stage->multiply_bytes, scratch);
@@ -106,7 +106,7 @@ static uint64_t count_input_values(const struct sinq_cpu_program *p, const struc
     uint64_t values = 0;
     for (uint32_t i = 0; i < stage->inputs; i++) {
         const struct sinq_cpu_step *const step = &p->steps[p->inputs[stage->first_input + i].step];
-        values += sinq_cpu_weight(step, sinq_cpu_main_weight(step->operation))->cols;
+        values += sinq_cpu_weight(step, sinq_main_weight(step->operation))->cols;
     }
     return values;
 }
@@ -192,7 +192,7 @@ static int plan_stage(struct sinq_cpu_program *p, uint32_t first, uint32_t *next
 /* Multiplications of a step, roughly: what a product does with its weights, all others next to nothing. */
 static double estimate_work(const struct sinq_cpu_step *step) {
     const struct sinq_operation *const op = step->operation;
-    const uint32_t number = sinq_cpu_main_weight(op);
+    const uint32_t number = sinq_main_weight(op);
     if (number == SINQ_NO_WEIGHT || op->kind == SINQ_OP_EMBED || op->kind == SINQ_OP_NORM) return 0;
     const struct sinq_weight *const weight = sinq_cpu_weight(step, number);
     const double factor = op->kind == SINQ_OP_EXPERT_LINEAR ? op->expert_linear.chosen : 1;
@@ -224,7 +224,7 @@ static int cut_shares(struct sinq_cpu_program *p, struct sinq_cpu_stage *stage, 
         const struct sinq_cpu_step *const step = &p->steps[factors[i].step];
         struct sinq_panel_run *const run = &runs[stage->is_parallel ? 0 : i];
         run->panels = factors[i].panels;
-        run->bytes += panel_bytes(sinq_cpu_weight(step, sinq_cpu_main_weight(step->operation)));
+        run->bytes += panel_bytes(sinq_cpu_weight(step, sinq_main_weight(step->operation)));
     }
     const int status = make_room(&p->shares, &p->share_capacity, p->share_count,
                                  (uint32_t)sinq_most_shares(runs, count), sizeof *p->shares, error);

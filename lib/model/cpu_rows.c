@@ -142,23 +142,6 @@ static void combine_rows(const struct sinq_cpu_step *step, uint32_t first, uint3
     }
 }
 
-uint32_t sinq_cpu_main_weight(const struct sinq_operation *operation) {
-    switch (operation->kind) {
-    case SINQ_OP_EMBED:
-        return operation->embed.weight;
-    case SINQ_OP_NORM:
-        return operation->norm.weight;
-    case SINQ_OP_LINEAR:
-        return operation->linear.weight;
-    case SINQ_OP_HEAD_LINEAR:
-        return operation->head_linear.weight;
-    case SINQ_OP_EXPERT_LINEAR:
-        return operation->expert_linear.first_weight;
-    default:
-        return SINQ_NO_WEIGHT;
-    }
-}
-
 sinq_cpu_rows_fn *sinq_cpu_rows_of(enum sinq_operation_kind kind) {
     static sinq_cpu_rows_fn *const functions[SINQ_OP_KIND_COUNT] = {
         [SINQ_OP_EMBED] = embed_rows,     [SINQ_OP_NORM] = norm_rows,       [SINQ_OP_ROTATION] = rotation_rows,

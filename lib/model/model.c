@@ -147,12 +147,25 @@ int sinq_load_model_on(const struct sinq_source *source, struct sinq_backend *ba
     return status;
 }
 
+/* On a device if it will do, else on the CPU: its memory may be too small for the model. */
+static int load_on_optional(const struct sinq_source *source, struct sinq_backend *backend,
+                            struct sinq_device_names *names, struct sinq_model **model, struct sinq_error *error) {
+    struct sinq_error reason;
+    if (sinq_load_model_on(source, backend, model, &reason) == SINQ_OK) return SINQ_OK;
+    const int status = sinq_open_device(&(struct sinq_device_options){.device = "cpu"}, &backend, names, error);
+    (void)snprintf(names->reason, sizeof names->reason, "%.390s", reason.message);
+    return status == SINQ_OK ? sinq_load_model_on(source, backend, model, error) : status;
+}
+
 int sinq_load_model_on_device(const struct sinq_source *source, const struct sinq_device_options *device,
                               struct sinq_model **model, struct sinq_error *error) {
     struct sinq_backend *backend;
     struct sinq_device_names names;
+    const bool is_auto = device->device != NULL && strcmp(device->device, "auto") == 0;
     int status = sinq_open_device(device, &backend, &names, error);
-    if (status == SINQ_OK) status = sinq_load_model_on(source, backend, model, error);
+    if (status != SINQ_OK) return status;
+    status = is_auto && strcmp(names.device, "cpu") != 0 ? load_on_optional(source, backend, &names, model, error)
+                                                         : sinq_load_model_on(source, backend, model, error);
     if (status == SINQ_OK) (*model)->names = names;
     return status;
 }

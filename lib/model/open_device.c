@@ -15,7 +15,7 @@
 /* The folder of the running program, without its last slash. */
 static bool find_program_folder(char *folder, size_t size) {
     const ssize_t length = readlink("/proc/self/exe", folder, size - 1);
-    if (length <= 0) return false;
+    if (length <= 0 || (size_t)length == size - 1) return false; /* nothing, or cut off */
     folder[length] = '\0';
     char *const slash = strrchr(folder, '/');
     if (slash == NULL) return false;
@@ -24,35 +24,39 @@ static bool find_program_folder(char *folder, size_t size) {
 }
 
 /*
- * Beside the program, where `make` leaves it; in ../lib/sinq, where `make install` puts it; else where the system looks. It stays
- * loaded: what a driver starts is not stopped by unloading.
+ * Beside the program, where `make` leaves it; in ../lib/sinq, where `make install` puts it; else where the system looks, which is not
+ * the current folder. One that is there but cannot be loaded is an error, not a reason to look further. It stays loaded: what a driver
+ * starts is not stopped by unloading.
  */
-static void *load_plugin(void) {
+static void *load_plugin(struct sinq_error *error) {
     static const char *const places[] = {"", "/../lib/sinq"};
-    char folder[3000], path[3100];
-    void *library = NULL;
+    char folder[3000], path[3100] = PLUGIN_FILE;
     const bool has_folder = find_program_folder(folder, sizeof folder);
-    for (size_t i = 0; library == NULL && has_folder && i < sizeof places / sizeof places[0]; i++) {
+    for (size_t i = 0; has_folder && i < sizeof places / sizeof places[0]; i++) {
         (void)snprintf(path, sizeof path, "%s%s/" PLUGIN_FILE, folder, places[i]);
-        if (access(path, R_OK) == 0) library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (access(path, F_OK) == 0) break;
+        (void)snprintf(path, sizeof path, PLUGIN_FILE);
     }
-    return library != NULL ? library : dlopen(PLUGIN_FILE, RTLD_NOW | RTLD_LOCAL);
+    void *const library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library != NULL) return library;
+    const char *const reason = dlerror();
+    (void)sinq_fail(error, SINQ_FAILED, "no CUDA plug-in: %s", reason == NULL ? path : reason);
+    return NULL;
 }
 
 static int open_cuda(int device, uint64_t memory_limit, struct sinq_backend **backend, struct sinq_device_names *names,
                      struct sinq_error *error) {
-    const struct sinq_plugin_options options = {
-        .interface = SINQ_PLUGIN_INTERFACE, .device = device, .memory_limit = memory_limit};
-    void *const library = load_plugin();
-    if (library == NULL) {
-        const char *const reason = dlerror();
-        return sinq_fail(error, SINQ_FAILED, "no CUDA plug-in: %s", reason == NULL ? PLUGIN_FILE : reason);
-    }
+    const struct sinq_plugin_options options = {.interface = SINQ_PLUGIN_INTERFACE,
+                                                .layout = sinq_plugin_layout(),
+                                                .device = device,
+                                                .memory_limit = memory_limit};
+    void *const library = load_plugin(error);
+    if (library == NULL) return SINQ_FAILED;
     sinq_open_plugin_fn *open_plugin = NULL;
     void *const symbol = dlsym(library, SINQ_PLUGIN_FUNCTION);
     memcpy(&open_plugin, &symbol, sizeof symbol); /* C has no other way from an object's address to a function's */
     if (open_plugin == NULL) return sinq_fail(error, SINQ_FAILED, PLUGIN_FILE " is no plug-in of this program");
-    char name[SINQ_PLUGIN_NAME_BYTES];
+    char name[SINQ_PLUGIN_NAME_BYTES] = "";
     const int status = open_plugin(&options, backend, name, error);
     (void)snprintf(names->device, sizeof names->device, "%s", name);
     return status;

@@ -1,0 +1,134 @@
+/* add_attention.c: attention, with the product behind it, and what lies before it: norms and ropes of heads, the cache. */
+#include "base/checked.h"
+#include "base/error.h"
+#include "cuda/builder.h"
+#include "cuda/describe.h"
+
+#define MOST_VALUE_DIM  1024u /* of a head: attention.cu has eight of them a thread */
+#define BLOCKS_PER_UNIT 4u    /* of attention, for each multiprocessor, where there are positions enough */
+
+static struct sinq_cuda_attention describe_attention(struct sinq_cuda_builder *builder,
+                                                     const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    struct sinq_cuda_attention a = {.cache = sinq_cuda_describe_cache(step, op->attention.cache),
+                                    .queries = sinq_cuda_find_rows(step, op->attention.queries),
+                                    .out = sinq_cuda_find_rows(step, op->attention.out),
+                                    .sinks = sinq_cuda_find_vector(step, op->attention.sinks),
+                                    .heads = op->attention.heads,
+                                    .window = op->attention.window,
+                                    .scale = op->attention.scale,
+                                    .cap = op->attention.cap};
+    const uint64_t blocks = sinq_divide_up(a.heads, 4) * step->rows, tiles = sinq_divide_up(a.cache.capacity, 32);
+    const uint64_t wanted = (uint64_t)BLOCKS_PER_UNIT * builder->queue->backend->line.processors / blocks;
+    a.parts = (uint32_t)sinq_max_u64(1, sinq_min_u64(tiles, wanted));
+    a.partial = sinq_cuda_take_scratch(builder, sinq_cuda_attention_bytes(&a, step->rows));
+    return a;
+}
+
+/* *made becomes what was added; its parts are not joined yet. */
+static int add_attending(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step,
+                         struct sinq_cuda_attention *made) {
+    *made = describe_attention(builder, step);
+    if (made->cache.value_dim > MOST_VALUE_DIM) {
+        return sinq_fail(builder->error, SINQ_FAILED, "CUDA: heads of %u values are not supported, at most %u",
+                         made->cache.value_dim, MOST_VALUE_DIM);
+    }
+    struct sinq_cuda_action *const action = sinq_cuda_add_action(builder, SINQ_CUDA_ATTEND, step);
+    if (action == NULL) return SINQ_FAILED;
+    action->attention = *made;
+    return SINQ_OK;
+}
+
+int sinq_cuda_add_attention(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step) {
+    struct sinq_cuda_attention attention;
+    const int status = add_attending(builder, step, &attention);
+    if (status != SINQ_OK || attention.parts == 1) return status;
+    struct sinq_cuda_action *const action = sinq_cuda_add_action(builder, SINQ_CUDA_JOIN, step);
+    if (action == NULL) return SINQ_FAILED;
+    action->attention = attention;
+    return SINQ_OK;
+}
+
+/* ---- heads ---- */
+
+/* A norm of each head in place, of those that the rope turns. */
+static bool norms_heads(const struct sinq_operation *norm, const struct sinq_operation *rope) {
+    return norm->kind == SINQ_OP_NORM && sinq_cuda_same_view(norm->norm.in, norm->norm.out) &&
+           sinq_cuda_same_view(norm->norm.in, rope->rope.in) && norm->norm.groups == rope->rope.heads &&
+           norm->norm.width == rope->rope.in_stride && norm->norm.stride == rope->rope.in_stride && !norm->norm.gather;
+}
+
+static bool turns_in_place(const struct sinq_operation *rope) {
+    return rope->kind == SINQ_OP_ROPE && sinq_cuda_same_view(rope->rope.in, rope->rope.out) &&
+           rope->rope.in_stride == rope->rope.out_stride;
+}
+
+uint32_t sinq_cuda_count_turn_steps(const struct sinq_cuda_step *steps, uint32_t left) {
+    const uint32_t norms = steps[0].operation->kind == SINQ_OP_NORM ? 2 : 0;
+    if (left < norms + 3) return 0;
+    const struct sinq_operation *const query = steps[norms].operation, *const key = steps[norms + 1].operation;
+    const struct sinq_operation *const store = steps[norms + 2].operation;
+    if (!turns_in_place(query) || !turns_in_place(key) || store->kind != SINQ_OP_STORE) return 0;
+    if (norms != 0 && (!norms_heads(steps[0].operation, query) || !norms_heads(steps[1].operation, key))) return 0;
+    const struct sinq_cache_shape *const shape = &steps[0].frame->caches[store->store.cache].layout.shape;
+    const bool fits = !shape->shared && sinq_cuda_same_view(store->store.keys, key->rope.in) &&
+                      key->rope.heads == shape->kv_heads && key->rope.in_stride == shape->key_dim &&
+                      query->rope.in_stride == shape->key_dim &&
+                      sinq_cuda_same_view(query->rope.rotation, key->rope.rotation) &&
+                      query->rope.dims == key->rope.dims && query->rope.interleaved == key->rope.interleaved;
+    return fits ? norms + 3 : 0;
+}
+
+/* Bytes that are called into the cache while the kernel of heads leaves the memory idle. */
+#define TURN_AHEAD ((uint64_t)4 << 20)
+
+/* Codes of the product behind attention. */
+static struct sinq_cuda_ahead look_behind_attention(const struct sinq_cuda_step *steps, uint32_t left) {
+    struct sinq_cuda_products products = {.count = 1};
+    if (left < 2 || steps[0].operation->kind != SINQ_OP_ATTENTION || !sinq_cuda_is_quantized_product(&steps[1])) {
+        return (struct sinq_cuda_ahead){.sizes = {0}};
+    }
+    products.products[0].matrix = *sinq_cuda_find_matrix(&steps[1], steps[1].operation->linear.weight);
+    return sinq_cuda_look_ahead(&products, SINQ_CUDA_PREPARE_AHEAD, TURN_AHEAD);
+}
+
+int sinq_cuda_add_turn(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
+                       uint32_t left) {
+    const struct sinq_operation *const query = steps[count - 3].operation, *const key = steps[count - 2].operation;
+    const struct sinq_cuda_step *const store = &steps[count - 1];
+    struct sinq_cuda_action *const action = sinq_cuda_add_action(builder, SINQ_CUDA_TURN, store);
+    if (action == NULL) return SINQ_FAILED;
+    action->turn = (struct sinq_cuda_turn){.cache = sinq_cuda_describe_cache(store, store->operation->store.cache),
+                                           .queries = sinq_cuda_find_rows(store, query->rope.in),
+                                           .keys = sinq_cuda_find_rows(store, key->rope.in),
+                                           .values = sinq_cuda_find_rows(store, store->operation->store.values),
+                                           .rotation = sinq_cuda_find_rows(store, query->rope.rotation),
+                                           .heads = query->rope.heads,
+                                           .dims = query->rope.dims,
+                                           .interleaved = query->rope.interleaved,
+                                           .ahead = look_behind_attention(steps + count, left - count)};
+    if (count == 3) return SINQ_OK;
+    action->turn.query_weight = sinq_cuda_find_vector(store, steps[0].operation->norm.weight);
+    action->turn.key_weight = sinq_cuda_find_vector(store, steps[1].operation->norm.weight);
+    action->turn.query_eps = steps[0].operation->norm.eps;
+    action->turn.key_eps = steps[1].operation->norm.eps;
+    return SINQ_OK;
+}
+
+/* Attention of several parts, which are joined where the next product's input is made. */
+int sinq_cuda_add_attended_product(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps) {
+    struct sinq_cuda_values values = {.origin = SINQ_CUDA_ATTENDED};
+    const int status = add_attending(builder, &steps[0], &values.attention);
+    if (status != SINQ_OK) return status;
+    values.out = values.attention.out;
+    if (values.attention.parts == 1) values = sinq_cuda_describe_values(&steps[1]);
+    return sinq_cuda_add_products(builder, steps + 1, 1, &values);
+}
+
+bool sinq_cuda_is_attended_product(const struct sinq_cuda_step *steps) {
+    const struct sinq_operation *const attention = steps[0].operation, *const linear = steps[1].operation;
+    if (attention->kind != SINQ_OP_ATTENTION || steps[0].rows != steps[1].rows) return false;
+    const uint32_t value_dim = steps[0].frame->caches[attention->attention.cache].layout.shape.value_dim;
+    return sinq_cuda_same_view(attention->attention.out, linear->linear.in) && value_dim % 8 == 0 &&
+           sinq_cuda_find_matrix(&steps[1], linear->linear.weight)->cols == attention->attention.heads * value_dim;
+}

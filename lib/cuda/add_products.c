@@ -1,0 +1,103 @@
+/* add_products.c: products of one input as one kernel, and the kernel that makes the input, with the operation before it where it can be. */
+#include "base/checked.h"
+#include "cuda/builder.h"
+#include "cuda/describe.h"
+
+int sinq_cuda_add_dense(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step) {
+    const struct sinq_operation *const op = step->operation;
+    struct sinq_cuda_action *const action = sinq_cuda_add_action(builder, SINQ_CUDA_MULTIPLY_DENSE, step);
+    if (action == NULL) return SINQ_FAILED;
+    action->dense.matrix = *sinq_cuda_find_matrix(step, op->linear.weight);
+    action->dense.in = sinq_cuda_find_rows(step, op->linear.in);
+    action->dense.y = sinq_cuda_find_rows(step, op->linear.out);
+    action->dense.bias = sinq_cuda_find_vector(step, op->linear.bias);
+    action->dense.accumulate = op->linear.accumulate;
+    return SINQ_OK;
+}
+
+bool sinq_cuda_is_quantized_product(const struct sinq_cuda_step *step) {
+    return step->operation->kind == SINQ_OP_LINEAR &&
+           sinq_cuda_can_multiply(sinq_cuda_find_matrix(step, step->operation->linear.weight));
+}
+
+uint32_t sinq_cuda_count_products(const struct sinq_cuda_step *steps, uint32_t left) {
+    const struct sinq_operation *const first = steps[0].operation;
+    const struct sinq_cuda_matrix *const like = sinq_cuda_find_matrix(&steps[0], first->linear.weight);
+    uint32_t count = 1;
+    if (first->linear.out.slot == first->linear.in.slot) return 1;
+    for (; count < left && count < SINQ_CUDA_MOST_PRODUCTS; count++) {
+        const struct sinq_cuda_step *const step = &steps[count];
+        if (step->rows != steps[0].rows || !sinq_cuda_is_quantized_product(step)) break;
+        const struct sinq_operation *const op = step->operation;
+        const struct sinq_cuda_matrix *const matrix = sinq_cuda_find_matrix(step, op->linear.weight);
+        if (!sinq_cuda_same_view(op->linear.in, first->linear.in) || op->linear.out.slot == op->linear.in.slot) break;
+        if (matrix->bits != like->bits || matrix->group_size != like->group_size || matrix->cols != like->cols) break;
+    }
+    return count;
+}
+
+struct sinq_cuda_ahead sinq_cuda_look_ahead(const struct sinq_cuda_products *products, uint64_t first, uint64_t size) {
+    struct sinq_cuda_ahead ahead = {.sizes = {0}};
+    for (uint32_t i = 0; i < products->count; i++) {
+        const struct sinq_cuda_matrix *const m = &products->products[i].matrix;
+        const uint64_t bytes = (uint64_t)m->panels * m->column_blocks * m->bits * 64;
+        const uint64_t skipped = sinq_min_u64(first, bytes), taken = sinq_min_u64(bytes - skipped, size);
+        ahead.bytes[i] = m->codes + skipped;
+        ahead.sizes[i] = (uint32_t)taken;
+        first -= skipped;
+        size -= taken;
+    }
+    return ahead;
+}
+
+/* One row: blocks share out the columns as suits the device. */
+static void share_columns(struct sinq_cuda_builder *builder, struct sinq_cuda_products *products, uint32_t rows) {
+    const uint32_t pairs = products->first_pair[products->count];
+    sinq_cuda_share_columns(builder->queue->backend->line.processors, products);
+    if (rows != 1 || pairs > builder->queue->finished.bytes / sizeof(uint32_t)) products->splits = 1;
+    if (products->splits == 1) return;
+    products->partial = sinq_cuda_take_scratch(builder, (uint64_t)pairs * products->splits * 32 * sizeof(float));
+    products->finished = (uint32_t *)(void *)builder->queue->finished.data;
+}
+
+int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
+                           const struct sinq_cuda_values *values) {
+    struct sinq_cuda_products products = {.count = count};
+    struct sinq_cuda_preparation preparation = {.values = *values, .count = count};
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sinq_operation *const op = steps[i].operation;
+        struct sinq_cuda_product *const product = &products.products[i];
+        product->matrix = *sinq_cuda_find_matrix(&steps[i], op->linear.weight);
+        product->input = sinq_cuda_take_input(builder, &product->matrix, steps[i].rows);
+        product->y = sinq_cuda_find_rows(&steps[i], op->linear.out);
+        product->bias = sinq_cuda_find_vector(&steps[i], op->linear.bias);
+        product->accumulate = op->linear.accumulate;
+        products.first_pair[i + 1] = products.first_pair[i] + (uint32_t)sinq_divide_up(product->matrix.panels, 2);
+        preparation.column_scales[i] = product->matrix.column_scale;
+        preparation.inputs[i] = product->input;
+        preparation.cols = product->matrix.cols;
+    }
+    share_columns(builder, &products, steps[0].rows);
+    preparation.ahead = sinq_cuda_look_ahead(&products, 0, SINQ_CUDA_PREPARE_AHEAD);
+    struct sinq_cuda_action *action = sinq_cuda_add_action(builder, SINQ_CUDA_PREPARE, &steps[0]);
+    if (action == NULL) return SINQ_FAILED;
+    action->preparation = preparation;
+    action = sinq_cuda_add_action(builder, SINQ_CUDA_MULTIPLY, &steps[count - 1]);
+    if (action == NULL) return SINQ_FAILED;
+    action->products = products;
+    return SINQ_OK;
+}
+
+bool sinq_cuda_makes_input(const struct sinq_cuda_step *step, const struct sinq_cuda_step *next, uint32_t products) {
+    const struct sinq_operation *const op = step->operation;
+    const struct sinq_view in = next->operation->linear.in;
+    const uint32_t cols = sinq_cuda_find_matrix(next, next->operation->linear.weight)->cols;
+    if (step->rows != next->rows) return false;
+    if (op->kind == SINQ_OP_NORM) {
+        return op->norm.groups == 1 && op->norm.width == cols && op->norm.in.slot != op->norm.out.slot &&
+               sinq_cuda_same_view(op->norm.out, in);
+    }
+    if (op->kind != SINQ_OP_ACTIVATE || products != 1) return false;
+    return op->activate.segments == 1 && op->activate.step == 1 && op->activate.width == cols &&
+           sinq_cuda_same_view(op->activate.out, in);
+}

@@ -1,0 +1,59 @@
+/*
+ * builder.h: how a program is put together: actions one behind the other, their scratch memory, and what adds the actions of products
+ * and of attention. Functions that add return SINQ_OK, or SINQ_FAILED with a message in builder->error; steps that they take
+ * follow each other. For program.c, which begins with a new builder for each program.
+ */
+#ifndef SINQ_CUDA_BUILDER_H
+#define SINQ_CUDA_BUILDER_H
+
+#include "cuda/program.h"
+
+struct sinq_cuda_builder {
+    struct sinq_queue *queue;
+    struct sinq_cuda_program *program;
+    uint8_t *scratch; /* NULL: only measured */
+    uint64_t used;    /* of scratch, by the actions that belong together */
+    struct sinq_error *error;
+};
+
+/* A new action; NULL when out of memory. */
+struct sinq_cuda_action *sinq_cuda_add_action(struct sinq_cuda_builder *builder, enum sinq_cuda_action_kind kind,
+                                              const struct sinq_cuda_step *step);
+/* Scratch memory, until builder->used is 0 again. */
+void *sinq_cuda_take_scratch(struct sinq_cuda_builder *builder, uint64_t bytes);
+struct sinq_cuda_input sinq_cuda_take_input(struct sinq_cuda_builder *builder, const struct sinq_cuda_matrix *matrix,
+                                            uint64_t rows);
+
+static inline bool sinq_cuda_same_view(struct sinq_view a, struct sinq_view b) {
+    return a.slot == b.slot && a.offset == b.offset;
+}
+
+/* ---- add_products.c ---- */
+
+/* Bytes of codes that are called into the cache while a kernel that prepares an input leaves the memory idle. */
+#define SINQ_CUDA_PREPARE_AHEAD ((uint64_t)3 << 20)
+/* Codes of products, from byte `first` of them all on, `size` bytes. */
+struct sinq_cuda_ahead sinq_cuda_look_ahead(const struct sinq_cuda_products *products, uint64_t first, uint64_t size);
+
+bool sinq_cuda_is_quantized_product(const struct sinq_cuda_step *step);
+/* How many products from this step on, a quantized one, are carried out as one. */
+uint32_t sinq_cuda_count_products(const struct sinq_cuda_step *steps, uint32_t left);
+/* Whether the values of a norm or an activation can be made together with the input of the products behind it. */
+bool sinq_cuda_makes_input(const struct sinq_cuda_step *step, const struct sinq_cuda_step *next, uint32_t products);
+/* The input of products, which `values` describes, and the products. */
+int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
+                           const struct sinq_cuda_values *values);
+int sinq_cuda_add_dense(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step);
+
+/* ---- add_attention.c ---- */
+
+/* How many steps, norms of queries and keys (or none), their ropes and the store, are one kernel; 0: they are none. */
+uint32_t sinq_cuda_count_turn_steps(const struct sinq_cuda_step *steps, uint32_t left);
+int sinq_cuda_add_turn(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
+                       uint32_t left);
+int sinq_cuda_add_attention(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step);
+/* Whether these two are attention and a quantized product of what it gives, and nothing else. */
+bool sinq_cuda_is_attended_product(const struct sinq_cuda_step *steps);
+int sinq_cuda_add_attended_product(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps);
+
+#endif
