@@ -9,7 +9,9 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "export_view.h"
+#include "checkpoint/roles.h"
 #include "formats.h"
+#include "model/outline.h"
 
 static int read_sidecar(const struct sinq_source *source, size_t index, char **data, size_t *size,
                         struct sinq_error *error) {
@@ -97,6 +99,14 @@ static int place_tensor(struct sinq_export_view *view, size_t index, const struc
     return SINQ_OK;
 }
 
+/* DeepSeek-V3's layers behind the last one, which predict further tokens, and which llama.cpp does not read. */
+static bool is_behind_layers(const struct sinq_export_view *view, const struct sinq_tensor *tensor) {
+    static const char prefix[] = "layers.";
+    const char *const name = sinq_skip_wrappers(tensor->name);
+    if (strncmp(name, prefix, sizeof prefix - 1) != 0) return false;
+    return strtoul(name + sizeof prefix - 1, NULL, 10) >= view->config.layers;
+}
+
 /* Of several patterns for one name the first tells: several parts of a tensor, or all of it. */
 static int place_all(struct sinq_export_view *view, const struct sinq_gguf_family *family, size_t index,
                      struct sinq_error *error) {
@@ -130,7 +140,9 @@ static int list_parts(struct sinq_export_view *view, const struct sinq_gguf_fami
     const struct sinq_source *const source = view->source;
     int status = SINQ_OK;
     for (size_t i = 0; i < source->tensor_count && status == SINQ_OK; i++) {
-        if (!source->tensors[i].is_block_scale) status = place_all(view, family, i, error);
+        const struct sinq_tensor *const tensor = &source->tensors[i];
+        if (tensor->is_block_scale || is_behind_layers(view, tensor)) continue;
+        status = place_all(view, family, i, error);
     }
     for (uint32_t i = 0; i < view->rope_count && status == SINQ_OK; i++) {
         struct sinq_export_part *const part = add_part(view);
@@ -304,6 +316,18 @@ static int describe_all(struct sinq_export_view *view, struct sinq_error *error)
 
 /* ---- the whole ---- */
 
+/* Nothing is written that could not be loaded: a missing tensor, or one of another shape, is said now. */
+static int check_model(struct sinq_export_view *view, struct sinq_error *error) {
+    struct sinq_outline outline;
+    const int status = sinq_outline_model(view->source, &outline, error);
+    if (status == SINQ_OK) {
+        view->config = outline.config;
+        outline.config = (struct sinq_model_config){.layers = 0};
+    }
+    sinq_free_outline(&outline);
+    return status;
+}
+
 static int fill_view(struct sinq_export_view *view, struct sinq_error *error) {
     const struct sinq_source *const source = view->source;
     const struct sinq_gguf_family *const family = sinq_find_gguf_family(source->model_type);
@@ -315,7 +339,7 @@ static int fill_view(struct sinq_export_view *view, struct sinq_error *error) {
         return sinq_fail(error, SINQ_FAILED, "%s: model_type %.100s: no architecture of GGUF is known for it",
                          source->path, source->model_type == NULL ? "(none)" : source->model_type);
     }
-    int status = sinq_read_model_config(source->path, source->config, &view->config, error);
+    int status = check_model(view, error);
     if (status == SINQ_OK) {
         status = sinq_make_gguf_ropes(&view->config, view->ropes, &view->rope_count, error);
     }

@@ -3,8 +3,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "model/load_weight.h"
-#include "model/model.h"
-#include "model/tensor_names.h"
+#include "model/outline.h"
 
 #define LOGITS_BYTES ((uint64_t)32 << 20) /* of one block of logits, but at least a row */
 
@@ -52,24 +51,21 @@ int sinq_measure_session(const struct sinq_graph *graph, const struct sinq_sessi
 
 /* ---- planning ---- */
 
-static int plan_graph(const struct sinq_source *source, const struct sinq_graph *graph,
-                      const struct sinq_name_index *names, const struct sinq_session_options *options,
+static int plan_graph(const struct sinq_outline *outline, const struct sinq_session_options *options,
                       struct sinq_plan *plan, struct sinq_error *error) {
-    struct sinq_model_size size = {0};
     struct sinq_session_memory memory;
     struct sinq_backend *backend = NULL;
-    int status = sinq_measure_model(source, graph, names, &size, error);
-    if (status == SINQ_OK) status = sinq_measure_session(graph, options, &memory, error);
+    int status = sinq_measure_session(outline->graph, options, &memory, error);
     if (status == SINQ_OK) status = sinq_open_cpu_backend(&backend, error);
     if (status != SINQ_OK) return status;
     const struct sinq_queue_options queue = {.exact = options->exact,
                                              .threads =
                                                  options->threads != 0 ? options->threads : sinq_count_processors(),
                                              .batch = memory.batch};
-    *plan = (struct sinq_plan){.weight_bytes = size.weight_bytes,
-                               .owned_bytes = size.owned_bytes,
+    *plan = (struct sinq_plan){.weight_bytes = outline->size.weight_bytes,
+                               .owned_bytes = outline->size.owned_bytes,
                                .kv_bytes = memory.kv_bytes,
-                               .scratch_bytes = memory.slot_bytes + backend->ops->queue_bytes(graph, &queue),
+                               .scratch_bytes = memory.slot_bytes + backend->ops->queue_bytes(outline->graph, &queue),
                                .context = memory.context,
                                .batch = memory.batch};
     plan->total_bytes = plan->weight_bytes + plan->kv_bytes + plan->scratch_bytes;
@@ -79,19 +75,9 @@ static int plan_graph(const struct sinq_source *source, const struct sinq_graph 
 
 int sinq_plan_session(const struct sinq_source *source, const struct sinq_session_options *options,
                       struct sinq_plan *plan, struct sinq_error *error) {
-    struct sinq_model_config config;
-    struct sinq_graph *graph = NULL;
-    struct sinq_name_index *names = NULL;
-    int status = sinq_find_model_config(source, &config, error);
-    if (status == SINQ_OK) status = sinq_check_layers(source, config.layers, error);
-    if (status != SINQ_OK) goto out;
-    names = sinq_index_tensors(source);
-    status = names == NULL ? sinq_fail_memory(error, "names of tensors", 0)
-                           : sinq_build_model_graph(&config, names, &graph, error);
-    if (status == SINQ_OK) status = plan_graph(source, graph, names, options, plan, error);
-out:
-    sinq_graph_free(graph);
-    sinq_name_index_free(names);
-    sinq_model_config_free(&config);
+    struct sinq_outline outline;
+    int status = sinq_outline_model(source, &outline, error);
+    if (status == SINQ_OK) status = plan_graph(&outline, options, plan, error);
+    sinq_free_outline(&outline);
     return status;
 }

@@ -6,8 +6,7 @@
 #include "base/error.h"
 #include "checkpoint/roles.h"
 #include "checkpoint/source.h"
-#include "model/model.h"
-#include "model/tensor_names.h"
+#include "model/outline.h"
 #include "tensor/dtype.h"
 
 #define KEPT_AS_STORED  "a tensor that is kept quantized would have to change with it"
@@ -29,12 +28,13 @@ static void find_site(const struct planner *planner, uint32_t weight) {
     char name[180];
     (void)snprintf(name, sizeof name, "%.159s%.15s", want->module, want->suffix);
     const int64_t index = sinq_name_index_find(planner->names, name);
-    /* What is missing under its own name is optional, or held in codes of another kind: sinq_measure_model has checked. */
+    /* What is missing under its own name is optional, or held in codes of another kind: sinq_outline_model has checked. */
     if (index < 0) return;
     *site = (struct sinq_absorb_site){.is_there = want->tensor_rows == 0,
                                       .tensor = (size_t)index,
                                       .item = want->expert < 0 ? 0 : (uint64_t)want->expert};
     struct sinq_absorb_tensor *const tensor = &planner->plan->tensors[index];
+    tensor->is_wanted = true;
     tensor->is_vector = want->is_vector;
     tensor->plus = want->plus;
     tensor->is_transposed =
@@ -42,9 +42,11 @@ static void find_site(const struct planner *planner, uint32_t weight) {
         sinq_classify_tensor(planner->source->model_type, &planner->source->tensors[index]).is_transposed;
 }
 
-static uint64_t count_items(const struct sinq_tensor *tensor, bool is_vector) {
+/* The shape of what the graph asks for has been checked; that of other tensors says anything. */
+static uint64_t count_items(const struct sinq_tensor *tensor, const struct sinq_absorb_tensor *planned) {
     const struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(tensor);
-    return is_vector ? shape.count * shape.rows : shape.count;
+    if (!planned->is_wanted) return 0;
+    return planned->is_vector ? shape.count * shape.rows : shape.count;
 }
 
 static int add_items(const struct planner *planner, struct sinq_error *error) {
@@ -53,7 +55,7 @@ static int add_items(const struct planner *planner, struct sinq_error *error) {
     for (size_t i = 0; i < planner->source->tensor_count; i++) {
         plan->tensors[i].first_item = count;
         plan->tensors[i].read_group = SINQ_NO_GROUP;
-        count += (size_t)count_items(&planner->source->tensors[i], plan->tensors[i].is_vector);
+        count += (size_t)count_items(&planner->source->tensors[i], &plan->tensors[i]);
     }
     plan->items = malloc((count + 1) * sizeof *plan->items);
     if (plan->items == NULL) return sinq_fail_memory(error, "a plan of column scales", count * sizeof *plan->items);
@@ -165,27 +167,15 @@ static int make_plan(const struct planner *planner, struct sinq_error *error) {
 
 int sinq_plan_absorption(const struct sinq_source *source, const struct sinq_recipe_entry *entries,
                          struct sinq_absorb_plan **plan, struct sinq_error *error) {
-    struct sinq_model_config config;
-    struct sinq_graph *graph = NULL;
-    struct sinq_name_index *names = NULL;
-    struct sinq_model_size size;
+    struct sinq_outline outline;
     *plan = calloc(1, sizeof **plan);
     if (*plan == NULL) return sinq_fail_memory(error, "a plan of column scales", sizeof **plan);
-    int status = sinq_find_model_config(source, &config, error);
+    int status = sinq_outline_model(source, &outline, error);
     if (status == SINQ_OK) {
-        names = sinq_index_tensors(source);
-        if (names == NULL) status = sinq_fail_memory(error, source->path, 32 * (uint64_t)source->tensor_count);
-    }
-    if (status == SINQ_OK) status = sinq_check_layers(source, config.layers, error);
-    if (status == SINQ_OK) status = sinq_build_model_graph(&config, names, &graph, error);
-    if (status == SINQ_OK) status = sinq_measure_model(source, graph, names, &size, error);
-    if (status == SINQ_OK) {
-        const struct planner planner = {source, entries, graph, names, *plan};
+        const struct planner planner = {source, entries, outline.graph, outline.names, *plan};
         status = make_plan(&planner, error);
     }
-    sinq_graph_free(graph);
-    sinq_name_index_free(names);
-    sinq_model_config_free(&config);
+    sinq_free_outline(&outline);
     if (status == SINQ_OK) return SINQ_OK;
     sinq_absorb_plan_free(*plan);
     *plan = NULL;

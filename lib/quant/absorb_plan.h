@@ -28,6 +28,7 @@ struct sinq_absorb_item {
 };
 
 struct sinq_absorb_tensor {
+    bool is_wanted; /* the graph asks for it; others have no items */
     bool is_folded, is_vector, is_norm, is_transposed;
     float plus;           /* of a norm that is stored as w and used as 1 + w */
     size_t first_item;    /* of its items */
