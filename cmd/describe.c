@@ -35,9 +35,3 @@ const char *sinq_describe_shape(char *buffer, const struct sinq_tensor *tensor) 
                          (unsigned long long)tensor->shape[i]);
     return buffer;
 }
-
-uint64_t sinq_count_values(const struct sinq_tensor *tensor) {
-    uint64_t count = 1;
-    for (uint32_t i = 0; i < tensor->rank && i < SINQ_MAX_RANK; i++) count *= tensor->shape[i];
-    return count;
-}

@@ -19,7 +19,4 @@ const char *sinq_describe_shape(char *buffer, const struct sinq_tensor *tensor);
 /* "64" or "row" */
 const char *sinq_describe_group(char *buffer, uint32_t group_size);
 
-/* Values of a tensor: the product of its shape. */
-uint64_t sinq_count_values(const struct sinq_tensor *tensor);
-
 #endif

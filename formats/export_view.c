@@ -8,8 +8,8 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/text.h"
-#include "export_view.h"
 #include "checkpoint/roles.h"
+#include "export_view.h"
 #include "formats.h"
 #include "model/outline.h"
 

@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -169,6 +170,13 @@ failed:
     return status;
 }
 
+#define SIZE_TEXT 48
+static const char *describe_size(char buffer[SIZE_TEXT], double bytes) {
+    if (bytes == (double)SINQ_LARGEST_SHARD) return "one file";
+    (void)snprintf(buffer, SIZE_TEXT, "files of at most %.0f bytes", bytes);
+    return buffer;
+}
+
 int sinq_journal_match(const struct sinq_journal *journal, const struct sinq_journal_run *run,
                        struct sinq_error *error) {
     const char *const program = string_of(journal->run, "program");
@@ -185,10 +193,12 @@ int sinq_journal_match(const struct sinq_journal *journal, const struct sinq_jou
     }
     const double maximum = number_of(journal->run, "max_shard_bytes");
     if (maximum != (double)run->max_shard_bytes) {
+        char before[SIZE_TEXT], now[SIZE_TEXT];
         return sinq_fail(error, SINQ_FAILED,
-                         "%s: begun with shards of at most %.0f bytes, now %llu are asked for; give the same "
-                         "--max-shard-size, or begin anew with --force",
-                         journal->path, maximum, (unsigned long long)run->max_shard_bytes);
+                         "%s: begun as %s, now asked for as %s; give the same --max-shard-size, or begin anew with "
+                         "--force",
+                         journal->path, describe_size(before, maximum),
+                         describe_size(now, (double)run->max_shard_bytes));
     }
     return SINQ_OK;
 }

@@ -13,6 +13,9 @@
 #define SINQ_JOURNAL_VERSION 1
 #define SINQ_JOURNAL_NAME    "journal"
 
+/* max_shard_bytes of what is one file. Beyond it there is no difference, and up to it the number passes through JSON exactly. */
+#define SINQ_LARGEST_SHARD ((uint64_t)1 << 52)
+
 /* What must be equal for a run to go on. */
 struct sinq_journal_run {
     const char *program; /* its version */

@@ -30,7 +30,7 @@ struct sinq_layout_tensor {
 
 struct sinq_layout_shard {
     size_t first, count;   /* its tensors */
-    size_t end;            /* GGUF: behind the last tensor that may follow in it */
+    size_t end;            /* of GGUF, where sizes are known: the tensor behind its last one */
     uint64_t data_start;   /* length field and header: a multiple of SINQ_SHARD_ALIGNMENT */
     uint64_t header_bound; /* of the header's text, with the tensors placed so far */
     uint64_t bytes;        /* of data */

@@ -15,8 +15,6 @@
 #include "base/file.h"
 
 #define DEFAULT_SHARD_BYTES ((uint64_t)4 << 30)
-/* Beyond it there is no difference, and below it the number passes through JSON exactly. */
-#define LARGEST_SHARD_BYTES ((uint64_t)1 << 52)
 /* A group commit is due after so much output or so long: what a kill may cost, against the cost of waiting for the disk. */
 #define GROUP_BYTES   ((uint64_t)256 << 20)
 #define GROUP_SECONDS 5.0
@@ -366,9 +364,9 @@ int sinq_create_checkpoint(const struct sinq_create_options *options, struct sin
     made->layout_ops = &sinq_safetensors_layout;
     made->shard_fd = -1;
     made->max_shard_bytes = options->max_shard_bytes == 0 ? DEFAULT_SHARD_BYTES : options->max_shard_bytes;
-    made->max_shard_bytes = sinq_min_u64(made->max_shard_bytes, LARGEST_SHARD_BYTES);
+    made->max_shard_bytes = sinq_min_u64(made->max_shard_bytes, SINQ_LARGEST_SHARD);
     /* A lone file is never cut. */
-    if (!is_directory) made->max_shard_bytes = LARGEST_SHARD_BYTES;
+    if (!is_directory) made->max_shard_bytes = SINQ_LARGEST_SHARD;
     int status = sinq_staging_open(options, is_directory, &made->staging, error);
     if (status == SINQ_OK && is_gguf) status = prepare_gguf(made, options, error);
     if (status == SINQ_OK && options->resume) {

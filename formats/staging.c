@@ -63,7 +63,7 @@ int sinq_staging_check_final(const struct sinq_staging *staging, struct sinq_err
     /* A link is replaced itself, what it points to is not touched. */
     const bool is_link = S_ISLNK(status.st_mode);
     if (staging->is_directory && !S_ISDIR(status.st_mode) && !is_link) {
-        return sinq_fail(error, SINQ_FAILED, "%s: exists and is not a directory, as the input is", path);
+        return sinq_fail(error, SINQ_FAILED, "%s: exists and is not a directory, as the output is to be", path);
     }
     if (!staging->is_directory && !S_ISREG(status.st_mode) && !is_link) {
         return sinq_fail(error, SINQ_FAILED, "%s: exists and is not a regular file", path);

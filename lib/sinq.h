@@ -174,6 +174,9 @@ struct sinq_matrix_shape {
 };
 SINQ_API struct sinq_matrix_shape sinq_tensor_matrix_shape(const struct sinq_tensor *tensor);
 
+/* Values of a tensor: the product of its shape, UINT64_MAX where that is more. */
+SINQ_API uint64_t sinq_count_values(const struct sinq_tensor *tensor);
+
 SINQ_API void sinq_source_close(struct sinq_source *source);
 
 /* ---- how a matrix is quantized ----------------------------------------------------------------------------- */

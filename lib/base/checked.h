@@ -1,4 +1,4 @@
-/* checked.h: arithmetic on numbers from outside. Each returns false when the result does not fit. */
+/* checked.h: arithmetic on numbers from outside. Those of two numbers and a place return false when the result does not fit. */
 #ifndef SINQ_BASE_CHECKED_H
 #define SINQ_BASE_CHECKED_H
 
@@ -8,6 +8,16 @@
 static inline bool sinq_add_u64(uint64_t a, uint64_t b, uint64_t *sum) { return !__builtin_add_overflow(a, b, sum); }
 static inline bool sinq_multiply_u64(uint64_t a, uint64_t b, uint64_t *product) {
     return !__builtin_mul_overflow(a, b, product);
+}
+
+/* UINT64_MAX where the result does not fit: for estimates. */
+static inline uint64_t sinq_add_saturating(uint64_t a, uint64_t b) {
+    uint64_t sum;
+    return sinq_add_u64(a, b, &sum) ? sum : UINT64_MAX;
+}
+static inline uint64_t sinq_multiply_saturating(uint64_t a, uint64_t b) {
+    uint64_t product;
+    return sinq_multiply_u64(a, b, &product) ? product : UINT64_MAX;
 }
 
 /* For numbers known to be small enough. */

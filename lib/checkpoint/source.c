@@ -1,5 +1,6 @@
 #include "checkpoint/source.h"
 
+#include "base/checked.h"
 #include "base/error.h"
 
 const char *sinq_source_path(const struct sinq_source *source) { return source->path; }
@@ -65,6 +66,12 @@ int sinq_read_bytes(const struct sinq_source *source, size_t tensor, uint64_t of
 int sinq_map_tensor(const struct sinq_source *source, size_t tensor, const uint8_t **bytes, struct sinq_error *error) {
     *bytes = NULL;
     return source->ops->map == NULL ? SINQ_OK : source->ops->map(source, tensor, bytes, error);
+}
+
+uint64_t sinq_count_values(const struct sinq_tensor *tensor) {
+    uint64_t count = 1;
+    for (uint32_t i = 0; i < tensor->rank; i++) count = sinq_multiply_saturating(count, tensor->shape[i]);
+    return count;
 }
 
 struct sinq_matrix_shape sinq_tensor_matrix_shape(const struct sinq_tensor *tensor) {

@@ -95,4 +95,9 @@ struct sinq_stack_place {
 int sinq_fetch_matrix(const struct sinq_source *source, size_t tensor, uint64_t index, struct sinq_stack_place *place,
                       struct sinq_matrix_bytes *matrix, struct sinq_error *error);
 
+/* Whether the tensor's values are in blocks of a format that is not ours. */
+static inline bool sinq_is_in_blocks(const struct sinq_source *source, const struct sinq_tensor *tensor) {
+    return tensor->dtype == SINQ_DUAL_SCALE && source->ops->read_rows != NULL;
+}
+
 #endif

@@ -151,7 +151,7 @@ static int verify_plain(struct verification *v, size_t index, struct finding *fi
     return SINQ_OK;
 }
 
-/* ---- scaled tensors: finite FP8 values times finite scales may still be too large ---- */
+/* ---- tensors whose values are made of several numbers: finite FP8 values times finite scales may still be too large ---- */
 
 static void find_nonfinite_in_chunk(const void *user, const struct sinq_chunk *chunks, void *partial) {
     int64_t *const place = partial; /* one more than the index; comes zeroed */
@@ -169,8 +169,8 @@ static int keep_first(void *user, const void *partial, uint64_t count, struct si
     return SINQ_OK;
 }
 
-static int verify_scaled_values(const struct verification *v, size_t index, struct finding *finding,
-                                struct sinq_error *error) {
+static int verify_values(const struct verification *v, size_t index, struct finding *finding,
+                         struct sinq_error *error) {
     int64_t first = 0;
     struct sinq_chunk_job job = {.sources = {v->source}, .tensors = {index}, .sides = 1, .threads = v->threads};
     sinq_select_all_rows(&job);
@@ -240,6 +240,12 @@ static int verify_quantized(struct verification *v, size_t index, struct finding
     return SINQ_OK;
 }
 
+/* GGUF's blocks have no checksums. */
+static int verify_blocks(struct verification *v, size_t index, struct finding *finding, struct sinq_error *error) {
+    const int status = verify_values(v, index, finding, error);
+    return status == SINQ_OK ? report_progress(v, v->source->tensors[index].bytes, error) : status;
+}
+
 /* ---- the whole ---- */
 
 static void add_finding(struct verification *v, const struct sinq_tensor *tensor, const struct finding *finding) {
@@ -258,10 +264,12 @@ static int verify_tensor(struct verification *v, size_t index, struct sinq_error
     struct finding finding = {0};
     v->report.name = tensor->name;
     v->report.item = index;
-    int status = tensor->dtype == SINQ_DUAL_SCALE ? verify_quantized(v, index, &finding, error)
-                                                  : verify_plain(v, index, &finding, error);
+    const bool is_quantized = tensor->dtype == SINQ_DUAL_SCALE;
+    int status = sinq_is_in_blocks(v->source, tensor) ? verify_blocks(v, index, &finding, error)
+                 : is_quantized                       ? verify_quantized(v, index, &finding, error)
+                                                      : verify_plain(v, index, &finding, error);
     if (status == SINQ_OK && tensor->scale_tensor >= 0 && !finding.is_nonfinite) {
-        status = verify_scaled_values(v, index, &finding, error);
+        status = verify_values(v, index, &finding, error);
     }
     if (status != SINQ_OK) return status;
     v->summary.tensors++;

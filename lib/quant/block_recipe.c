@@ -1,4 +1,5 @@
 #include "quant/block_recipe.h"
+#include "quant/peak_memory.h"
 
 #include "base/checked.h"
 #include "base/error.h"

@@ -170,12 +170,6 @@ static int process_tensors(struct sinq_quantize_job *job, size_t first, size_t *
 
 /* ---- the end ---- */
 
-static uint64_t count_values(const struct sinq_tensor *tensor) {
-    uint64_t values = 1;
-    for (uint32_t d = 0; d < tensor->rank; d++) values *= tensor->shape[d];
-    return values;
-}
-
 static void summarize(const struct sinq_quantize_job *job, struct sinq_quantize_summary *summary) {
     struct sinq_hasher *const hasher = sinq_hasher_create();
     double error = 0, norm = 0, linear_bits = 0, linear_weights = 0, bits = 0, values = 0;
@@ -183,7 +177,7 @@ static void summarize(const struct sinq_quantize_job *job, struct sinq_quantize_
     for (size_t i = 0; i < job->count; i++) {
         const struct sinq_tensor_note *const note = &job->notes[i];
         const struct sinq_recipe_entry *const entry = sinq_job_entry(job, i);
-        const double weights = (double)count_values(sinq_job_tensor(job, i));
+        const double weights = (double)sinq_count_values(sinq_job_tensor(job, i));
         if (hasher != NULL) sinq_hasher_update(hasher, &note->source_hash, sizeof note->source_hash);
         bits += 8.0 * (double)note->bytes;
         values += weights;

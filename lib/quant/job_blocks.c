@@ -42,7 +42,7 @@ struct encoding {
 /* ---- one chunk ---- */
 
 static int replace_nonfinite(const struct encoding *e, struct chunk *chunk, uint64_t row) {
-    const struct sinq_tensor *const tensor = sinq_source_tensor(e->job->source, e->tensor);
+    const struct sinq_source *const source = e->job->source;
     const size_t count = (size_t)(chunk->rows * e->cols);
     for (size_t at = 0; at < count;) {
         const int64_t found = sinq_find_nonfinite(SINQ_F32, chunk->values + at, count - at);
@@ -51,9 +51,10 @@ static int replace_nonfinite(const struct encoding *e, struct chunk *chunk, uint
         if (!e->job->recipe->replace_nonfinite) {
             return sinq_fail(
                 &chunk->error, SINQ_FAILED,
-                "%s: tensor %s: the value at row %llu, column %llu is not finite (--nonfinite zero replaces "
+                "%s: tensor %s (%s): the value at row %llu, column %llu is not finite (--nonfinite zero replaces "
                 "such values)",
-                sinq_source_path(e->job->source), tensor->name, (unsigned long long)(row + at / e->cols),
+                sinq_source_path(source), sinq_source_tensor(source, e->tensor)->name,
+                sinq_source_origin(source, e->tensor)->name, (unsigned long long)(row + at / e->cols),
                 (unsigned long long)(at % e->cols));
         }
         chunk->values[at] = 0;

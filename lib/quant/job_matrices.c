@@ -14,6 +14,7 @@
 #include "base/parallel.h"
 #include "quant/job_state.h"
 #include "quant/packing.h"
+#include "quant/peak_memory.h"
 
 /* Where one matrix is in the output's order. */
 struct place {

@@ -1,9 +1,7 @@
 #include "quant/recipe.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -12,12 +10,10 @@
 #include "quant/absorb_plan.h"
 #include "quant/block_recipe.h"
 #include "quant/matrix.h"
+#include "quant/peak_memory.h"
 #include "quant/rounding.h"
 #include "quant/settings.h"
 #include "tensor/dtype.h"
-
-/* Of struct sinq_loader, a thread: a MiB as stored and what it becomes in f32, a row at least. */
-#define READ_BYTES ((uint64_t)5 << 20)
 
 /* What making a recipe needs beside the recipe. */
 struct maker {
@@ -59,51 +55,6 @@ void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, 
     };
 }
 
-static uint64_t add_saturating(uint64_t a, uint64_t b) {
-    uint64_t sum;
-    return sinq_add_u64(a, b, &sum) ? sum : UINT64_MAX;
-}
-
-static uint64_t multiply_saturating(uint64_t a, uint64_t b) {
-    uint64_t product;
-    return sinq_multiply_u64(a, b, &product) ? product : UINT64_MAX;
-}
-
-uint64_t sinq_estimate_peak_memory(uint64_t rows, uint64_t cols, uint64_t element_bytes, uint32_t group_size,
-                                   uint64_t blob_bytes, unsigned threads) {
-    if (rows > UINT64_MAX / 4 || cols > UINT64_MAX / 4) return UINT64_MAX;
-    rows = sinq_round_up(rows, SINQ_UNIT_ROW_MULTIPLE);
-    cols = sinq_round_up(cols, SINQ_BLOCK_COLUMNS);
-    const uint64_t group = group_size == SINQ_GROUP_ROW ? sinq_max_u64(cols, 1) : group_size;
-    const uint64_t unit = sinq_max_u64(group, SINQ_BLOCK_COLUMNS), units = sinq_divide_up(cols, unit);
-    const uint64_t groups = sinq_divide_up(cols, group), workers = sinq_min_u64(threads, units);
-    const uint64_t values = multiply_saturating(multiply_saturating(rows, cols), element_bytes);
-    const uint64_t matrix = add_saturating(values, blob_bytes);
-    const uint64_t two = threads > 1 ? sinq_min_u64(multiply_saturating(2, matrix), SINQ_OVERLAP_MEMORY) : 0;
-    const uint64_t parts[] = {
-        sinq_max_u64(matrix, two),
-        multiply_saturating(units, 512),
-        multiply_saturating(multiply_saturating(rows, groups), 8),
-        multiply_saturating(cols, 4),
-        multiply_saturating(multiply_saturating(workers, add_saturating(rows, unit)), 256),
-        multiply_saturating(threads, add_saturating(READ_BYTES, multiply_saturating(sinq_max_u64(rows, cols), 12))),
-    };
-    uint64_t bytes = SINQ_BASE_MEMORY;
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) bytes = add_saturating(bytes, parts[i]);
-    return bytes;
-}
-
-/* Bytes of memory for each element of a matrix in hand: bf16 stays, all else becomes f32; a quantized one has its blob too. */
-static uint64_t find_held_bytes(enum sinq_dtype dtype) {
-    if (dtype == SINQ_BF16) return 2;
-    if (dtype == SINQ_DUAL_SCALE) return 2 * sizeof(float);
-    return sinq_max_u64(sinq_dtype_size(dtype), sizeof(float));
-}
-
-uint64_t sinq_matrix_memory(uint64_t rows, uint64_t cols, enum sinq_dtype dtype, uint64_t blob_bytes) {
-    return add_saturating(multiply_saturating(multiply_saturating(rows, cols), find_held_bytes(dtype)), blob_bytes);
-}
-
 static struct sinq_matrix_shape find_matrix_shape(const struct sinq_tensor *tensor, bool transposed) {
     struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(tensor);
     if (!transposed) return shape;
@@ -127,7 +78,7 @@ static int measure_entry(struct sinq_recipe *recipe, const struct sinq_tensor *t
                          " are more than the layout can hold",
                          sinq_source_path(recipe->source), tensor->name, shape.count, shape.rows, shape.cols);
     }
-    const uint64_t element = find_held_bytes(entry->is_folded ? SINQ_F32 : tensor->dtype);
+    const uint64_t element = sinq_held_bytes(entry->is_folded ? SINQ_F32 : tensor->dtype);
     const uint64_t memory =
         sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size, sizes.bytes, recipe->threads);
     recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
@@ -209,12 +160,6 @@ static void apply_tensor_rule(const struct maker *maker, size_t tensor, int64_t 
     }
 }
 
-static uint64_t count_elements(const struct sinq_tensor *tensor) {
-    uint64_t count = 1;
-    for (uint32_t i = 0; i < tensor->rank; i++) count = multiply_saturating(count, tensor->shape[i]);
-    return count;
-}
-
 /* GGUF: the type that a tensor becomes. */
 static int decide_type(const struct maker *maker, size_t index, const struct sinq_tensor_role *role,
                        const struct sinq_rule_match *match, struct sinq_recipe_entry *entry, struct sinq_error *error) {
@@ -249,20 +194,16 @@ static int decide_type(const struct maker *maker, size_t index, const struct sin
 /* Bytes of what a tensor is made of, in proportion to its values. */
 static uint64_t measure_origin(const struct sinq_tensor *tensor, const struct sinq_tensor *origin) {
     if (tensor == origin) return tensor->bytes;
-    const double share = (double)count_elements(tensor) / (double)sinq_max_u64(1, count_elements(origin));
+    const double share = (double)sinq_count_values(tensor) / (double)sinq_max_u64(1, sinq_count_values(origin));
     return (uint64_t)(share * (double)origin->bytes + 0.5);
 }
 
 /* GGUF's blocks are not ours to keep: such a tensor becomes f16. */
-static bool is_in_blocks(const struct sinq_source *source, const struct sinq_tensor *tensor) {
-    return tensor->dtype == SINQ_DUAL_SCALE && source->ops->read_rows != NULL;
-}
-
 static void cast_blocks(const struct maker *maker, const struct sinq_tensor *tensor, struct sinq_recipe_entry *entry) {
     struct sinq_recipe *const recipe = maker->recipe;
     const uint64_t cols = sinq_tensor_matrix_shape(tensor).cols;
     entry->type = "f16";
-    entry->bytes_after = multiply_saturating(count_elements(tensor), 2);
+    entry->bytes_after = sinq_multiply_saturating(sinq_count_values(tensor), 2);
     recipe->summary.peak_memory =
         sinq_max_u64(recipe->summary.peak_memory, sinq_estimate_block_memory(cols, recipe->threads));
 }
@@ -295,7 +236,7 @@ static int decide_tensor(const struct maker *maker, size_t index, struct sinq_er
     decide_by_role(maker, tensor, &role, entry);
     apply_filters(maker, match.filter_rule, entry);
     apply_tensor_rule(maker, index, match.tensor_rule, entry);
-    if (entry->action == SINQ_KEEP && is_in_blocks(maker->source, tensor)) cast_blocks(maker, tensor, entry);
+    if (entry->action == SINQ_KEEP && sinq_is_in_blocks(maker->source, tensor)) cast_blocks(maker, tensor, entry);
     return SINQ_OK;
 }
 
@@ -322,37 +263,6 @@ static int check_rule_uses(const struct maker *maker, struct sinq_error *error) 
                          sinq_source_path(maker->source), use->unfit_as);
     }
     return sinq_check_rules_used(rules, sinq_source_path(maker->source), error);
-}
-
-static double divide_bits(uint64_t bytes, uint64_t weights) {
-    return weights > 0 ? (double)bytes * 8.0 / (double)weights : 0.0;
-}
-
-static void sum_up(const struct maker *maker) {
-    struct sinq_recipe_summary *const summary = &maker->recipe->summary;
-    uint64_t parameters = 0, linear_weights = 0, linear_bytes = 0;
-    for (size_t i = 0; i < maker->recipe->count; i++) {
-        const struct sinq_tensor *const tensor = sinq_source_tensor(maker->source, i);
-        const struct sinq_recipe_entry *const entry = &maker->recipe->entries[i];
-        const uint64_t elements = count_elements(tensor);
-        summary->bytes_before += entry->bytes_before;
-        summary->bytes_after += entry->bytes_after;
-        summary->kept += entry->action == SINQ_KEEP;
-        summary->dropped += entry->action == SINQ_DROP;
-        summary->quantized += entry->action == SINQ_QUANTIZE;
-        parameters += tensor->is_block_scale ? 0 : elements;
-        if (entry->action != SINQ_QUANTIZE) continue;
-        summary->weights_quantized += elements;
-        linear_weights += entry->is_linear ? elements : 0;
-        linear_bytes += entry->is_linear ? entry->bytes_after : 0;
-    }
-    summary->bits = maker->base.bits;
-    summary->group_size = maker->base.group_size;
-    summary->method = maker->base.method;
-    summary->scale_type = maker->base.scale_type;
-    summary->type = maker->blocks.type == NULL ? NULL : maker->blocks.type->name;
-    summary->linear_bits_per_weight = divide_bits(linear_bytes, linear_weights);
-    summary->overall_bits_per_weight = divide_bits(summary->bytes_after, parameters);
 }
 
 /* ---- making ---- */
@@ -428,7 +338,12 @@ static int finish(struct maker *maker, struct sinq_error *error) {
     }
     if (status != SINQ_OK) return status;
     follow_block_scales(maker);
-    sum_up(maker);
+    recipe->summary.bits = maker->base.bits;
+    recipe->summary.group_size = maker->base.group_size;
+    recipe->summary.method = maker->base.method;
+    recipe->summary.scale_type = maker->base.scale_type;
+    recipe->summary.type = maker->blocks.type == NULL ? NULL : maker->blocks.type->name;
+    sinq_sum_up_recipe(recipe);
     return SINQ_OK;
 }
 
@@ -456,27 +371,6 @@ const struct sinq_recipe_entry *sinq_recipe_entry(const struct sinq_recipe *reci
 
 struct sinq_recipe_summary sinq_recipe_summary(const struct sinq_recipe *recipe) {
     return recipe->summary;
-}
-
-void sinq_recipe_text(const struct sinq_recipe *recipe, struct sinq_text *text) {
-    uint64_t gate; /* as bits: the decimal point depends on the locale */
-    memcpy(&gate, &recipe->kurtosis_gate, sizeof gate);
-    sinq_text_print(text, "recipe 1 gate %016" PRIx64 " nonfinite %s\n", gate,
-                    recipe->replace_nonfinite ? "zero" : "error");
-    if (recipe->absorbs) sinq_text_add(text, "absorb 1\n");
-    for (size_t i = 0; i < recipe->count; i++) {
-        const struct sinq_recipe_entry *const entry = &recipe->entries[i];
-        sinq_text_add_json(text, sinq_source_tensor(recipe->source, i)->name);
-        if (entry->type != NULL) {
-            sinq_text_print(text, " type %s\n", entry->type);
-        } else if (entry->action == SINQ_QUANTIZE) {
-            sinq_text_print(text, " quantize bits %d group %" PRIu32 " method %s scale %s%s\n", entry->bits,
-                            entry->group_size, sinq_method_name(entry->method), sinq_aux_type_name(entry->scale_type),
-                            entry->transposed ? " transposed" : "");
-        } else {
-            sinq_text_add(text, entry->action == SINQ_DROP ? " drop\n" : " keep\n");
-        }
-    }
 }
 
 void sinq_recipe_free(struct sinq_recipe *recipe) {

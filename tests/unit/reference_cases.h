@@ -169,4 +169,25 @@ static inline double *make_up(const struct made_case *c, const cJSON *config, ui
     }
 }
 
+/* Each made-up model in turn: `r` and what it computes from the tokens, its checkpoint in `scratch`. */
+typedef void check_made_fn(const struct made_case *made, struct reference *r, const int32_t *tokens,
+                           const double *logits);
+static inline void for_each_made_model(check_made_fn *check) {
+    struct reference *const r = malloc(sizeof *r);
+    ck_assert_ptr_nonnull(r);
+    make_folder();
+    for (size_t i = 0; i < sizeof made_cases / sizeof made_cases[0]; i++) {
+        cJSON *const config = parse_config(made_cases[i].config);
+        int32_t tokens[POSITIONS];
+        double *const logits = make_up(&made_cases[i], config, i + 1, r, tokens);
+        write_reference(r, made_cases[i].config);
+        check(&made_cases[i], r, tokens, logits);
+        free(logits);
+        close_reference(r);
+        cJSON_Delete(config);
+    }
+    free(r);
+    remove_folder();
+}
+
 #endif

@@ -150,25 +150,13 @@ START_TEST(golden_models_compute_the_same) {
 }
 END_TEST
 
-START_TEST(made_up_models_compute_the_same) {
-    struct reference *const r = malloc(sizeof *r);
-    ck_assert_ptr_nonnull(r);
-    make_folder();
-    for (size_t i = 0; i < sizeof made_cases / sizeof made_cases[0]; i++) {
-        cJSON *const config = parse_config(made_cases[i].config);
-        int32_t tokens[POSITIONS];
-        double *const logits = make_up(&made_cases[i], config, i + 1, r, tokens);
-        write_reference(r, made_cases[i].config);
-        struct sinq_source *const source = open_good(scratch);
-        check_model(made_cases[i].name, r, tokens, logits, source);
-        free(logits);
-        close_reference(r);
-        cJSON_Delete(config);
-        sinq_source_close(source);
-    }
-    free(r);
-    remove_folder();
+static void check_made(const struct made_case *made, struct reference *r, const int32_t *tokens, const double *logits) {
+    struct sinq_source *const source = open_good(scratch);
+    check_model(made->name, r, tokens, logits, source);
+    sinq_source_close(source);
 }
+
+START_TEST(made_up_models_compute_the_same) { for_each_made_model(check_made); }
 END_TEST
 
 /* Whole rows, parts of rows and single bytes of a folded tensor are parts of the same bytes. */

@@ -428,6 +428,7 @@ static const struct {
     {"qwen2", "blk.0.attn_q.weight", "model.layers.0.self_attn.q_proj.weight", 1, 1, 0},
     {"gemma3_text", "blk.0.attn_norm.weight", "model.layers.0.input_layernorm.weight", 0, 0, 1},
     {"qwen3_moe", "blk.0.ffn_gate_exps.weight", "model.layers.0.mlp.experts.0.gate_proj.weight", 3, 3, 0},
+    {"qwen3_moe", "blk.0.ffn_gate_exps.weight", "model.layers.0.mlp.experts.2.gate_proj.weight", 2 * 64 + 3, 3, 0},
     {"phi3", "blk.0.ffn_up.weight", "model.layers.0.mlp.gate_up_proj.weight", 5, 5, 0},
 };
 
@@ -463,6 +464,52 @@ START_TEST(rows_come_from_their_places) {
 }
 END_TEST
 
+/* Tensors of a checkpoint beside those that the model is made of: a layer for further tokens, as DeepSeek-V3 has; and any other. */
+static void add_tensor(const char *directory, const char *name) {
+    char path[300], header[200];
+    static const char zeros[32];
+    const int size =
+        snprintf(header, sizeof header, "{\"%s\":{\"dtype\":\"BF16\",\"shape\":[4,4],\"data_offsets\":[0,32]}}", name);
+    (void)snprintf(path, sizeof path, "%s/more.safetensors", directory);
+    FILE *const file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    const uint8_t length[8] = {(uint8_t)size};
+    ck_assert_uint_eq(fwrite(length, 1, 8, file) + fwrite(header, 1, (size_t)size, file) + fwrite(zeros, 1, 32, file),
+                      40 + (size_t)size);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+START_TEST(layers_behind_the_last_are_left_out) {
+    char *const config = find_shared("golden/arch/deepseek_v2/config.json");
+    if (config == NULL) return;
+    *strrchr(config, '/') = '\0';
+    char model[256], command[1500];
+    struct sinq_source *source, *view;
+    struct sinq_error error;
+    make_folder();
+    print_out(model, "model");
+    (void)snprintf(command, sizeof command, "mkdir '%s' && ln -s '%s/config.json' '%s/model.safetensors' '%s'", model,
+                   config, config, model);
+    ck_assert_int_eq(system(command), 0);
+    add_tensor(model, "model.layers.99.eh_proj.weight");
+    ck_assert_int_eq(sinq_open_checkpoint(model, &source, &error), SINQ_OK);
+    ck_assert_int_ge(sinq_source_find(source, "model.layers.99.eh_proj.weight"), 0);
+    ck_assert_msg(sinq_open_gguf_view(source, &view, &error) == SINQ_OK, "%s", error.message);
+    for (size_t i = 0; i < sinq_source_tensor_count(view); i++) {
+        ck_assert_ptr_null(strstr(sinq_source_tensor(view, i)->name, "99"));
+    }
+    sinq_source_close(view);
+    sinq_source_close(source);
+    add_tensor(model, "model.layers.0.eh_proj.weight");
+    ck_assert_int_eq(sinq_open_checkpoint(model, &source, &error), SINQ_OK);
+    ck_assert_int_eq(sinq_open_gguf_view(source, &view, &error), SINQ_FAILED);
+    ck_assert_ptr_nonnull(strstr(error.message, "layers.0.eh_proj.weight: GGUF has no name for it"));
+    sinq_source_close(source);
+    free(config);
+    remove_folder();
+}
+END_TEST
+
 int main(void) {
     Suite *const suite = suite_create("gguf output");
     TCase *const tcase = tcase_create("gguf output");
@@ -473,6 +520,7 @@ int main(void) {
     tcase_add_test(tcase, runs_that_stop_go_on_to_the_same_bytes);
     tcase_add_test(tcase, what_cannot_be_is_named);
     tcase_add_loop_test(tcase, rows_come_from_their_places, 0, (int)(sizeof turned / sizeof turned[0]));
+    tcase_add_test(tcase, layers_behind_the_last_are_left_out);
     suite_add_tcase(suite, tcase);
     SRunner *const runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -238,6 +238,14 @@ static size_t check_matrices(const char *name, const struct sinq_source *source)
 
 /* ---- all of it, for one checkpoint ---- */
 
+static void check_verified(const struct sinq_source *source) {
+    struct sinq_verify_summary summary;
+    struct sinq_error error;
+    ck_assert_msg(sinq_verify(source, 2, NULL, NULL, &summary, &error) == SINQ_OK, "%s", error.message);
+    ck_assert_uint_eq(summary.tensors, source->tensor_count);
+    ck_assert_uint_eq(summary.checksums, 0);
+}
+
 static void check_model(const char *name, const struct sinq_source *original, bool has_stacks) {
     static const char *const types[] = {"f32", "bf16", "q8_0"};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
@@ -248,6 +256,7 @@ static void check_model(const char *name, const struct sinq_source *original, bo
         write_gguf(original, types[i], path);
         struct sinq_source *const gguf = open_good(path);
         check_bytes(gguf);
+        check_verified(gguf);
         if (i < 2 && !has_stacks) compare_tensors(what, gguf, original);
         if (i < 2) compare_models(what, gguf, original);
         if (i == 2) {
@@ -511,6 +520,30 @@ START_TEST(unknown_architectures_show_the_files_names) {
 }
 END_TEST
 
+START_TEST(blocks_that_are_not_finite_are_found) {
+    struct gguf_writer w = {0};
+    struct sinq_source *source;
+    struct sinq_verify_summary summary;
+    struct sinq_error error;
+    const uint64_t shape[2] = {4, 32};
+    uint8_t blocks[4 * 34] = {0};
+    blocks[2 * 34 + 1] = 0x7c; /* the scale of row 2 is infinite, and so is code 1 */
+    blocks[2 * 34 + 2 + 5] = 1;
+    add_key_string(&w, "general.architecture", "mamba");
+    add_gguf_tensor(&w, "a", 2, shape, SINQ_BLOCK_Q8_0, zeros, 4 * 34);
+    add_gguf_tensor(&w, "b", 2, shape, SINQ_BLOCK_Q8_0, blocks, sizeof blocks);
+    struct gguf_bytes bytes = finish_gguf(&w, 3);
+    ck_assert_int_eq(sinq_open_gguf_memory("f", bytes.data, bytes.size, &source, &error), SINQ_OK);
+    ck_assert_int_eq(sinq_verify(source, 1, NULL, NULL, &summary, &error), SINQ_CHECK_FAILED);
+    ck_assert_msg(strstr(error.message, "f: tensor b: the value at row 2, column 0 is not finite") != NULL, "%s",
+                  error.message);
+    ck_assert_uint_eq(summary.tensors, 2);
+    ck_assert_uint_eq(summary.nonfinite_tensors, 1);
+    sinq_source_close(source);
+    free(bytes.data);
+}
+END_TEST
+
 UNIT_MAIN("gguf_source", every_family_is_the_same_through_gguf, golden_models_are_the_same_through_gguf,
           split_files_are_opened_by_their_first_part, contradictions_are_named, factors_of_ropes_are_finite,
-          arrays_of_tokens_fit_each_other, unknown_architectures_show_the_files_names)
+          arrays_of_tokens_fit_each_other, unknown_architectures_show_the_files_names, blocks_that_are_not_finite_are_found)

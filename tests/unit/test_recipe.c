@@ -6,6 +6,7 @@
 
 #include "checkpoint/source.h"
 #include "quant/matrix.h"
+#include "quant/peak_memory.h"
 #include "unit.h"
 
 /* ---- a made-up source ---- */

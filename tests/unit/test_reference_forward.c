@@ -96,7 +96,9 @@ static void feed(struct sinq_session *session, const int32_t *tokens, const size
     }
 }
 
-static void check_engine(const struct made_case *c, const int32_t *tokens, const double *expected, size_t vocabulary) {
+static void check_engine(const struct made_case *c, struct reference *r, const int32_t *tokens,
+                         const double *expected) {
+    const size_t vocabulary = r->vocabulary;
     static const size_t whole[] = {POSITIONS}, uneven[] = {1, 62, 1, 31, 40, 7, 18};
     const struct sinq_session_options options = {
         .exact = true, .kv_type = SINQ_KV_F32, .batch = POSITIONS, .context = POSITIONS, .threads = 1};
@@ -130,23 +132,7 @@ static void check_engine(const struct made_case *c, const int32_t *tokens, const
     sinq_source_close(source);
 }
 
-START_TEST(the_engine_agrees_with_the_pass) {
-    struct reference *const r = malloc(sizeof *r);
-    ck_assert_ptr_nonnull(r);
-    make_folder();
-    for (size_t i = 0; i < sizeof made_cases / sizeof made_cases[0]; i++) {
-        cJSON *const config = parse_config(made_cases[i].config);
-        int32_t tokens[POSITIONS];
-        double *const logits = make_up(&made_cases[i], config, i + 1, r, tokens);
-        write_reference(r, made_cases[i].config);
-        check_engine(&made_cases[i], tokens, logits, r->vocabulary);
-        free(logits);
-        close_reference(r);
-        cJSON_Delete(config);
-    }
-    free(r);
-    remove_folder();
-}
+START_TEST(the_engine_agrees_with_the_pass) { for_each_made_model(check_engine); }
 END_TEST
 
 UNIT_MAIN("reference_forward", the_pass_agrees_with_transformers, the_engine_agrees_with_the_pass)

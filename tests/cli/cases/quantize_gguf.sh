@@ -19,3 +19,20 @@ expect 2 sinq quantize --tensor 'q_proj=type:q4_0' model
 alter_model unknown 's/"model_type": "qwen3"/"model_type": "rwkv"/'
 expect 1 sinq quantize --format gguf --type f16 unknown
 ls
+alter_model layers7 's/"num_hidden_layers": 6/"num_hidden_layers": 7/; /layer_types/,/],/d'
+expect 1 sinq quantize --format gguf --type f16 layers7
+alter_weights missing 's/model\.norm\.weight/model.nrom.weight/'
+expect 1 sinq quantize --format gguf --type f16 missing
+make_nan_model nan
+expect 1 sinq quantize --format gguf --type q4_0 nan -o nan.gguf
+sinq quantize -q --force --format gguf --type q4_0 --nonfinite zero nan -o nan.gguf
+# A run that stops goes on with the same options alone; what is absorbed is not what is not.
+(ulimit -f 3000 && expect 1 sinq quantize --format gguf --type q4_0 --absorb model -o a.gguf 2>/dev/null)
+expect 1 sinq quantize --format gguf --type q4_0 model -o a.gguf --resume
+expect 1 sinq quantize --format gguf --type q4_0 --absorb model -o a.gguf --resume --split-max-size 1MB
+expect 1 sinq quantize --format gguf --type q4_0 --absorb model -o a.gguf
+sinq quantize -q --format gguf --type q4_0 --absorb model -o a.gguf --resume
+sinq quantize -q --format gguf --type q4_0 --absorb model -o c.gguf -t 1
+cmp a.gguf c.gguf
+expect 1 sinq quantize --format gguf --type q4_0 model -o nosuch/a.gguf
+ls -d ./*.gguf*

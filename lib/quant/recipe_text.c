@@ -1,0 +1,27 @@
+/* recipe_text.c: a recipe as text, for fingerprints. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "checkpoint/source.h"
+#include "quant/recipe.h"
+
+void sinq_recipe_text(const struct sinq_recipe *recipe, struct sinq_text *text) {
+    uint64_t gate; /* as bits: the decimal point depends on the locale */
+    memcpy(&gate, &recipe->kurtosis_gate, sizeof gate);
+    sinq_text_print(text, "recipe 1 gate %016" PRIx64 " nonfinite %s\n", gate,
+                    recipe->replace_nonfinite ? "zero" : "error");
+    if (recipe->absorbs) sinq_text_add(text, "absorb 1\n");
+    for (size_t i = 0; i < recipe->count; i++) {
+        const struct sinq_recipe_entry *const entry = &recipe->entries[i];
+        sinq_text_add_json(text, sinq_source_tensor(recipe->source, i)->name);
+        if (entry->type != NULL) {
+            sinq_text_print(text, " type %s\n", entry->type);
+        } else if (entry->action == SINQ_QUANTIZE) {
+            sinq_text_print(text, " quantize bits %d group %" PRIu32 " method %s scale %s%s\n", entry->bits,
+                            entry->group_size, sinq_method_name(entry->method), sinq_aux_type_name(entry->scale_type),
+                            entry->transposed ? " transposed" : "");
+        } else {
+            sinq_text_add(text, entry->action == SINQ_DROP ? " drop\n" : " keep\n");
+        }
+    }
+}
