@@ -488,8 +488,9 @@ START_TEST(layers_behind_the_last_are_left_out) {
     struct sinq_error error;
     make_folder();
     print_out(model, "model");
-    (void)snprintf(command, sizeof command, "mkdir '%s' && ln -s '%s/config.json' '%s/model.safetensors' '%s'", model,
-                   config, config, model);
+    (void)snprintf(command, sizeof command,
+                   "mkdir '%s' && ln -s '%s/config.json' '%s' && ln -s '%s/model.safetensors' '%s/a.safetensors'",
+                   model, config, model, config, model);
     ck_assert_int_eq(system(command), 0);
     add_tensor(model, "model.layers.99.eh_proj.weight");
     ck_assert_int_eq(sinq_open_checkpoint(model, &source, &error), SINQ_OK);
