@@ -546,4 +546,5 @@ END_TEST
 
 UNIT_MAIN("gguf_source", every_family_is_the_same_through_gguf, golden_models_are_the_same_through_gguf,
           split_files_are_opened_by_their_first_part, contradictions_are_named, factors_of_ropes_are_finite,
-          arrays_of_tokens_fit_each_other, unknown_architectures_show_the_files_names, blocks_that_are_not_finite_are_found)
+          arrays_of_tokens_fit_each_other, unknown_architectures_show_the_files_names,
+          blocks_that_are_not_finite_are_found)
