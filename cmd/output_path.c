@@ -40,6 +40,19 @@ static size_t drop_end(const char *name, size_t length, const char *end) {
     return length - size;
 }
 
+#define CODING_SIZE 40
+
+/* What a name says of the recipe: "sinq-4bit-g64", or a type. */
+static void name_coding(const struct sinq_recipe_summary *recipe, char coding[CODING_SIZE]) {
+    if (recipe->type != NULL) {
+        snprintf(coding, CODING_SIZE, "%s", recipe->type);
+    } else if (recipe->group_size == SINQ_GROUP_ROW) {
+        snprintf(coding, CODING_SIZE, "sinq-%dbit-grow", recipe->bits);
+    } else {
+        snprintf(coding, CODING_SIZE, "sinq-%dbit-g%u", recipe->bits, (unsigned)recipe->group_size);
+    }
+}
+
 char *sinq_default_output_path(const char *model, bool is_directory, const struct sinq_recipe_summary *recipe,
                                const char *folder) {
     static const char suffix[] = ".safetensors";
@@ -58,19 +71,12 @@ char *sinq_default_output_path(const char *model, bool is_directory, const struc
     const size_t whole = length;
     length = drop_end(name, length, is_directory ? ".gguf" : suffix);
     if (is_directory && length < whole) length = drop_end(name, length, "-#####-of-#####");
-    if (recipe->type != NULL) {
-        const int before = slash != NULL && folder == NULL ? (int)(slash - path + 1) : 0;
-        char *const file = sinq_format("%s%s%.*s%.*s-%s.gguf", folder != NULL ? folder : "", folder != NULL ? "/" : "",
-                                       before, path, (int)length, name, recipe->type);
-        free(path);
-        return file;
-    }
-    char group[16] = "row";
-    if (recipe->group_size != SINQ_GROUP_ROW) snprintf(group, sizeof group, "%u", (unsigned)recipe->group_size);
+    char coding[CODING_SIZE];
+    const char *const end = recipe->format == SINQ_FORMAT_GGUF ? ".gguf" : is_directory ? "" : suffix;
     const int parent = slash != NULL && folder == NULL ? (int)(slash - path + 1) : 0;
-    char *const output =
-        sinq_format("%s%s%.*s%.*s-sinq-%dbit-g%s%s", folder != NULL ? folder : "", folder != NULL ? "/" : "", parent,
-                    path, (int)length, name, recipe->bits, group, is_directory ? "" : suffix);
+    name_coding(recipe, coding);
+    char *const output = sinq_format("%s%s%.*s%.*s-%s%s", folder != NULL ? folder : "", folder != NULL ? "/" : "",
+                                     parent, path, (int)length, name, coding, end);
     free(path);
     return output;
 }

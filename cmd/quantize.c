@@ -23,9 +23,7 @@ struct run {
     uint64_t bytes_before, bytes_after;
 };
 
-static bool makes_gguf(const struct run *run) {
-    return run->arguments->format != NULL && strcmp(run->arguments->format, "gguf") == 0;
-}
+static bool makes_gguf(const struct run *run) { return sinq_read_output_format(run->arguments) == SINQ_FORMAT_GGUF; }
 
 static bool makes_directory(const struct run *run, const struct sinq_source *source) {
     return makes_gguf(run) ? run->arguments->max_shard_bytes != 0 : sinq_source_is_directory(source);
@@ -45,7 +43,7 @@ static int write_output(const struct run *run, struct sinq_quantize_result *resu
     const struct sinq_quantize_arguments *const arguments = run->arguments;
     const struct sinq_create_options create = {
         .path = result->output,
-        .format = makes_gguf(run) ? SINQ_FORMAT_GGUF : SINQ_FORMAT_NATIVE,
+        .format = sinq_read_output_format(arguments),
         .type = arguments->type,
         .source = result->source,
         .max_shard_bytes = arguments->max_shard_bytes,
@@ -81,7 +79,7 @@ static void report_result(struct run *run, const struct sinq_quantize_result *re
     fflush(stdout);
 }
 
-/* Of GGUF: the checkpoint whose view is then encoded. A dry run only plans it: it changes no size. */
+/* Of what has types: the checkpoint that is then encoded. A dry run only plans it: it changes no size. */
 static int absorb_first(const struct run *run, const char *model, const struct sinq_source *source,
                         struct sinq_recipe **folding, struct sinq_source **absorbed, struct sinq_error *error) {
     const struct sinq_quantize_arguments *const arguments = run->arguments;
@@ -106,13 +104,13 @@ static int process_model(struct run *run, const char *model, char **output, stru
     struct sinq_source *source = NULL, *absorbed = NULL, *view = NULL;
     struct sinq_recipe *recipe = NULL, *folding = NULL;
     int status = sinq_open_checkpoint(model, &source, error);
-    if (status == SINQ_OK && makes_gguf(run) && options.absorb) {
+    if (status == SINQ_OK && options.type != NULL && options.absorb) {
         status = absorb_first(run, model, source, &folding, &absorbed, error);
     }
     if (status == SINQ_OK && makes_gguf(run)) {
         status = sinq_open_gguf_view(absorbed != NULL ? absorbed : source, &view, error);
     }
-    result.source = view != NULL ? view : source;
+    result.source = view != NULL ? view : absorbed != NULL ? absorbed : source;
     result.folding = folding;
     result.original = source;
     if (status == SINQ_OK) status = sinq_make_recipe(result.source, &options, &recipe, error);
@@ -214,8 +212,8 @@ static int run_quantize(const struct sinq_command *command, int argc, char **arg
         code = sinq_report_usage(command, "which MODEL?");
     } else if (arguments.output != NULL && *arguments.output == '\0') {
         code = sinq_report_usage(command, "-o/--output: the name is empty");
-    } else if (makes_gguf(&run) != (arguments.type != NULL)) {
-        code = sinq_report_usage(command, "--format gguf and --type go together");
+    } else if ((sinq_read_output_format(&arguments) != SINQ_FORMAT_NATIVE) != (arguments.type != NULL)) {
+        code = sinq_report_usage(command, "--format gguf or safetensors, and --type go together");
     } else if (run.model_count > 1 && arguments.output != NULL && !sinq_is_directory(arguments.output)) {
         code = sinq_report_usage(command, "of several models, -o must name an existing directory; '%s' is none",
                                  arguments.output);
@@ -232,6 +230,8 @@ static const struct sinq_example examples[] = {
     {"sinq quantize -n -b 3 models/Qwen3-8B", "Prints what would become of each tensor at 3 bits, and writes nothing."},
     {"sinq quantize --format gguf --type q4_k models/Qwen3-8B",
      "Writes models/Qwen3-8B-q4_k.gguf for llama.cpp, Ollama or LM Studio."},
+    {"sinq quantize --format safetensors --type bf16 --absorb models/Qwen3-8B",
+     "Writes models/Qwen3-8B-bf16, which computes the same and is easier for other quantizers."},
     {"sinq quantize --tensor 'down_proj=bits:5' --tensor 'layers\\.0\\.=keep' model -o small",
      "Keeps the first layer as it is, and gives the down projections of all others 5 bits."},
     {NULL, NULL},
@@ -243,7 +243,8 @@ const struct sinq_command sinq_quantize_command = {
     .operands = "MODEL...",
     .about =
         "Quantizes the linear layers of each MODEL with SINQ and writes a model of the same form: a directory for a "
-        "directory, a file for a file. Norms, biases, embeddings, the output head, routers and convolutions are "
+        "directory or a GGUF, a file for a file. Norms, biases, embeddings, the output head, routers and convolutions "
+        "are "
         "kept as they are. The result is the same for any number of threads and any processor.\nMemory is bounded "
         "by the largest matrix, not by the model. Nothing appears under OUT before it is complete and checked; an "
         "interrupted run leaves OUT.partial, from which --resume goes on.",

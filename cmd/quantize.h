@@ -18,6 +18,7 @@ struct sinq_quantize_arguments {
 /* quantize_options.c: the table, and the library's options that the arguments mean. */
 extern const struct sinq_option sinq_quantize_option_table[];
 struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quantize_arguments *arguments);
+enum sinq_format sinq_read_output_format(const struct sinq_quantize_arguments *arguments);
 
 /* What was made of one model. */
 struct sinq_quantize_result {
@@ -25,9 +26,9 @@ struct sinq_quantize_result {
     const char *output;
     const struct sinq_source *source;
     const struct sinq_recipe *recipe;
-    const struct sinq_source *original; /* what the source is a view of, or the source itself */
+    const struct sinq_source *original; /* what the source is made of, or the source itself */
     const struct sinq_recipe
-        *folding; /* of GGUF with --absorb: where column scales go, over what the source is a view of; or NULL */
+        *folding; /* of --type with --absorb: where column scales go, over what the source is made of; or NULL */
     struct sinq_quantize_summary summary;
 };
 
@@ -35,7 +36,7 @@ struct sinq_quantize_result {
 void sinq_report_quantized(const struct sinq_quantize_result *result, bool brief);
 void sinq_report_quantized_json(const struct sinq_quantize_result *result);
 
-/* How most weights are coded, or of GGUF their type. */
+/* How most weights are coded, or their type. */
 void sinq_write_coding(struct sinq_json_writer *json, const struct sinq_recipe_summary *recipe);
 
 /* recipe_report.c: what --dry-run prints. `all` lists every tensor, else alike ones are folded into a line. */

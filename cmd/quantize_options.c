@@ -14,16 +14,16 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .argument = "OUT",
      PLACE(output),
      .completion = SINQ_COMPLETE_FILES,
-     .help =
-         "write OUT (default: MODEL-sinq-<bits>bit-g<group>, or MODEL-<type>.gguf, beside MODEL); of several models, "
-         "or of a file, OUT may be an existing directory to put results into"},
+     .help = "write OUT (default: MODEL-sinq-<bits>bit-g<group>, MODEL-<type>.gguf or MODEL-<type>, beside MODEL); of "
+             "several models, or of a file, OUT may be an existing directory to put results into"},
     {.name = "format",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "NAME",
-     .choices = "native gguf",
+     .choices = "native gguf safetensors",
      PLACE(format),
-     .help = "native (safetensors in sinq's own layout), or gguf, which llama.cpp, Ollama and LM Studio read: give "
-             "--type with it (default: native)"},
+     .help =
+         "native (safetensors in sinq's own layout), gguf, which llama.cpp, Ollama and LM Studio read, or safetensors "
+         "(a plain checkpoint, as Hugging Face has them); give --type with the latter two (default: native)"},
     {.name = "force",
      .letter = 'f',
      .kind = SINQ_OPTION_FLAG,
@@ -112,8 +112,10 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .argument = "TYPE",
      .choices = SINQ_GGUF_TYPES,
      PLACE(type),
-     .help = "of --format gguf: what linear layers become; embeddings and the output head become q8_0 where TYPE has "
-             "codes, all else f32. The options above are then without meaning"},
+     .help =
+         "of --format gguf: what linear layers become; embeddings and the output head become q8_0 where TYPE has "
+         "codes, all else f32. Of --format safetensors: what all numbers become, f16, bf16 or f32. The options above, "
+         "but --absorb, are then without meaning"},
     {.name = "fallback",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "TYPE",
@@ -140,7 +142,7 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .argument = "REGEX=HOW",
      .rule = SINQ_RULE_TENSOR,
      PLACE(rules),
-     .help = "HOW is keep, or any of bits:N,group:N,method:NAME,scale:TYPE, or of GGUF type:TYPE; may be repeated, "
+     .help = "HOW is keep, or any of bits:N,group:N,method:NAME,scale:TYPE, or with --type type:TYPE; may be repeated, "
              "the last one that fits wins, and wins over --include and --exclude"},
     {.name = "head-bits",
      .kind = SINQ_OPTION_CHOICE,
@@ -173,6 +175,12 @@ static int read_number(const char *text, int otherwise) {
     return text[0] >= '0' && text[0] <= '9' ? (int)strtol(text, NULL, 10) : otherwise;
 }
 
+enum sinq_format sinq_read_output_format(const struct sinq_quantize_arguments *arguments) {
+    const char *const format = arguments->format == NULL ? "native" : arguments->format;
+    if (strcmp(format, "gguf") == 0) return SINQ_FORMAT_GGUF;
+    return strcmp(format, "safetensors") == 0 ? SINQ_FORMAT_PLAIN : SINQ_FORMAT_NATIVE;
+}
+
 struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quantize_arguments *arguments) {
     struct sinq_quantize_options options = sinq_default_quantize_options();
     if (arguments->recipe != NULL) options.recipe = arguments->recipe;
@@ -187,6 +195,7 @@ struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quanti
     options.tiling_2d = arguments->tiling != NULL && strcmp(arguments->tiling, "2d") == 0;
     options.replace_nonfinite = arguments->nonfinite != NULL && strcmp(arguments->nonfinite, "zero") == 0;
     options.allow_requantize = arguments->allow_requantize;
+    options.format = sinq_read_output_format(arguments);
     options.type = arguments->type;
     options.fallback = arguments->fallback;
     options.absorb = arguments->absorb;

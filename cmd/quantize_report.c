@@ -50,6 +50,19 @@ static void report_coding(const struct sinq_recipe_summary *recipe) {
                     sinq_aux_type_name(recipe->scale_type));
 }
 
+/* Of what is only cast there is nothing to say. */
+static void report_weights(const struct sinq_quantize_summary *summary) {
+    char text[SINQ_QUANTITY_SIZE];
+    if (summary->tensors_quantized == 0) {
+        sinq_print_fact("bits/weight", "%.3f overall", summary->overall_bits_per_weight);
+        return;
+    }
+    sinq_print_fact("bits/weight", "%.3f in linear layers, %.3f overall", summary->linear_bits_per_weight,
+                    summary->overall_bits_per_weight);
+    sinq_print_fact("weight error", "%s of the quantized weights' norm",
+                    sinq_format_percent(text, summary->relative_error));
+}
+
 void sinq_report_quantized(const struct sinq_quantize_result *result, bool brief) {
     const struct sinq_quantize_summary *const summary = &result->summary;
     const struct sinq_recipe_summary recipe = sinq_recipe_summary(result->recipe);
@@ -66,10 +79,7 @@ void sinq_report_quantized(const struct sinq_quantize_result *result, bool brief
     sinq_print_fact("size", "%s -> %s, %.2f times smaller", sinq_format_bytes(text[0], before),
                     sinq_format_bytes(text[1], summary->bytes_written),
                     (double)before / (double)(summary->bytes_written > 0 ? summary->bytes_written : 1));
-    sinq_print_fact("bits/weight", "%.3f in linear layers, %.3f overall", summary->linear_bits_per_weight,
-                    summary->overall_bits_per_weight);
-    sinq_print_fact("weight error", "%s of the quantized weights' norm",
-                    sinq_format_percent(text[0], summary->relative_error));
+    report_weights(summary);
     sinq_print_fact("time", "%s, of which %s syncing to disk", sinq_format_seconds(text[0], summary->seconds_total),
                     sinq_format_seconds(text[1], summary->seconds_sync));
     report_unusual(summary);

@@ -112,8 +112,11 @@ void sinq_report_recipe(const struct sinq_quantize_result *result, bool all) {
     sinq_print_fact("size", "%s -> %s, %.2f times smaller", sinq_format_bytes(text[0], summary.bytes_before),
                     sinq_format_bytes(text[1], summary.bytes_after),
                     (double)summary.bytes_before / (double)(summary.bytes_after > 0 ? summary.bytes_after : 1));
-    sinq_print_fact("bits/weight", "%.3f in linear layers, %.3f overall", summary.linear_bits_per_weight,
-                    summary.overall_bits_per_weight);
+    if (summary.quantized > 0)
+        sinq_print_fact("bits/weight", "%.3f in linear layers, %.3f overall", summary.linear_bits_per_weight,
+                        summary.overall_bits_per_weight);
+    else
+        sinq_print_fact("bits/weight", "%.3f overall", summary.overall_bits_per_weight);
     sinq_print_fact("memory", "%s at most", sinq_format_bytes(text[0], summary.peak_memory));
     const struct sinq_recipe *const folding = result->folding != NULL ? result->folding : result->recipe;
     const struct sinq_source *const folded = result->folding != NULL ? result->original : result->source;

@@ -18,11 +18,6 @@ extern "C" {
 /* Opens a file or a directory for reading. Close with sinq_source_close. Weights are read when asked for, not here. */
 SINQ_API int sinq_open_checkpoint(const char *path, struct sinq_source **source, struct sinq_error *error);
 
-enum sinq_format {
-    SINQ_FORMAT_NATIVE, /* safetensors: a directory for a directory, a file for a file */
-    SINQ_FORMAT_GGUF    /* one file; with max_shard_bytes a directory of files */
-};
-
 /*
  * A source that shows another one's tensors as a GGUF file has them: named, ordered, stacked and turned as llama.cpp expects, each
  * value in f32; sinq_source_origin tells what a tensor is made of. It is what is quantized to GGUF. SINQ_FAILED where GGUF cannot
@@ -32,8 +27,9 @@ SINQ_API int sinq_open_gguf_view(const struct sinq_source *source, struct sinq_s
 
 struct sinq_create_options {
     const char *path; /* the final name */
-    enum sinq_format format;
-    const char *type; /* of GGUF: what most weights become */
+    enum sinq_format
+        format; /* safetensors: a directory for a directory, a file for a file; GGUF: one file, or with max_shard_bytes a directory */
+    const char *type; /* of GGUF and of a plain checkpoint: what most weights become */
     const struct sinq_source
         *source;              /* refused as the output, by inode; its sidecars are carried over. For GGUF a view */
     uint64_t max_shard_bytes; /* of a directory's shards; 0 is 4 GiB, and of GGUF one file */

@@ -352,6 +352,15 @@ static int prepare_gguf(struct sinq_file_sink *sink, const struct sinq_create_op
     return sinq_make_gguf_metadata(options->source, options->type, &sink->metadata, error);
 }
 
+/* The name by which config.json knows a type; NULL: not one of a plain checkpoint's. */
+static const char *name_plain_dtype(const char *type) {
+    static const char *const names[][2] = {{"f32", "float32"}, {"f16", "float16"}, {"bf16", "bfloat16"}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (type != NULL && strcmp(type, names[i][0]) == 0) return names[i][1];
+    }
+    return NULL;
+}
+
 int sinq_create_checkpoint(const struct sinq_create_options *options, struct sinq_sink **sink,
                            struct sinq_error *error) {
     const bool is_gguf = options->format == SINQ_FORMAT_GGUF;
@@ -362,6 +371,7 @@ int sinq_create_checkpoint(const struct sinq_create_options *options, struct sin
     made->base.ops = &ops;
     made->source = options->source;
     made->layout_ops = &sinq_safetensors_layout;
+    if (options->format == SINQ_FORMAT_PLAIN) made->plain_dtype = name_plain_dtype(options->type);
     made->shard_fd = -1;
     made->max_shard_bytes = options->max_shard_bytes == 0 ? DEFAULT_SHARD_BYTES : options->max_shard_bytes;
     made->max_shard_bytes = sinq_min_u64(made->max_shard_bytes, SINQ_LARGEST_SHARD);

@@ -157,8 +157,11 @@ static int write_sidecar(const struct commit *commit, size_t index, struct sinq_
 
 static int write_config(const struct commit *commit, struct sinq_error *error) {
     struct sinq_text text = {0};
+    const char *const config = commit->sink->source->config;
     int status =
-        sinq_splice_quantization(commit->sink->source->config, commit->quantization, CONFIG_NAME, &text, error);
+        commit->sink->plain_dtype != NULL
+            ? sinq_splice_plain(config, commit->sink->plain_dtype, CONFIG_NAME, &text, error)
+            : sinq_splice_member(config, "quantization_config", commit->quantization, CONFIG_NAME, &text, error);
     if (status == SINQ_OK) {
         status = sinq_staging_write_file(&commit->sink->staging, CONFIG_NAME, text.data, text.size, error);
     }

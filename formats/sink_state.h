@@ -20,6 +20,7 @@ struct sinq_file_sink {
     struct sinq_staging staging;
     uint64_t max_shard_bytes;
     const struct sinq_layout_ops *layout_ops;
+    const char *plain_dtype;            /* of a plain checkpoint: what config.json calls its numbers' type; else NULL */
     struct sinq_gguf_values metadata;   /* of GGUF */
     struct sinq_gguf_layout_facts gguf; /* likewise */
     struct sinq_layout *layout;         /* NULL before begin() */

@@ -233,6 +233,13 @@ SINQ_API int sinq_read_scales(const struct sinq_source *source, size_t tensor, u
 
 #define SINQ_GROUP_ROW 0u
 
+/* What is written. */
+enum sinq_format {
+    SINQ_FORMAT_NATIVE, /* safetensors in our own layout */
+    SINQ_FORMAT_GGUF,
+    SINQ_FORMAT_PLAIN /* safetensors as Hugging Face has them, of numbers alone */
+};
+
 /* One --tensor, --include or --exclude rule, in the order given. The last rule that matches a name wins. */
 struct sinq_rule {
     const char *pattern; /* PCRE2, searched in the tensor's name */
@@ -254,19 +261,23 @@ struct sinq_quantize_options {
     bool is_trial;          /* the recipe is for sinq_open_trial */
     bool replace_nonfinite; /* NaN and infinities become zero and are counted, instead of an error */
     bool allow_requantize;  /* the source is quantized already */
+    enum sinq_format format;
     /*
-     * GGUF: what linear layers become, "f16", "q4_k", ...: one of SINQ_GGUF_TYPES. The source is then a view (sinq_open_gguf_view), and bits,
-     * group size, method, scale type, gate and the bits of head and embeddings have no meaning. NULL: our own layout.
+     * GGUF: what linear layers become, one of SINQ_GGUF_TYPES; the source is then a view (sinq_open_gguf_view). A plain checkpoint: what all
+     * numbers become, one of SINQ_PLAIN_TYPES. Bits, group size, method, scale type, gate and the bits of head and embeddings have no
+     * meaning with either. NULL: our own layout.
      */
     const char *type;
-    const char *fallback; /* what tensors become whose rows are no multiple of the type's blocks; NULL: an error */
-    /* Column scales go into the layers before where the model allows it (sinq_open_absorbed). With `type` it only says that the view is of such a source. */
+    const char
+        *fallback; /* of GGUF: what tensors become whose rows are no multiple of the type's blocks; NULL: an error */
+    /* Column scales go into the layers before where the model allows it (sinq_open_absorbed). With `type` it only says that the source is made of such a one. */
     bool absorb;
     const struct sinq_rule *rules;
     size_t rule_count;
     unsigned threads; /* 0: sinq_count_processors() */
 };
-#define SINQ_GGUF_TYPES "f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl q4_k q5_k q6_k q3_k q2_k f32"
+#define SINQ_GGUF_TYPES  "f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl q4_k q5_k q6_k q3_k q2_k f32"
+#define SINQ_PLAIN_TYPES "f16 bf16 f32"
 /* Options that mean "the default recipe at 4 bits". */
 SINQ_API struct sinq_quantize_options sinq_default_quantize_options(void);
 /*
@@ -276,7 +287,7 @@ SINQ_API struct sinq_quantize_options sinq_default_quantize_options(void);
 SINQ_API int sinq_parse_quantize_setting(const char *text, struct sinq_quantize_options *options,
                                          struct sinq_error *error);
 
-enum sinq_action { SINQ_KEEP, SINQ_QUANTIZE, SINQ_DROP /* a block scale whose tensor is quantized */ };
+enum sinq_action { SINQ_KEEP, SINQ_QUANTIZE, SINQ_DROP /* a block scale whose tensor is quantized or cast */ };
 
 /* What becomes of one tensor, and why. Indices run as in the source. */
 struct sinq_recipe_entry {
@@ -287,8 +298,8 @@ struct sinq_recipe_entry {
     enum sinq_method method;
     enum sinq_aux_type scale_type;
     /*
-     * Of GGUF: what it is stored as; then SINQ_QUANTIZE is for types with codes, SINQ_KEEP for plain ones. Of our layout: "f16" for
-     * a kept tensor that is in a GGUF's blocks. Else NULL.
+     * Of GGUF and plain checkpoints: what it is stored as; then SINQ_QUANTIZE is for types with codes, SINQ_KEEP for plain ones. Of our
+     * layout: "f16" for a kept tensor that is in a GGUF's blocks. NULL where bytes are taken over, or the layout is ours.
      */
     const char *type;
     bool transposed;
@@ -309,7 +320,8 @@ struct sinq_recipe_summary {
     uint32_t group_size;
     enum sinq_method method;
     enum sinq_aux_type scale_type;
-    const char *type; /* of GGUF, in place of the four above; else NULL */
+    enum sinq_format format;
+    const char *type; /* of GGUF and plain checkpoints, in place of the four above; else NULL */
     size_t quantized, kept, dropped;
     uint64_t weights_quantized; /* weights that get codes */
     uint64_t bytes_before, bytes_after;

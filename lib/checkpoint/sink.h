@@ -33,7 +33,8 @@ struct sinq_sink_plan {
 };
 
 struct sinq_sink_final {
-    const char *quantization; /* JSON object: goes into config.json, or a bare file's metadata */
+    /* JSON object: goes into config.json, or a bare file's metadata. NULL: none, and config.json has none then. */
+    const char *quantization;
 };
 
 struct sinq_sink_ops {

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "checkpoint/source.h"
 #include "quant/recipe.h"
 
 #define CHUNK_VALUES ((uint64_t)1 << 18) /* a MiB in f32 */
@@ -11,11 +12,20 @@
 
 /* ---- options ---- */
 
-static int find_type(const char *option, const char *name, const struct sinq_block_type **type,
+static const char *name_format(enum sinq_format format) {
+    return format == SINQ_FORMAT_PLAIN ? "a plain checkpoint" : "GGUF";
+}
+
+static bool has_type(enum sinq_format format, const struct sinq_block_type *type) {
+    return type != NULL && type->is_written && (format == SINQ_FORMAT_GGUF || type->is_plain);
+}
+
+static int find_type(enum sinq_format format, const char *option, const char *name, const struct sinq_block_type **type,
                      struct sinq_error *error) {
     *type = name == NULL ? NULL : sinq_find_block_type_named(name);
-    if (name == NULL || (*type != NULL && (*type)->is_written)) return SINQ_OK;
-    return sinq_fail(error, SINQ_USAGE, "%s %.100s: expected one of " SINQ_GGUF_TYPES, option, name);
+    if (name == NULL || has_type(format, *type)) return SINQ_OK;
+    return sinq_fail(error, SINQ_USAGE, "%s %.100s: expected one of %s", option, name,
+                     format == SINQ_FORMAT_PLAIN ? SINQ_PLAIN_TYPES : SINQ_GGUF_TYPES);
 }
 
 int sinq_settle_block_options(const struct sinq_quantize_options *options, struct sinq_block_settings *settings,
@@ -30,26 +40,36 @@ int sinq_settle_block_options(const struct sinq_quantize_options *options, struc
                   {options->head_bits != 0, "--head-bits"},
                   {options->embed_bits != 0, "--embed-bits"},
                   {options->kurtosis_gate > 0, "--kurtosis-gate"},
-                  {options->tiling_2d, "--tiling"}};
-    int status = find_type("--type", options->type, &settings->type, error);
-    if (status == SINQ_OK) status = find_type("--fallback", options->fallback, &settings->fallback, error);
+                  {options->tiling_2d, "--tiling"},
+                  {options->format == SINQ_FORMAT_PLAIN && options->fallback != NULL, "--fallback"}};
+    settings->format = options->format;
+    int status = find_type(options->format, "--type", options->type, &settings->type, error);
+    if (status == SINQ_OK) {
+        status = find_type(options->format, "--fallback", options->fallback, &settings->fallback, error);
+    }
     for (size_t i = 0; i < sizeof others / sizeof others[0] && status == SINQ_OK; i++) {
         if (!others[i].is_given) continue;
-        status = sinq_fail(error, SINQ_USAGE, "%s: GGUF has types instead: --type, and --tensor 'REGEX=type:...'",
-                           others[i].name);
+        status = sinq_fail(error, SINQ_USAGE, "%s: %s has types instead: --type, and --tensor 'REGEX=type:...'",
+                           others[i].name, name_format(options->format));
     }
     return status;
 }
 
-int sinq_check_block_rule(const struct sinq_rule_setting *setting, bool is_block, const char *rule,
+int sinq_check_block_rule(const struct sinq_rule_setting *setting, enum sinq_format format, const char *rule,
                           struct sinq_error *error) {
+    const bool is_typed = format != SINQ_FORMAT_NATIVE;
     const bool has_others =
         setting->bits != 0 || setting->group_size >= 0 || setting->method >= 0 || setting->scale_type >= 0;
-    if (setting->type != NULL && (!is_block || has_others)) {
-        return sinq_fail(error, SINQ_USAGE, "%s: type: is GGUF's and stands alone", rule);
+    if (setting->type != NULL && (!is_typed || has_others)) {
+        return sinq_fail(error, SINQ_USAGE, "%s: type: is for --type and stands alone", rule);
     }
-    if (!is_block || !has_others) return SINQ_OK;
-    return sinq_fail(error, SINQ_USAGE, "%s: GGUF has types instead, for instance type:q6_k", rule);
+    if (setting->type != NULL && !has_type(format, setting->type)) {
+        return sinq_fail(error, SINQ_USAGE, "%s: %s has the types " SINQ_PLAIN_TYPES " alone", rule,
+                         name_format(format));
+    }
+    if (!is_typed || !has_others) return SINQ_OK;
+    return sinq_fail(error, SINQ_USAGE, "%s: %s has types instead, for instance type:%s", rule, name_format(format),
+                     format == SINQ_FORMAT_PLAIN ? "f32" : "q6_k");
 }
 
 /* ---- one tensor ---- */
@@ -72,7 +92,7 @@ static const struct sinq_block_type *find_own_type(const struct sinq_block_case 
 static const struct sinq_block_type *find_by_role(const struct sinq_block_settings *settings,
                                                   const struct sinq_block_case *what) {
     const enum sinq_role role = what->role->role;
-    if (what->role->is_linear) return settings->type;
+    if (what->role->is_linear || settings->format == SINQ_FORMAT_PLAIN) return settings->type;
     if (role != SINQ_ROLE_EMBEDDING && role != SINQ_ROLE_LM_HEAD) return get_type(SINQ_BLOCK_F32);
     if (settings->type->is_plain) return settings->type;
     const struct sinq_block_type *const fine = get_type(SINQ_BLOCK_Q8_0);
@@ -82,8 +102,8 @@ static const struct sinq_block_type *find_by_role(const struct sinq_block_settin
 static int fail_columns(const struct sinq_block_case *what, const struct sinq_block_type *type, const char *option,
                         struct sinq_error *error) {
     return sinq_fail(error, SINQ_USAGE, "%s: tensor %s (%s): rows of %llu values are no multiple of the %u of %s%s",
-                     what->path, what->tensor->name, what->origin->name, (unsigned long long)count_columns(what),
-                     (unsigned)type->values, type->name, option);
+                     sinq_source_path(what->source), what->tensor->name, what->origin->name,
+                     (unsigned long long)count_columns(what), (unsigned)type->values, type->name, option);
 }
 
 /* What the tensor becomes, and why; a type that rows fit, or the fallback. */
@@ -91,7 +111,7 @@ static int choose_type(const struct sinq_block_settings *settings, const struct 
                        const struct sinq_block_type **type, const char **reason, struct sinq_error *error) {
     *reason = what->role->reason;
     *type = find_by_role(settings, what);
-    if (what->tensor->rank < 2) { /* llama.cpp wants them so */
+    if (what->tensor->rank < 2 && settings->format == SINQ_FORMAT_GGUF) { /* llama.cpp wants them so */
         *type = get_type(SINQ_BLOCK_F32);
         return SINQ_OK;
     }
@@ -115,16 +135,41 @@ static int choose_type(const struct sinq_block_settings *settings, const struct 
     return SINQ_OK;
 }
 
+/*
+ * Of a plain checkpoint: what is no number there, and what is nothing. Integers in rows are codes where the checkpoint says that it is
+ * quantized: it would be none without its quantization_config, and nothing plain with it.
+ */
+static int keep_others(const struct sinq_block_case *what, struct sinq_recipe_entry *entry, bool *is_done,
+                       struct sinq_error *error) {
+    const struct sinq_tensor *const tensor = what->tensor;
+    const bool is_number = tensor->dtype == SINQ_DUAL_SCALE || sinq_dtype_is_float(tensor->dtype);
+    *is_done = true;
+    if (!is_number && tensor->rank >= 2 && what->source->quantization != NULL) {
+        return sinq_fail(error, SINQ_FAILED, "%s: tensor %s: %s codes of a quantization that is not read, %s",
+                         sinq_source_path(what->source), tensor->name, sinq_dtype_name(tensor->dtype),
+                         "expected the original weights");
+    } else if (!is_number || sinq_count_values(tensor) == 0) {
+        entry->reason = is_number ? "empty" : "not a floating-point tensor";
+    } else {
+        *is_done = false;
+    }
+    return SINQ_OK;
+}
+
 int sinq_decide_block(const struct sinq_block_settings *settings, const struct sinq_block_case *what,
                       struct sinq_recipe_entry *entry, struct sinq_error *error) {
     const struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(what->tensor);
     const struct sinq_block_type *type;
     uint64_t rows, row;
-    const int status = choose_type(settings, what, &type, &entry->reason, error);
+    bool is_done = false;
+    int status = SINQ_OK;
+    if (settings->format == SINQ_FORMAT_PLAIN) status = keep_others(what, entry, &is_done, error);
+    if (is_done) return status;
+    status = choose_type(settings, what, &type, &entry->reason, error);
     if (status != SINQ_OK) return status;
     if (!sinq_multiply_u64(shape.count, shape.rows, &rows) || !sinq_measure_block_row(type, shape.cols, &row) ||
         !sinq_multiply_u64(rows, row, &entry->bytes_after)) {
-        return sinq_fail(error, SINQ_FAILED, "%s: tensor %s: more than a file can hold", what->path,
+        return sinq_fail(error, SINQ_FAILED, "%s: tensor %s: more than a file can hold", sinq_source_path(what->source),
                          what->tensor->name);
     }
     entry->type = type->name;

@@ -21,17 +21,17 @@ static double read_clock(void) {
 
 /* ---- the plan: quantized tensors first, so that each begins on 64 bytes; then the others, the widest elements first ---- */
 
-/* What tensor `i` of the source is stored as, where that is not a type of GGUF. */
+/* What tensor `i` of the source is stored as. */
 static enum sinq_dtype find_dtype(const struct sinq_quantize_job *job, size_t i) {
     const struct sinq_recipe_entry *const entry = sinq_recipe_entry(job->recipe, i);
-    if (entry->type != NULL) return SINQ_F16; /* of a kept tensor in blocks: see recipe.c */
+    if (entry->type != NULL) return sinq_block_dtype(sinq_find_block_type_named(entry->type));
     return entry->action == SINQ_QUANTIZE ? SINQ_DUAL_SCALE : sinq_source_tensor(job->source, i)->dtype;
 }
 
 static void order_tensors(struct sinq_quantize_job *job) {
     const size_t tensors = sinq_source_tensor_count(job->source);
     job->count = 0;
-    if (job->recipe->summary.type != NULL) { /* GGUF fills all tensors up alike */
+    if (job->recipe->summary.format == SINQ_FORMAT_GGUF) { /* it fills all tensors up alike */
         for (size_t i = 0; i < tensors; i++) job->order[job->count++] = i;
         return;
     }
@@ -52,7 +52,7 @@ static void order_tensors(struct sinq_quantize_job *job) {
 static struct sinq_sink_tensor plan_tensor(const struct sinq_quantize_job *job, size_t position) {
     const struct sinq_tensor *const tensor = sinq_job_tensor(job, position);
     const struct sinq_recipe_entry *const entry = sinq_job_entry(job, position);
-    const bool is_gguf = job->recipe->summary.type != NULL;
+    const bool is_gguf = job->recipe->summary.format == SINQ_FORMAT_GGUF;
     const bool is_changed = entry->action == SINQ_QUANTIZE || entry->type != NULL;
     struct sinq_sink_tensor planned = {.name = tensor->name,
                                        .dtype = is_gguf ? tensor->dtype : find_dtype(job, job->order[position]),
@@ -238,14 +238,10 @@ static void print_exception(const struct sinq_quantize_job *job, size_t position
     sinq_text_add(text, "}");
 }
 
-/* The quantization_config of docs/format.md. */
+/* The quantization_config of docs/format.md; malloc'ed. */
 static char *print_quantization(const struct sinq_quantize_job *job, const struct sinq_quantize_summary *summary) {
     const struct sinq_recipe_summary *const usual = &job->recipe->summary;
     struct sinq_text text = {0};
-    if (usual->type != NULL) { /* GGUF says it tensor by tensor */
-        sinq_text_add(&text, "{}");
-        return text.data;
-    }
     sinq_text_print(&text,
                     "{\"quant_method\":\"%s\",\"layout\":\"%s\",\"layout_version\":%u,\"producer\":\"sinq %s\","
                     "\"bits\":%d,\"group_size\":",
@@ -265,8 +261,10 @@ static char *print_quantization(const struct sinq_quantize_job *job, const struc
 
 static int finish_output(struct sinq_quantize_job *job, struct sinq_quantize_summary *summary) {
     summarize(job, summary);
-    char *const quantization = print_quantization(job, summary);
-    if (quantization == NULL) return sinq_fail_memory(job->error, "quantization_config", 0);
+    /* Others' formats say it tensor by tensor. */
+    const bool is_native = job->recipe->summary.format == SINQ_FORMAT_NATIVE;
+    char *const quantization = is_native ? print_quantization(job, summary) : NULL;
+    if (quantization == NULL && is_native) return sinq_fail_memory(job->error, "quantization_config", 0);
     const struct sinq_sink_final final = {.quantization = quantization};
     const int status = job->sink->ops->commit(job->sink, &final, job->progress, job->user, job->error);
     free(quantization);

@@ -1,8 +1,9 @@
 /*
- * job_blocks.c: tensors on their way into GGUF: rows are read as f32, encoded and written chunk by chunk. A few chunks for each thread are
- * in memory; they are written in order. Where chunks begin depends on the shape alone, and so does every sum over them.
+ * job_blocks.c: tensors that get a type, on their way into GGUF or a plain checkpoint: rows are read as f32, encoded and written chunk by
+ * chunk. A few chunks for each thread are in memory; they are written in order. Where chunks begin depends on the shape alone, and so
+ * does every sum over them.
  */
-#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,21 +42,26 @@ struct encoding {
 
 /* ---- one chunk ---- */
 
-static int replace_nonfinite(const struct encoding *e, struct chunk *chunk, uint64_t row) {
+/* "FILE: tensor NAME", and what it is made of where that has another name. */
+static int fail_value(const struct encoding *e, struct chunk *chunk, uint64_t row, uint64_t col, const char *why) {
     const struct sinq_source *const source = e->job->source;
+    const struct sinq_tensor *const tensor = sinq_source_tensor(source, e->tensor), *const origin = sinq_source_origin(
+                                                                                        source, e->tensor);
+    const bool is_other = strcmp(tensor->name, origin->name) != 0;
+    return sinq_fail(&chunk->error, SINQ_FAILED, "%s: tensor %s%s%s%s: the value at row %llu, column %llu is %s",
+                     sinq_source_path(source), tensor->name, is_other ? " (" : "", is_other ? origin->name : "",
+                     is_other ? ")" : "", (unsigned long long)row, (unsigned long long)col, why);
+}
+
+static int replace_nonfinite(const struct encoding *e, struct chunk *chunk, uint64_t row) {
     const size_t count = (size_t)(chunk->rows * e->cols);
     for (size_t at = 0; at < count;) {
         const int64_t found = sinq_find_nonfinite(SINQ_F32, chunk->values + at, count - at);
         if (found < 0) return SINQ_OK;
         at += (size_t)found;
         if (!e->job->recipe->replace_nonfinite) {
-            return sinq_fail(
-                &chunk->error, SINQ_FAILED,
-                "%s: tensor %s (%s): the value at row %llu, column %llu is not finite (--nonfinite zero replaces "
-                "such values)",
-                sinq_source_path(source), sinq_source_tensor(source, e->tensor)->name,
-                sinq_source_origin(source, e->tensor)->name, (unsigned long long)(row + at / e->cols),
-                (unsigned long long)(at % e->cols));
+            return fail_value(e, chunk, row + at / e->cols, at % e->cols,
+                              "not finite (--nonfinite zero replaces such values)");
         }
         chunk->values[at] = 0;
         chunk->nonfinite++;
@@ -63,18 +69,28 @@ static int replace_nonfinite(const struct encoding *e, struct chunk *chunk, uint
     return SINQ_OK;
 }
 
-static void encode_rows(const struct encoding *e, struct chunk *chunk, float *decoded) {
+static int fail_too_large(const struct encoding *e, struct chunk *chunk, uint64_t row, uint64_t col, float value) {
+    char why[80];
+    (void)snprintf(why, sizeof why, "%g, beyond what %s holds", (double)value, e->type->name);
+    return fail_value(e, chunk, row, col, why);
+}
+
+/* `first`: the tensor's row that the chunk begins with. */
+static int encode_rows(const struct encoding *e, struct chunk *chunk, uint64_t first, float *decoded) {
     for (uint64_t i = 0; i < chunk->rows; i++) {
         const float *const row = chunk->values + i * e->cols;
         uint8_t *const bytes = chunk->bytes + i * e->row_bytes;
         sinq_encode_blocks(e->type, row, NULL, (size_t)e->cols, bytes);
         sinq_decode_blocks(e->type, bytes, (size_t)e->cols, decoded);
+        const int64_t large = sinq_find_nonfinite(SINQ_F32, decoded, (size_t)e->cols);
+        if (large >= 0) return fail_too_large(e, chunk, first + i, (uint64_t)large, row[large]);
         for (uint64_t k = 0; k < e->cols; k++) {
             const double value = (double)row[k], difference = value - (double)decoded[k];
             chunk->norm_square += value * value;
             chunk->error_square += difference * difference;
         }
     }
+    return SINQ_OK;
 }
 
 static void run_chunk(void *context, uint64_t item, unsigned worker) {
@@ -89,7 +105,7 @@ static void run_chunk(void *context, uint64_t item, unsigned worker) {
     chunk->hash = sinq_hash_bytes(chunk->values, (size_t)(chunk->rows * e->cols * sizeof(float)));
     if (!e->is_encoded) return;
     chunk->status = replace_nonfinite(e, chunk, row);
-    if (chunk->status == SINQ_OK) encode_rows(e, chunk, e->decoded + worker * e->cols);
+    if (chunk->status == SINQ_OK) chunk->status = encode_rows(e, chunk, row, e->decoded + worker * e->cols);
 }
 
 /* ---- all of a tensor ---- */

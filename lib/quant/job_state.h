@@ -1,6 +1,6 @@
 /*
  * job_state.h: one run of sinq_quantize, shared by its parts: job.c (the plan and the end), job_matrices.c (quantizing),
- * job_blocks.c (into GGUF), job_record.c (what the user and the sink are told).
+ * job_blocks.c (types), job_record.c (what the user and the sink are told).
  */
 #ifndef SINQ_QUANT_JOB_STATE_H
 #define SINQ_QUANT_JOB_STATE_H
@@ -55,7 +55,7 @@ bool sinq_parse_note(const char *text, struct sinq_tensor_note *note);
 /* job_matrices.c: quantizes and writes the tensors from `first` up to `end`, all of which are to be quantized. */
 int sinq_job_quantize(struct sinq_quantize_job *job, size_t first, size_t end);
 
-/* job_blocks.c: encodes and writes one tensor of a GGUF file; the hash that this takes of it, alone. */
+/* job_blocks.c: encodes and writes one tensor that gets a type; the hash that this takes of it, alone. */
 int sinq_job_encode(struct sinq_quantize_job *job, size_t position);
 int sinq_job_hash_blocks(struct sinq_quantize_job *job, size_t position, struct sinq_hash *hash);
 

@@ -22,7 +22,7 @@ struct maker {
     const char *model_type;
     const struct sinq_quantize_options *options;
     struct sinq_settings base, head, embedding;
-    struct sinq_block_settings blocks; /* of GGUF: type is NULL for our own layout */
+    struct sinq_block_settings blocks; /* of GGUF and plain checkpoints: type is NULL for our own layout */
     struct rule_use *uses;             /* one a rule */
     bool has_include;
     bool is_tied; /* no lm_head of its own */
@@ -111,6 +111,11 @@ static void keep_tensor(struct sinq_recipe_entry *entry, const char *reason) {
     entry->action = SINQ_KEEP;
 }
 
+static void drop_tensor(struct sinq_recipe_entry *entry) {
+    entry->action = SINQ_DROP;
+    entry->bytes_after = 0;
+}
+
 /* The decision without rules. */
 static void decide_by_role(const struct maker *maker, const struct sinq_tensor *tensor,
                            const struct sinq_tensor_role *role, struct sinq_recipe_entry *entry) {
@@ -160,13 +165,13 @@ static void apply_tensor_rule(const struct maker *maker, size_t tensor, int64_t 
     }
 }
 
-/* GGUF: the type that a tensor becomes. */
+/* Of GGUF and plain checkpoints: the type that a tensor becomes. */
 static int decide_type(const struct maker *maker, size_t index, const struct sinq_tensor_role *role,
                        const struct sinq_rule_match *match, struct sinq_recipe_entry *entry, struct sinq_error *error) {
     struct sinq_recipe *const recipe = maker->recipe;
     const struct sinq_rule_set *const rules = recipe->rules;
     const int64_t rule = match->tensor_rule, filter = match->filter_rule;
-    struct sinq_block_case what = {.path = sinq_source_path(maker->source),
+    struct sinq_block_case what = {.source = maker->source,
                                    .tensor = sinq_source_tensor(maker->source, index),
                                    .origin = sinq_source_origin(maker->source, index),
                                    .role = role};
@@ -179,7 +184,7 @@ static int decide_type(const struct maker *maker, size_t index, const struct sin
         what.rule = sinq_rule_get_setting(rules, (size_t)rule);
         what.rule_reason = sinq_rule_reason(rules, (size_t)rule);
         struct rule_use *const use = &maker->uses[rule];
-        if (what.tensor->rank >= 2) {
+        if (what.tensor->rank >= 2 || maker->blocks.format == SINQ_FORMAT_PLAIN) {
             use->quantized++;
         } else if (use->first_unfit < 0 && !what.rule->keep) {
             use->first_unfit = (int64_t)index;
@@ -224,8 +229,10 @@ static int decide_tensor(const struct maker *maker, size_t index, struct sinq_er
         .bytes_before = measure_origin(tensor, origin),
         .bytes_after = tensor->bytes,
     };
-    if (tensor->is_block_scale) { /* follows its tensor: see follow_block_scales */
-        keep_tensor(entry, role.reason);
+    if (tensor->is_block_scale) { /* follows its tensor: see follow_block_scales; with types all are cast */
+        const bool is_cast = maker->blocks.type != NULL;
+        keep_tensor(entry, is_cast ? "block scale of a tensor that is cast" : role.reason);
+        if (is_cast) drop_tensor(entry);
         return SINQ_OK;
     }
     struct sinq_rule_match match;
@@ -247,9 +254,8 @@ static void follow_block_scales(const struct maker *maker) {
     for (size_t i = 0; i < maker->recipe->count; i++) {
         const int64_t scale = sinq_source_tensor(maker->source, i)->scale_tensor;
         if (scale < 0 || (uint64_t)scale >= maker->recipe->count || entries[i].action != SINQ_QUANTIZE) continue;
-        entries[scale].action = SINQ_DROP;
+        drop_tensor(&entries[scale]);
         entries[scale].reason = "block scale of a tensor that is quantized";
-        entries[scale].bytes_after = 0;
     }
 }
 
@@ -287,7 +293,7 @@ static int prepare_rules(struct maker *maker, struct sinq_error *error) {
         maker->uses[i].first_unfit = -1;
         if (options->rules[i].kind != SINQ_RULE_TENSOR) continue;
         const char *const text = sinq_rule_text(recipe->rules, i);
-        status = sinq_check_block_rule(sinq_rule_get_setting(recipe->rules, i), options->type != NULL, text, error);
+        status = sinq_check_block_rule(sinq_rule_get_setting(recipe->rules, i), options->format, text, error);
         if (status != SINQ_OK) continue;
         status = sinq_apply_setting(&maker->base, sinq_rule_get_setting(recipe->rules, i),
                                     sinq_rule_text(recipe->rules, i), &maker->uses[i].settings, error);
@@ -300,10 +306,14 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     const struct sinq_quantize_options *const options = maker->options;
     struct sinq_recipe *const recipe = maker->recipe;
     int status = sinq_settle_options(options, &maker->base, &maker->head, &maker->embedding, error);
-    if (status == SINQ_OK && options->type != NULL) {
+    if (status == SINQ_OK && options->type != NULL && options->format == SINQ_FORMAT_NATIVE) {
+        status = sinq_fail(error, SINQ_USAGE, "--type: our own layout has none");
+    } else if (status == SINQ_OK && options->type != NULL) {
         status = sinq_settle_block_options(options, &maker->blocks, error);
     } else if (status == SINQ_OK && options->fallback != NULL) {
         status = sinq_fail(error, SINQ_USAGE, "--fallback: is for GGUF's types alone");
+    } else if (status == SINQ_OK && options->format != SINQ_FORMAT_NATIVE) {
+        status = sinq_fail(error, SINQ_USAGE, "--type: what numbers become, is missing");
     }
     if (status != SINQ_OK) return status;
     recipe->source = maker->source;
@@ -326,7 +336,7 @@ static int finish(struct maker *maker, struct sinq_error *error) {
     struct sinq_recipe *const recipe = maker->recipe;
     int status = check_rule_uses(maker, error);
     recipe->absorbs = maker->options->absorb;
-    /* What becomes GGUF is a view of the absorbed source already. */
+    /* What gets a type is made of the absorbed source already. */
     if (status == SINQ_OK && recipe->absorbs && maker->blocks.type == NULL) {
         status = sinq_plan_absorption(maker->source, recipe->entries, &recipe->absorb, error);
         if (status == SINQ_OK) status = sinq_apply_absorption(maker->source, recipe->absorb, recipe->entries, error);
@@ -342,6 +352,7 @@ static int finish(struct maker *maker, struct sinq_error *error) {
     recipe->summary.group_size = maker->base.group_size;
     recipe->summary.method = maker->base.method;
     recipe->summary.scale_type = maker->base.scale_type;
+    recipe->summary.format = maker->options->format;
     recipe->summary.type = maker->blocks.type == NULL ? NULL : maker->blocks.type->name;
     sinq_sum_up_recipe(recipe);
     return SINQ_OK;

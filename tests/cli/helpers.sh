@@ -83,8 +83,10 @@ make_bad_models() {
     bad_models="$bad_models bare.safetensors tokenless unreadable another"
 }
 
-# make_nan_model NAME: every weight of the last norm is a NaN.
-make_nan_model() {
+# make_nan_model NAME: every weight of the last norm is a NaN. make_large_model NAME: they are 3.39e38, beyond f16.
+make_nan_model() { fill_norm "$1" '\377'; }
+make_large_model() { fill_norm "$1" '\177'; }
+fill_norm() {
     alter_model "$1" ''
     rm "$1/model.safetensors"
     cp "$SINQ_EXAMPLE/model.safetensors" "$1/"
@@ -92,6 +94,6 @@ make_nan_model() {
     header=$(head -c 2 "$1/model.safetensors" | od -An -tu2 | tr -d ' ')
     first=$(head -c $((header + 8)) "$1/model.safetensors" | grep -ao '"model.norm.weight":{[^}]*' |
         grep -o '\[[0-9]*,[0-9]*\]$' | tr -d '[' | cut -d, -f1)
-    head -c 384 /dev/zero | tr '\0' '\377' |
+    head -c 384 /dev/zero | tr '\0' "$2" |
         dd of="$1/model.safetensors" bs=1 seek=$((header + 8 + first)) conv=notrunc 2>/dev/null
 }

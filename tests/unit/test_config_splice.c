@@ -1,10 +1,11 @@
-/* quantization_config in config.json: all else stays byte for byte. */
+/* Members of config.json: all else stays byte for byte. */
 #include "config_splice.h"
 
 #include <string.h>
 
 #include "unit.h"
 
+#define NAME         "quantization_config"
 #define VALUE        "{\"quant_method\":\"dual-scale\"}"
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -42,7 +43,7 @@ START_TEST(test_splice) {
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct sinq_text text = {0};
         struct sinq_error error = {0};
-        const int status = sinq_splice_quantization(cases[i].config, VALUE, "config.json", &text, &error);
+        const int status = sinq_splice_member(cases[i].config, NAME, VALUE, "config.json", &text, &error);
         if (cases[i].expected == NULL) {
             ck_assert_msg(status == SINQ_FAILED && error.message[0] != '\0', "%s", cases[i].name);
         } else {
@@ -64,7 +65,7 @@ START_TEST(test_prefixes) {
         ck_assert_ptr_nonnull(prefix);
         memcpy(prefix, whole, size);
         prefix[size] = '\0';
-        const int status = sinq_splice_quantization(prefix, VALUE, "config.json", &text, NULL);
+        const int status = sinq_splice_member(prefix, NAME, VALUE, "config.json", &text, NULL);
         ck_assert_int_eq(status, size == sizeof whole - 1 ? SINQ_OK : SINQ_FAILED);
         sinq_text_free(&text);
         free(prefix);
@@ -72,14 +73,49 @@ START_TEST(test_prefixes) {
 }
 END_TEST
 
-START_TEST(test_value_must_be_an_object) {
-    static const char *const values[] = {"", "1", "[]", "{", "{}{}"};
+START_TEST(test_value_must_be_json) {
+    static const char *const values[] = {"", "{", "{}{}", "bfloat16"};
     for (size_t i = 0; i < COUNT(values); i++) {
         struct sinq_text text = {0};
-        ck_assert_int_eq(sinq_splice_quantization("{}", values[i], "config.json", &text, NULL), SINQ_FAILED);
+        ck_assert_int_eq(sinq_splice_member("{}", NAME, values[i], "config.json", &text, NULL), SINQ_FAILED);
         sinq_text_free(&text);
     }
 }
 END_TEST
 
-UNIT_MAIN("config_splice", test_splice, test_prefixes, test_value_must_be_an_object)
+/* What config.json says once all numbers are of one type. */
+static const struct {
+    const char *name, *config, *expected;
+} plain_cases[] = {
+    {"nothing there", "{}", "{\n  \"torch_dtype\": \"float16\"\n}"},
+    {"no config at all", NULL, "{\n  \"torch_dtype\": \"float16\"\n}\n"},
+    {"the old name", "{\"torch_dtype\": \"bfloat16\", \"a\": 1}", "{\"torch_dtype\": \"float16\", \"a\": 1}"},
+    {"the new name", "{\"a\": 1, \"dtype\": null}", "{\"a\": 1, \"dtype\": \"float16\"}"},
+    {"both", "{\"dtype\":1,\"torch_dtype\":2}", "{\"dtype\":\"float16\",\"torch_dtype\":\"float16\"}"},
+    {"quantization goes, first", "{\"quantization_config\": {\"a\": [1, 2]}, \"dtype\": 1}",
+     "{\"dtype\": \"float16\"}"},
+    {"quantization goes, between", "{\"dtype\": 1,\n \"quantization_config\": 0 ,\n \"b\": 2}",
+     "{\"dtype\": \"float16\",\n \"b\": 2}"},
+    {"quantization goes, last", "{\"dtype\": 1,\n \"quantization_config\": {}\n}", "{\"dtype\": \"float16\"\n}"},
+    {"quantization goes, alone", "{\"quantization_config\": {}}", "{\n  \"torch_dtype\": \"float16\"\n}"},
+    {"further in nothing changes", "{\"dtype\": 1, \"t\": {\"dtype\": 2, \"quantization_config\": 3}}",
+     "{\"dtype\": \"float16\", \"t\": {\"dtype\": 2, \"quantization_config\": 3}}"},
+    {"no object", "[]", NULL},
+};
+
+START_TEST(test_plain) {
+    for (size_t i = 0; i < COUNT(plain_cases); i++) {
+        struct sinq_text text = {0};
+        struct sinq_error error = {0};
+        const int status = sinq_splice_plain(plain_cases[i].config, "float16", "config.json", &text, &error);
+        ck_assert_msg((status == SINQ_OK) == (plain_cases[i].expected != NULL), "%s: %s", plain_cases[i].name,
+                      error.message);
+        if (status == SINQ_OK) {
+            ck_assert_msg(strcmp(text.data, plain_cases[i].expected) == 0, "%s: %s", plain_cases[i].name, text.data);
+        }
+        sinq_text_free(&text);
+    }
+}
+END_TEST
+
+UNIT_MAIN("config_splice", test_splice, test_prefixes, test_value_must_be_json, test_plain)

@@ -170,6 +170,7 @@ static int write_gguf(struct writing *w) {
     struct sinq_source *source = NULL, *view = NULL;
     struct sinq_recipe *recipe = NULL;
     struct sinq_sink *sink = NULL;
+    options.format = SINQ_FORMAT_GGUF;
     options.type = w->type;
     options.fallback = w->fallback;
     options.threads = w->threads;

@@ -80,6 +80,7 @@ static void write_gguf(const struct sinq_source *source, const char *type, const
     struct sinq_sink *sink;
     struct sinq_quantize_summary summary;
     struct sinq_error error = {0};
+    options.format = SINQ_FORMAT_GGUF;
     options.type = type;
     options.fallback = "bf16";
     options.threads = 1;

@@ -244,13 +244,20 @@ START_TEST(output_paths) {
             ck_assert_str_eq(path, cases[i].expected);
         free(path);
     }
-    const struct sinq_recipe_summary gguf = {.type = "q4_k"};
+    const struct sinq_recipe_summary gguf = {.format = SINQ_FORMAT_GGUF, .type = "q4_k"};
     char *const paths[] = {sinq_default_output_path("a/model/", true, &gguf, NULL),
                            sinq_default_output_path("m.safetensors", false, &gguf, "out")};
     ck_assert_str_eq(paths[0], "a/model-q4_k.gguf");
     ck_assert_str_eq(paths[1], "out/m-q4_k.gguf");
     free(paths[0]);
     free(paths[1]);
+    const struct sinq_recipe_summary cast = {.format = SINQ_FORMAT_PLAIN, .type = "bf16"};
+    char *const casts[] = {sinq_default_output_path("a/model-q4_k.gguf", true, &cast, NULL),
+                           sinq_default_output_path("m.safetensors", false, &cast, "out")};
+    ck_assert_str_eq(casts[0], "a/model-q4_k-bf16");
+    ck_assert_str_eq(casts[1], "out/m-bf16.safetensors");
+    free(casts[0]);
+    free(casts[1]);
 }
 END_TEST
 

@@ -417,6 +417,94 @@ START_TEST(block_scales_follow_their_tensor) {
 }
 END_TEST
 
+/* All numbers get the type, FP8 loses its scales; what is no number stays, and what a rule says. */
+START_TEST(plain_checkpoints_have_numbers_of_one_type) {
+    static const struct sinq_tensor model[] = {
+        T1("model.norm.weight", SINQ_F32, 256),
+        {.name = "model.layers.0.self_attn.q_proj.weight",
+         .dtype = SINQ_F8_E4M3,
+         .rank = 2,
+         .shape = {256, 256},
+         .scale_tensor = 2},
+        {.name = "model.layers.0.self_attn.q_proj.weight_scale_inv",
+         .dtype = SINQ_F32,
+         .rank = 2,
+         .shape = {2, 2},
+         .is_block_scale = true},
+        T2("model.layers.0.self_attn.k_proj.weight", SINQ_DUAL_SCALE, 256, 256),
+        T2("model.layers.0.self_attn.v_proj.weight", SINQ_F64, 1, 3),
+        T1("model.layers.0.ids", SINQ_I64, 4),
+        T2("model.layers.0.empty", SINQ_F16, 0, 4),
+        {.name = "model.layers.0.scalar", .dtype = SINQ_F32},
+        T2("model.layers.0.self_attn.o_proj.weight", SINQ_F16, 8, 8),
+        T1("model.layers.0.q_norm.weight", SINQ_BF16, 2),
+        T2("lm_head.weight", SINQ_F32, 2, 2),
+    };
+    static const struct sinq_rule rules[] = {
+        TENSOR("o_proj", "keep"), TENSOR("q_norm", "type:f32"), EXCLUDE("lm_head"), {NULL, SINQ_RULE_TENSOR, NULL}};
+    static const struct {
+        const char *type;
+        uint64_t bytes;
+    } expected[] = {{"bf16", 512}, {"bf16", 131072}, {NULL, 0},    {"bf16", 131072}, {"bf16", 6}, {NULL, 32},
+                    {NULL, 0},     {"bf16", 2},      {"f16", 128}, {"f32", 8},       {"f32", 16}};
+    struct fake fake;
+    fill_fake(&fake, "llama", model, sizeof model / sizeof model[0]);
+    struct sinq_quantize_options options = options_with(rules);
+    options.format = SINQ_FORMAT_PLAIN;
+    options.type = "bf16";
+    options.allow_requantize = true;
+    struct sinq_recipe *const recipe = expect_recipe(&fake, &options);
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        const struct sinq_recipe_entry *const entry = sinq_recipe_entry(recipe, i);
+        const bool is_type = expected[i].type == NULL
+                                 ? entry->type == NULL
+                                 : entry->type != NULL && strcmp(entry->type, expected[i].type) == 0;
+        ck_assert_msg(is_type && entry->action == (i == 2 ? SINQ_DROP : SINQ_KEEP), "%s", model[i].name);
+        ck_assert_msg(entry->bytes_after == expected[i].bytes, "%s", model[i].name);
+    }
+    sinq_recipe_free(recipe);
+}
+END_TEST
+
+START_TEST(plain_checkpoints_have_few_options) {
+    static const struct sinq_rule coded[] = {TENSOR("q_proj", "type:q4_0"), {NULL, SINQ_RULE_TENSOR, NULL}};
+    static const struct sinq_rule bits[] = {TENSOR("q_proj", "bits:4"), {NULL, SINQ_RULE_TENSOR, NULL}};
+    struct {
+        struct sinq_quantize_options options;
+        const char *part;
+    } cases[] = {
+        {options_with(NULL), "--type q4_0: expected one of f16 bf16 f32"},
+        {options_with(NULL), "--type: what numbers become, is missing"},
+        {options_with(NULL), "--bits: a plain checkpoint has types instead"},
+        {options_with(NULL), "--fallback: a plain checkpoint has types instead"},
+        {options_with(coded), "--tensor 'q_proj=type:q4_0': a plain checkpoint has the types f16 bf16 f32 alone"},
+        {options_with(bits), "--tensor 'q_proj=bits:4': a plain checkpoint has types instead, for instance type:f32"},
+        {options_with(NULL), "--type: our own layout has none"},
+    };
+    struct fake fake;
+    fill_fake(&fake, "qwen3_moe", small_model, SMALL_COUNT);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cases[i].options.format = SINQ_FORMAT_PLAIN;
+        cases[i].options.type = "bf16";
+    }
+    cases[0].options.type = "q4_0";
+    cases[1].options.type = NULL;
+    cases[2].options.bits = 4;
+    cases[3].options.fallback = "f16";
+    cases[6].options.format = SINQ_FORMAT_NATIVE;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) expect_failure(&fake, &cases[i].options, cases[i].part);
+    struct sinq_quantize_options options = options_with(NULL);
+    struct sinq_recipe *recipe;
+    struct sinq_error error = {0};
+    options.format = SINQ_FORMAT_PLAIN;
+    options.type = "f16";
+    fake.source.quantization = (char *)(uintptr_t) "{\"quant_method\":\"gptq\"}";
+    ck_assert_int_eq(sinq_make_recipe(&fake.source, &options, &recipe, &error), SINQ_FAILED);
+    ck_assert_str_eq(error.message, "made-up: tensor model.layers.0.mask: U8 codes of a quantization that is not read, "
+                                    "expected the original weights");
+}
+END_TEST
+
 START_TEST(quantized_sources_need_permission) {
     static const struct sinq_tensor model[] = {
         T1("model.norm.weight", SINQ_BF16, 256),
@@ -626,6 +714,7 @@ END_TEST
 
 UNIT_MAIN("recipe", options_settle_what_is_done, wrong_options_are_refused_by_name, default_decisions_come_with_reasons,
           rules_have_their_precedence, rules_that_cannot_be_are_refused, head_and_embedding_bits_reach_their_tensors,
-          block_scales_follow_their_tensor, quantized_sources_need_permission, sizes_are_exact,
+          block_scales_follow_their_tensor, plain_checkpoints_have_numbers_of_one_type,
+          plain_checkpoints_have_few_options, quantized_sources_need_permission, sizes_are_exact,
           foretold_sizes_are_those_made, impossible_sizes_are_refused, peak_memory_is_that_of_the_largest_matrix,
           text_tells_recipes_apart)
