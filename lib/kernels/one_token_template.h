@@ -28,9 +28,12 @@ ALWAYS_INLINE bool stays_in_place(const struct code_form form) {
     return I_DOT_WIDE && !form.has_levels && form.bits <= 4;
 }
 
-/* The bit at which quad q's codes begin: where they lie, or for 3 bits where one shift is enough and the third bit has room. */
+/*
+ * The bit at which quad q's codes begin: where they lie, or for 3 bits where the third bit has room and the fewest shifts do: of each
+ * line of low bits one, of the third bits' three.
+ */
 ALWAYS_INLINE unsigned find_place(const unsigned bits, const unsigned q) {
-    static const unsigned of_three[4] = {0, 2, 4, 5};
+    static const unsigned of_three[4] = {0, 1, 4, 5};
     return bits == 3 ? of_three[q % 4] : q % (8 / bits) * bits;
 }
 
@@ -66,8 +69,9 @@ ALWAYS_INLINE v16i join_quads(const struct code_form form, const struct one_toke
 #if I_DOT_WIDE
     if (stays_in_place(form) && form.bits == 4) return i_add(i_add(s[0], s[2]), i_shift_right(i_add(s[1], s[3]), 4));
     if (stays_in_place(form)) {
+        const v16i second = i_shift_right(s[1], find_place(form.bits, 1));
         const v16i last = i_shift_right(s[3], find_place(form.bits, 3));
-        return i_add(i_add(s[0], i_shift_right(s[1], 2)), i_add(i_shift_right(s[2], 4), last));
+        return i_add(i_add(s[0], second), i_add(i_shift_right(s[2], 4), last));
     }
 #endif
     const v16i low = i_add(i_add(s[0], s[1]), i_add(s[2], s[3])), *const h = sums->high;
