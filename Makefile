@@ -142,6 +142,7 @@ help:
 	'make install         PREFIX=/usr/local DESTDIR=' \
 	'make CUDA=1          besides: the plug-in for CUDA devices; needs CUDA 12.8 or later (CUDA_HOME=/usr/local/cuda)' \
 	'make CUDA=1 check-cuda bench-cuda  its tests and the speed of its products, where a device is' \
+	'make CUDA=1 fit24    models of 60 GB and more, made up, within 24 GB of a device; takes 90 GB of memory' \
 	'make SAN=address,undefined check, make SAN=thread check    with sanitizers' \
 	'make packages        install the Debian packages that building and testing need' \
 	'make format lint clean uninstall' \

@@ -32,7 +32,8 @@ static int open_model(struct sinq_bench *bench, const char *model, struct sinq_e
     status = sinq_plan_session(bench->source, &options, &plan.plan, error);
     if (status == SINQ_OK) status = sinq_check_memory(&plan, error);
     if (status == SINQ_OK) {
-        status = sinq_load_model_as_asked(bench->source, arguments->device, &arguments->common, &bench->model, error);
+        const struct sinq_device_options device = {arguments->device, arguments->gpu_memory, &options};
+        status = sinq_load_model_as_asked(bench->source, device, &arguments->common, &bench->model, error);
     }
     if (status != SINQ_OK) return status;
     bench->load_seconds = sinq_now() - start;

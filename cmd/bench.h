@@ -17,6 +17,7 @@ struct sinq_bench_arguments {
     bool exact, small_pages;
     bool no_limits, profile;
     uint64_t buffer; /* 0: the library's */
+    uint64_t gpu_memory;
 };
 
 /* bench_options.c: the table, its defaults, and what the library is told. */

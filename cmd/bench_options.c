@@ -104,7 +104,7 @@ const struct sinq_option sinq_bench_options[] = {
      .help = "keep them in pages as small as those of mapped files, which are slower to read (default: huge pages)"},
 
     {.kind = SINQ_OPTION_HEADING, .help = "How the model runs"},
-    SINQ_DEVICE_OPTION(PLACE(device)),
+    SINQ_DEVICE_OPTIONS(PLACE(device), PLACE(gpu_memory)),
     {.name = "kv",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "TYPE",

@@ -4,6 +4,7 @@
 
 #include "bench.h"
 #include "describe.h"
+#include "device_report.h"
 #include "json.h"
 #include "quantity.h"
 #include "report.h"
@@ -78,6 +79,13 @@ static void report_coding(const struct sinq_bench *bench) {
                     head_coding);
 }
 
+static void report_device(const struct sinq_bench *bench) {
+    struct sinq_device_memory memory;
+    char peak[SINQ_QUANTITY_SIZE];
+    if (!sinq_model_device_memory(bench->model, &memory)) return;
+    sinq_print_fact("device", "%s: %s at most", bench->facts.device, sinq_format_bytes(peak, memory.peak));
+}
+
 static void report_model(const struct sinq_bench *bench) {
     const struct sinq_bench_arguments *const arguments = bench->arguments;
     char weights[SINQ_QUANTITY_SIZE], active[SINQ_QUANTITY_SIZE], loaded[SINQ_QUANTITY_SIZE];
@@ -90,6 +98,7 @@ static void report_model(const struct sinq_bench *bench) {
                     sinq_format_bytes(active, bench->facts.active_bytes));
     report_coding(bench);
     sinq_print_fact("loaded in", "%s", sinq_format_seconds(loaded, bench->load_seconds));
+    report_device(bench);
     sinq_print_fact("computed", "%s, keys and values in %s", arguments->exact ? "with f32 activations" : "in int8",
                     arguments->kv != NULL ? arguments->kv : "f16");
 }
@@ -248,6 +257,7 @@ static void write_model(struct sinq_json_writer *json, const struct sinq_bench *
     sinq_write_count(json, "context", bench->context);
     sinq_write_text(json, "kv_type", arguments->kv != NULL ? arguments->kv : "f16");
     sinq_write_flag(json, "exact", arguments->exact);
+    sinq_write_device(json, bench->model);
 }
 
 void sinq_report_bench_json(const struct sinq_bench *bench) {

@@ -11,6 +11,7 @@ struct sinq_eval_arguments {
     bool weights;
     unsigned top;
     const char *text, *score, *kv, *device;
+    uint64_t gpu_memory;
     bool token_ids, bos, exact;
     unsigned window, stride, max_windows;
     double max_error, max_ppl, max_ppl_increase, max_kl, min_same_top; /* negative where not given */

@@ -73,7 +73,7 @@ const struct sinq_option sinq_eval_option_table[] = {
      PLACE(exact),
      .help = "compute with f32 activations everywhere (default: as `sinq run` does, with 8-bit activations before "
              "quantized matrices)"},
-    SINQ_DEVICE_OPTION(PLACE(device)),
+    SINQ_DEVICE_OPTIONS(PLACE(device), PLACE(gpu_memory)),
     {.name = "kv",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "TYPE",
@@ -164,6 +164,7 @@ int sinq_check_eval_arguments(const struct sinq_eval_arguments *a, struct sinq_e
         {a->exact, "exact", true, false, false},
         {a->kv != NULL, "kv", true, false, false},
         {a->device != NULL, "device", true, false, false},
+        {a->gpu_memory != 0, "gpu-memory", true, false, false},
         {a->max_ppl >= 0.0, "max-ppl", true, false, false},
         {a->max_ppl_increase >= 0.0, "max-ppl-increase", true, false, true},
         {a->max_kl >= 0.0, "max-kl", true, false, true},

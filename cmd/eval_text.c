@@ -88,12 +88,14 @@ static int evaluate(struct sinq_eval_result *result, const struct reading *readi
     const struct sinq_text_options options = read_text_options(arguments);
     struct sinq_model *model = NULL, *reference = NULL;
     struct sinq_meter meter;
-    int status = sinq_load_model_as_asked(result->model, arguments->device, &arguments->common, &model, error);
+    const struct sinq_session_options session = {.context = options.window, .kv_type = options.kv_type};
+    const struct sinq_device_options device = {arguments->device, arguments->gpu_memory, &session};
+    int status = sinq_load_model_as_asked(result->model, device, &arguments->common, &model, error);
     if (status == SINQ_OK)
         status = sinq_check_vocabulary(sinq_source_path(result->model), reading->tokenizer_size,
                                        sinq_model_facts(model).vocabulary, error);
     if (status == SINQ_OK && result->reference != NULL) {
-        status = sinq_load_model_as_asked(result->reference, arguments->device, &arguments->common, &reference, error);
+        status = sinq_load_model_as_asked(result->reference, device, &arguments->common, &reference, error);
     }
     if (status == SINQ_OK) {
         sinq_meter_start(&meter, &arguments->common, sinq_source_path(result->model));

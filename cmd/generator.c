@@ -19,7 +19,11 @@ int sinq_plan_run(const struct sinq_run_arguments *arguments, const struct sinq_
         .memory = arguments->memory,
         .available = sinq_available_memory(),
     };
-    return sinq_plan_session(source, &options, &report->plan, error);
+    const int status = sinq_plan_session(source, &options, &report->plan, error);
+    if (status != SINQ_OK || !arguments->plan || arguments->gpu_memory == 0) return status;
+    const struct sinq_device_options device = {arguments->device, arguments->gpu_memory, &options};
+    report->has_device = true;
+    return sinq_plan_device(source, &device, &report->device, error);
 }
 
 static void print_plan(const struct sinq_plan_report *plan) {
@@ -35,8 +39,8 @@ static int open_parts(struct sinq_generator *generator, struct sinq_error *error
     if (status == SINQ_OK && arguments->common.verbose) print_plan(&generator->plan);
     if (status == SINQ_OK) status = sinq_check_memory(&generator->plan, error);
     if (status == SINQ_OK) {
-        status = sinq_load_model_as_asked(generator->source, arguments->device, &arguments->common, &generator->model,
-                                          error);
+        const struct sinq_device_options device = {arguments->device, arguments->gpu_memory, &options};
+        status = sinq_load_model_as_asked(generator->source, device, &arguments->common, &generator->model, error);
     }
     if (status != SINQ_OK) return status;
     generator->facts = sinq_model_facts(generator->model);

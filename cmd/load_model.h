@@ -4,8 +4,8 @@
 
 #include "options.h"
 
-/* `device` is --device's argument, NULL where it is not given: then SINQ_DEVICE says it, else it is auto. */
-int sinq_load_model_as_asked(const struct sinq_source *source, const char *device,
+/* device.device is --device's argument, NULL where it is not given: then SINQ_DEVICE says it, else it is auto. */
+int sinq_load_model_as_asked(const struct sinq_source *source, struct sinq_device_options device,
                              const struct sinq_common_options *common, struct sinq_model **model,
                              struct sinq_error *error);
 

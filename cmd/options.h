@@ -80,12 +80,18 @@ struct sinq_common_options {
 #define SINQ_SCALE_CHOICES  "f16 u8"
 #define SINQ_KV_CHOICES     "f16 f32 i8"
 
-/* Where a model runs: `place` is the member for its name. */
-#define SINQ_DEVICE_OPTION(place)                                                                                      \
+/* Where a model runs: places of the members for its name and for the most of its memory, which is 0 where it is not given. */
+#define SINQ_DEVICE_OPTIONS(name_place, memory_place)                                                                  \
+    {.name = "device",                                                                                                 \
+     .kind = SINQ_OPTION_TEXT,                                                                                         \
+     .argument = "NAME",                                                                                               \
+     name_place,                                                                                                       \
+     .help = "run on NAME: cpu, cuda, cuda:N for the N-th CUDA device from 0, or auto: a CUDA device where the "       \
+             "plug-in and a driver for it are there, else the CPU (default: SINQ_DEVICE, else auto)"},                 \
     {                                                                                                                  \
-        .name = "device", .kind = SINQ_OPTION_TEXT, .argument = "NAME", place,                                         \
-        .help = "run on NAME: cpu, cuda, cuda:N for the N-th CUDA device from 0, or auto: a CUDA device where the "    \
-                "plug-in and a driver for it are there, else the CPU (default: SINQ_DEVICE, else auto)"                \
+        .name = "gpu-memory", .kind = SINQ_OPTION_SIZE, .argument = "SIZE", memory_place,                              \
+        .help = "take at most SIZE of a device's memory, for instance 24G, all that its driver takes included; "       \
+                "layers that do not fit stay on the CPU (default: all there is)"                                       \
     }
 
 /* What most commands' tables end with. */

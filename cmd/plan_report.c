@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "json.h"
+#include "device_report.h"
 #include "memory.h"
 #include "quantity.h"
 #include "report.h"
@@ -44,6 +44,7 @@ void sinq_report_plan(const struct sinq_plan_report *report) {
                         sinq_plan_fits(report) ? "it fits" : "it does not fit");
     else if (report->available > 0)
         sinq_print_fact("available", "%s on this machine", sinq_format_bytes(limit, report->available));
+    if (report->has_device) sinq_report_device_plan(&report->device);
 }
 
 void sinq_report_plan_json(const struct sinq_plan_report *report) {
@@ -69,6 +70,7 @@ void sinq_report_plan_json(const struct sinq_plan_report *report) {
         sinq_write_null(&json, "fits");
     }
     sinq_write_count(&json, "available_bytes", report->available);
+    if (report->has_device) sinq_write_device_plan(&json, &report->device);
     sinq_write_close(&json, '}');
 }
 

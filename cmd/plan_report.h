@@ -10,6 +10,8 @@ struct sinq_plan_report {
     struct sinq_plan plan;
     uint64_t memory;    /* --memory; 0 where not given */
     uint64_t available; /* what the machine has to give; 0: unknown */
+    bool has_device;    /* --gpu-memory */
+    struct sinq_device_plan device;
 };
 
 /* Whether all of it, mapped weights included, fits in --memory. True where that is not given. */

@@ -21,7 +21,7 @@ struct sinq_run_arguments {
     unsigned context;
     const char *kv, *device;
     bool exact, plan;
-    uint64_t memory; /* 0 where not given */
+    uint64_t memory, gpu_memory; /* 0 where not given */
 };
 
 /* run_options.c: the table, its defaults, and what the library is told. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "device_report.h"
 #include "json.h"
 #include "machine_memory.h"
 #include "model_text.h"
@@ -32,7 +33,9 @@ void sinq_report_run(const struct sinq_generator *generator, const struct sinq_a
     if (answer->passes > 0)
         fprintf(stderr, ", %.4g/s, %s/s of weights", measure_speed(answer),
                 sinq_format_bytes(traffic, (uint64_t)measure_traffic(generator, answer)));
-    fprintf(stderr, "; memory %s; %s\n", sinq_format_bytes(memory, sinq_peak_memory()), outcome);
+    fprintf(stderr, "; memory %s", sinq_format_bytes(memory, sinq_peak_memory()));
+    sinq_print_device_peak(generator->model);
+    fprintf(stderr, "; %s\n", outcome);
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------- */
@@ -131,5 +134,6 @@ void sinq_report_run_json(const struct sinq_run_output *output, const int32_t *p
     if (generator->arguments->logprobs > 0) write_logprobs(&json, output);
     write_speed(&json, generator, answer);
     write_memory(&json, generator);
+    sinq_write_device(&json, generator->model);
     sinq_write_close(&json, '}');
 }

@@ -27,6 +27,11 @@ static int map_tensor(const struct sinq_source *base, size_t tensor, const uint8
     return status;
 }
 
+static void forget(const struct sinq_source *base) {
+    struct sinq_gguf_source *const source = (struct sinq_gguf_source *)(uintptr_t)base; /* as above */
+    sinq_shards_forget(&source->shards);
+}
+
 static void close_gguf(struct sinq_source *base) {
     struct sinq_gguf_source *const source = (struct sinq_gguf_source *)base;
     sinq_shards_free(&source->shards);
@@ -53,6 +58,7 @@ static const struct sinq_source_ops gguf_ops = {.read_bytes = sinq_read_gguf_byt
                                                 .read_rows = read_rows,
                                                 .matrix_info = sinq_describe_gguf_matrix,
                                                 .map = map_tensor,
+                                                .forget = forget,
                                                 .read_matrix = sinq_read_gguf_matrix};
 
 static struct sinq_gguf_source *create(const char *path, struct sinq_error *error) {

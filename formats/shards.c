@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include "shards.h"
 
 #include <stdlib.h>
@@ -80,6 +81,15 @@ int sinq_shards_map(struct sinq_shards *shards, size_t shard, const uint8_t **by
     *bytes = shards->maps[shard];
     pthread_mutex_unlock(&shards->lock);
     return status;
+}
+
+/* Pages that are looked at again come back from the file: the maps are private and never written. */
+void sinq_shards_forget(struct sinq_shards *shards) {
+    pthread_mutex_lock(&shards->lock);
+    for (size_t i = 0; i < shards->source->shard_count; i++) {
+        if (shards->maps[i] != NULL) (void)madvise(shards->maps[i], (size_t)shards->inputs[i].bytes, MADV_DONTNEED);
+    }
+    pthread_mutex_unlock(&shards->lock);
 }
 
 /* ---- adding ---- */

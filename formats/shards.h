@@ -33,6 +33,8 @@ int sinq_shards_read(const struct sinq_shards *shards, size_t shard, uint64_t of
                      struct sinq_error *error);
 /* The whole file in memory, until the source is closed. */
 int sinq_shards_map(struct sinq_shards *shards, size_t shard, const uint8_t **bytes, struct sinq_error *error);
+/* Mapped pages that were read need not stay in memory. Thread safe. */
+void sinq_shards_forget(struct sinq_shards *shards);
 
 /* Frees the source's list of shards too. */
 void sinq_shards_free(struct sinq_shards *shards);

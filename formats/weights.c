@@ -36,6 +36,11 @@ static int map_tensor(const struct sinq_source *source, size_t tensor, const uin
     return status;
 }
 
+static void forget(const struct sinq_source *source) {
+    struct sinq_weights *const weights = (struct sinq_weights *)(uintptr_t)source; /* as above */
+    sinq_shards_forget(&weights->shards);
+}
+
 static void close_weights(struct sinq_source *source) {
     struct sinq_weights *const weights = (struct sinq_weights *)source;
     sinq_shards_free(&weights->shards);
@@ -51,8 +56,11 @@ static void close_weights(struct sinq_source *source) {
     free(weights);
 }
 
-static const struct sinq_source_ops weights_ops = {
-    .read_bytes = read_bytes, .read_sidecar = read_sidecar, .close = close_weights, .map = map_tensor};
+static const struct sinq_source_ops weights_ops = {.read_bytes = read_bytes,
+                                                   .read_sidecar = read_sidecar,
+                                                   .close = close_weights,
+                                                   .map = map_tensor,
+                                                   .forget = forget};
 
 /* ---- building it ---- */
 

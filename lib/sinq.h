@@ -550,17 +550,53 @@ struct sinq_device_options {
     const char
         *device; /* "cpu", "cuda", "cuda:N", or "auto": a CUDA device where there is one, else the CPU. NULL: the CPU */
     uint64_t memory_limit; /* most bytes of a device's memory; 0: all */
+    const struct sinq_session_options
+        *session; /* a session that there is to be room for; NULL: one with the defaults */
+};
+
+/* A device's memory as the driver reports it, in bytes: of this process alone where the driver can tell. */
+struct sinq_device_memory {
+    uint64_t total; /* all that other processes leave */
+    uint64_t limit; /* 0: none */
+    uint64_t start; /* taken before the first weight: the driver's context and the kernels' code */
+    uint64_t used, peak;
+    uint64_t weight_bytes; /* that were uploaded, in how much time */
+    double weight_seconds;
+};
+
+/*
+ * What of a model is on a device and what stays on the CPU. Layers are cut in two: the last ones are on the device, with the head behind
+ * them; so activations cross once a token.
+ */
+struct sinq_device_plan {
+    uint64_t budget;             /* the device's memory */
+    uint64_t reserve_bytes;      /* of it, for the driver's context and the kernels' code */
+    uint64_t workspace_bytes;    /* for activations and scratch memory */
+    uint64_t total_bytes;        /* on the device: these two, and parts that are there with their keys and values */
+    uint32_t layers, cpu_layers; /* the first ones stay on the CPU */
+    bool embedding_on_cpu;
+    uint64_t embedding_bytes, head_bytes; /* one matrix that is both counts as the head's */
+    uint64_t device_layer_bytes, cpu_layer_bytes, device_kv_bytes, cpu_kv_bytes;
 };
 
 /* An unknown family, a tensor that is missing or of another shape than the configuration says: SINQ_FAILED, one line. The source must outlive the model. */
 SINQ_API int sinq_load_model(const struct sinq_source *source, struct sinq_model **model, struct sinq_error *error);
 /*
- * On a device, through a plug-in (`make CUDA=1`) that is loaded at run time. A device name of another form is SINQ_USAGE. "auto" takes
- * the CPU, too, where the device cannot hold the weights.
+ * On a device, through a plug-in (`make CUDA=1`) that is loaded at run time. A device name of another form is SINQ_USAGE. What does
+ * not fit there stays on the CPU (struct sinq_device_plan). "auto" takes the CPU, too, where the device has no room for any of it.
  */
 SINQ_API int sinq_load_model_on_device(const struct sinq_source *source, const struct sinq_device_options *device,
                                        struct sinq_model **model, struct sinq_error *error);
+/*
+ * How a model would be shared between a device of options->memory_limit bytes and the CPU: from headers alone, no device is needed.
+ * SINQ_FAILED where the limit leaves no room for a layer or the head.
+ */
+SINQ_API int sinq_plan_device(const struct sinq_source *source, const struct sinq_device_options *options,
+                              struct sinq_device_plan *plan, struct sinq_error *error);
 SINQ_API struct sinq_model_facts sinq_model_facts(const struct sinq_model *model);
+/* Of a model on a device; false (NULL) on the CPU. */
+SINQ_API bool sinq_model_device_memory(const struct sinq_model *model, struct sinq_device_memory *memory);
+SINQ_API const struct sinq_device_plan *sinq_model_device_plan(const struct sinq_model *model);
 SINQ_API void sinq_model_free(struct sinq_model *model);
 /* The families that can run, separated by ", ". */
 SINQ_API const char *sinq_runnable_families(void);

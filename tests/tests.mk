@@ -28,7 +28,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(STATIC)
 	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(STATIC) $(CHECK_LIBS) $(LIBS)
 
 $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o
-	$(Q)$(CC) $(SANFLAGS) -o $@ $<
+	$(Q)$(CC) $(SANFLAGS) -o $@ $< -fopenmp -lm
 
 $(BENCH_PROGRAM) $(BENCH_KERNELS) $(BENCH_TOKENIZER) $(QUALITY_PROGRAM): %: %.o $(STATIC)
 	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(STATIC) $(LIBS)

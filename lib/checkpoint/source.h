@@ -30,6 +30,8 @@ struct sinq_source_ops {
      * (then they are read). NULL where a format never can. Thread safe.
      */
     int (*map)(const struct sinq_source *source, size_t tensor, const uint8_t **bytes, struct sinq_error *error);
+    /* Mapped pages that were read need not stay in this process's memory. NULL where a format maps no files. */
+    void (*forget)(const struct sinq_source *source);
     /*
      * Of a source with read_rows: one of its quantized matrices in our layout, aligned_alloc'ed to 64 bytes; *blob is NULL where
      * the layout cannot hold it. May be NULL.

@@ -7,19 +7,20 @@
 #include "cuda/cuda_backend.h"
 #include "model/plugin.h"
 
-static int create_buffer(struct sinq_backend *base, uint64_t bytes, struct sinq_buffer **buffer,
+static int create_buffer(struct sinq_backend *base, struct sinq_use use, uint64_t bytes, struct sinq_buffer **buffer,
                          struct sinq_error *error) {
+    static const char *const purposes[] = {"activations", "keys and values", "tokens"};
     struct sinq_cuda_backend *const backend = sinq_cuda_of(base);
     *buffer = calloc(1, sizeof **buffer);
     if (*buffer == NULL) return sinq_fail_memory(error, "a buffer", sizeof **buffer);
     (*buffer)->bytes = bytes;
-    int status = sinq_cuda_allocate(backend, bytes, "a session's buffer", &(*buffer)->data, error);
+    int status = sinq_cuda_allocate(backend, bytes, purposes[use.kind], &(*buffer)->data, error);
     if (status == SINQ_OK) {
         const cudaError_t result = cudaMemsetAsync((*buffer)->data, 0, (size_t)bytes, backend->line.stream);
         status = sinq_cuda_check(backend, result, "clearing a buffer", error);
-        if (status != SINQ_OK) sinq_cuda_free(backend, (*buffer)->data, bytes);
     }
     if (status == SINQ_OK) return SINQ_OK;
+    sinq_cuda_free(backend, (*buffer)->data, bytes);
     free(*buffer);
     *buffer = NULL;
     return status;
@@ -46,6 +47,7 @@ static int download(struct sinq_backend *base, const struct sinq_buffer *buffer,
 static void close_backend(struct sinq_backend *base) {
     struct sinq_cuda_backend *const backend = sinq_cuda_of(base);
     if (backend->line.stream != NULL) (void)cudaStreamSynchronize(backend->line.stream);
+    sinq_cuda_free_uploads(backend);
     sinq_cuda_free_blocks(backend);
     for (unsigned i = 0; i < SINQ_CUDA_STAGES; i++) {
         if (backend->stages[i] != NULL) (void)cudaFreeHost(backend->stages[i]);
@@ -76,6 +78,7 @@ static int select_device(struct sinq_cuda_backend *backend, const struct sinq_pl
         return sinq_fail(error, SINQ_FAILED, "CUDA device %d: there is none, %d are there, counted from 0",
                          options->device, count);
     }
+    if (status == cudaSuccess) backend->others = sinq_cuda_find_used(options->device);
     if (status == cudaSuccess) status = cudaSetDevice(options->device);
     if (status == cudaSuccess) status = cudaGetDeviceProperties(&properties, options->device);
     if (status == cudaErrorInsufficientDriver || status == cudaErrorNoDevice) {
@@ -101,6 +104,8 @@ SINQ_API int sinq_open_plugin(const struct sinq_plugin_options *options, struct 
         .name = "cuda",
         .hold_weight = sinq_cuda_hold_weight,
         .release_weight = sinq_cuda_release_weight,
+        .expect_weights = sinq_cuda_expect_weights,
+        .flush_weights = sinq_cuda_flush_weights,
         .create_buffer = create_buffer,
         .free_buffer = free_buffer,
         .upload = upload,
@@ -110,7 +115,7 @@ SINQ_API int sinq_open_plugin(const struct sinq_plugin_options *options, struct 
         .submit = sinq_cuda_submit,
         .wait = sinq_cuda_wait,
         .close_queue = sinq_cuda_close_queue,
-        .queue_bytes = sinq_cuda_queue_bytes,
+        .measure_memory = sinq_cuda_measure_memory,
         .close = close_backend,
     };
     memset(name, 0, SINQ_PLUGIN_NAME_BYTES);
@@ -126,6 +131,10 @@ SINQ_API int sinq_open_plugin(const struct sinq_plugin_options *options, struct 
         (struct sinq_cuda_backend){.base = {&ops}, .device = options->device, .memory_limit = options->memory_limit};
     int status = select_device(backend, options, name, error);
     if (status == SINQ_OK) status = create_stages(backend, error);
+    if (status == SINQ_OK) {
+        backend->start = sinq_cuda_read_used(backend);
+        status = sinq_cuda_check_limit(backend, error);
+    }
     if (status == SINQ_OK) {
         *opened = &backend->base;
     } else {

@@ -24,7 +24,7 @@ $(BUILD)/lib/cuda/%.c.o: lib/cuda/%.c
 # Errors and ropes come from the library: the plug-in has its own copies, which no one else sees.
 $(BUILD)/libsinq-cuda.so: $(CUDA_OBJECTS) $(STATIC)
 	$(if $(Q),@echo "  LD      $@")
-	$(Q)$(CC) -shared -Wl,--no-undefined -Wl,--exclude-libs,ALL -o $@ $^ $(CUDA_LIBS) -lm -lstdc++
+	$(Q)$(CC) -shared -Wl,--no-undefined -Wl,--exclude-libs,ALL -o $@ $^ $(CUDA_LIBS) -fopenmp -lm -lstdc++
 
 -include $(CUDA_OBJECTS:.o=.d)
 
@@ -42,10 +42,13 @@ $(CUDA_BENCH): $(CUDA_BENCH).o $(filter %.cu.o,$(CUDA_OBJECTS)) $(STATIC)
 	$(if $(Q),@echo "  LD      $@")
 	$(Q)$(CC) -o $@ $^ $(CUDA_LIBS) $(LIBS) -lstdc++
 
-.PHONY: check-cuda bench-cuda
+.PHONY: check-cuda bench-cuda fit24
 # Where no device is, each says so and ends well.
 check-cuda: $(CUDA_TESTS) $(CUDA_PLUGIN)
 	@for program in $(CUDA_TESTS); do LD_LIBRARY_PATH=$(abspath $(BUILD))$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH} $$program || exit 1; done
 
 bench-cuda: $(CUDA_BENCH)
 	@$(CUDA_BENCH)
+
+fit24: $(PROGRAM) $(CUDA_PLUGIN) $(TOOL_PROGRAMS)
+	@sh tests/bench/fit24.sh

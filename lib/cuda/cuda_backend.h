@@ -11,7 +11,14 @@
 #include "model/backend.h"
 
 #define SINQ_CUDA_STAGES      2u
-#define SINQ_CUDA_STAGE_BYTES ((uint64_t)16 << 20)
+#define SINQ_CUDA_STAGE_BYTES ((uint64_t)4 << 20)
+
+/* A piece of a weight that is to be copied to the device; at most a stage. */
+struct sinq_cuda_piece {
+    uint8_t *to;
+    const uint8_t *from;
+    uint64_t bytes;
+};
 
 /* A block of device memory that weights are cut from, one behind the other. */
 struct sinq_cuda_block {
@@ -24,9 +31,18 @@ struct sinq_cuda_backend {
     struct sinq_backend base;
     int device;
     struct sinq_cuda_line line;
-    uint64_t memory_limit, memory_used; /* limit 0: none */
+    uint64_t memory_limit, memory_used; /* limit 0: none; used: what was allocated here */
+    uint64_t others, start,
+        peak;       /* of the device's memory: other processes'; ours before the first weight; most of ours */
+    uint64_t total; /* all of the device's */
     struct sinq_cuda_block *blocks;
-    /* Pinned memory between files and the device, and when each piece is free again. */
+    struct sinq_cuda_piece *pieces; /* of weights that are held and not copied yet */
+    size_t piece_count, piece_capacity;
+    uint8_t *
+        upload_stages; /* pinned memory between files and the device: SINQ_CUDA_STAGES for each of `uploaders` threads */
+    cudaEvent_t *upload_free;
+    unsigned uploaders;
+    /* Pinned memory for what sessions copy, and when each piece is free again. */
     uint8_t *stages[SINQ_CUDA_STAGES];
     cudaEvent_t stage_free[SINQ_CUDA_STAGES];
     unsigned next_stage;
@@ -63,8 +79,29 @@ int sinq_cuda_copy_in(struct sinq_cuda_backend *backend, uint8_t *to, const void
 int sinq_cuda_copy_out(struct sinq_cuda_backend *backend, void *to, const uint8_t *from, uint64_t bytes,
                        struct sinq_error *error);
 
-int sinq_cuda_hold_weight(struct sinq_backend *backend, const struct sinq_weight *weight, struct sinq_held **held,
-                          struct sinq_error *error);
+/* ---- card_memory.c: the device's memory as the driver reports it ---- */
+
+/* Bytes of the device that processes have in use; 0 where the driver's library does not tell. Asked before this process has a context. */
+uint64_t sinq_cuda_find_used(int device);
+/* Reads what this process has in use, and the peak. */
+uint64_t sinq_cuda_read_used(struct sinq_cuda_backend *backend);
+/* Whether that is within the limit. */
+int sinq_cuda_check_limit(struct sinq_cuda_backend *backend, struct sinq_error *error);
+void sinq_cuda_measure_memory(struct sinq_backend *backend, struct sinq_device_memory *memory);
+
+/* ---- upload.c: weights' bytes on their way to the device ---- */
+
+/* Copied at the next flush. */
+int sinq_cuda_add_upload(struct sinq_cuda_backend *backend, uint8_t *to, const void *from, uint64_t bytes,
+                         struct sinq_error *error);
+int sinq_cuda_flush_weights(struct sinq_backend *backend, struct sinq_error *error);
+void sinq_cuda_free_uploads(struct sinq_cuda_backend *backend);
+
+/* ---- weights.c ---- */
+
+int sinq_cuda_expect_weights(struct sinq_backend *backend, uint64_t bytes, struct sinq_error *error);
+int sinq_cuda_hold_weight(struct sinq_backend *backend, uint32_t number, const struct sinq_weight *weight,
+                          struct sinq_held **held, struct sinq_error *error);
 void sinq_cuda_release_weight(struct sinq_backend *backend, struct sinq_held *held);
 void sinq_cuda_free_blocks(struct sinq_cuda_backend *backend);
 
@@ -75,6 +112,5 @@ int sinq_cuda_enqueue(struct sinq_queue *queue, const struct sinq_operation *ope
 int sinq_cuda_submit(struct sinq_queue *queue, struct sinq_error *error);
 int sinq_cuda_wait(struct sinq_queue *queue, struct sinq_error *error);
 void sinq_cuda_close_queue(struct sinq_queue *queue);
-uint64_t sinq_cuda_queue_bytes(const struct sinq_graph *graph, const struct sinq_queue_options *options);
 
 #endif

@@ -18,10 +18,11 @@ int sinq_cuda_allocate(struct sinq_cuda_backend *backend, uint64_t bytes, const 
     *memory = NULL;
     cudaError_t status = cudaSetDevice(backend->device); /* of this thread */
     if (status != cudaSuccess) return sinq_cuda_check(backend, status, "choosing it", error);
-    if (backend->memory_limit != 0 && bytes > backend->memory_limit - backend->memory_used) {
+    const uint64_t used = sinq_cuda_read_used(backend);
+    if (backend->memory_limit != 0 && (used > backend->memory_limit || bytes > backend->memory_limit - used)) {
         return sinq_fail(error, SINQ_FAILED,
                          "CUDA device %d: %llu bytes for %s are beyond the limit: %llu of %llu are in use",
-                         backend->device, (unsigned long long)bytes, purpose, (unsigned long long)backend->memory_used,
+                         backend->device, (unsigned long long)bytes, purpose, (unsigned long long)used,
                          (unsigned long long)backend->memory_limit);
     }
     status = cudaMalloc(&made, (size_t)sinq_max_u64(bytes, 1));
@@ -31,8 +32,13 @@ int sinq_cuda_allocate(struct sinq_cuda_backend *backend, uint64_t bytes, const 
                          (unsigned long long)bytes, purpose, cudaGetErrorString(status));
     }
     backend->memory_used += bytes;
-    *memory = made;
-    return SINQ_OK;
+    const int fits = sinq_cuda_check_limit(backend, error);
+    if (fits == SINQ_OK) {
+        *memory = made;
+    } else {
+        sinq_cuda_free(backend, made, bytes);
+    }
+    return fits;
 }
 
 void sinq_cuda_free(struct sinq_cuda_backend *backend, uint8_t *memory, uint64_t bytes) {

@@ -95,6 +95,7 @@ struct sinq_cuda_program {
     uint32_t step_count, action_count, action_capacity;
     uint64_t scratch_bytes; /* that its kernels need */
     cudaGraphExec_t graph;  /* NULL: not recorded */
+    bool was_run;
 };
 
 /* Descriptions of an operation's experts in the device's memory; the queue keeps them. */

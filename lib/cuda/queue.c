@@ -179,6 +179,8 @@ int sinq_cuda_submit(struct sinq_queue *queue, struct sinq_error *error) {
     /* Of this thread. */
     int status = sinq_cuda_check(queue->backend, cudaSetDevice(queue->backend->device), "choosing it", error);
     if (status == SINQ_OK) status = find_program(queue, &program, error);
+    const bool is_new = status == SINQ_OK && !program->was_run; /* what is loaded and recorded for it takes memory */
+    if (is_new) program->was_run = true;
     if (status == SINQ_OK) status = sinq_cuda_update_frequencies(queue, frame->length, error);
     queue->step_count = 0;
     if (status != SINQ_OK) return status;
@@ -190,26 +192,11 @@ int sinq_cuda_submit(struct sinq_queue *queue, struct sinq_error *error) {
                  : rows == 1            ? run_recorded(queue, program)
                                         : run_actions(queue, program);
     }
-    return sinq_cuda_check(queue->backend, result, "starting kernels", error);
+    status = sinq_cuda_check(queue->backend, result, "starting kernels", error);
+    return status == SINQ_OK && is_new ? sinq_cuda_check_limit(queue->backend, error) : status;
 }
 
 int sinq_cuda_wait(struct sinq_queue *queue, struct sinq_error *error) {
     return sinq_cuda_check(queue->backend, cudaStreamSynchronize(queue->backend->line.stream), "running kernels",
                            error);
-}
-
-/* ---- planning ---- */
-
-uint64_t sinq_cuda_queue_bytes(const struct sinq_graph *graph, const struct sinq_queue_options *options) {
-    uint64_t most = 0;
-    for (uint32_t i = 0; i < graph->operation_count; i++) {
-        const struct sinq_operation *const op = &graph->operations[i];
-        const bool is_expert = op->kind == SINQ_OP_EXPERT_LINEAR;
-        if (op->kind != SINQ_OP_LINEAR && !is_expert) continue;
-        const struct sinq_want *const want =
-            &graph->wants[is_expert ? op->expert_linear.first_weight : op->linear.weight];
-        const uint64_t rows = (uint64_t)options->batch * (is_expert ? op->expert_linear.chosen : 1);
-        most = sinq_max_u64(most, rows * 3 * sinq_round_up(want->cols, SINQ_CUDA_PADDING));
-    }
-    return most * SINQ_CUDA_MOST_PRODUCTS;
 }

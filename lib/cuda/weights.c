@@ -4,15 +4,16 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "cuda/cuda_backend.h"
+#include "model/device_plan.h"
 
-#define BLOCK_BYTES ((uint64_t)64 << 20)
-#define ALIGNMENT   256u
+/* Of blocks besides the first, which holds all that was expected. */
+#define BLOCK_BYTES ((uint64_t)16 << 20)
 
 static int add_block(struct sinq_cuda_backend *backend, uint64_t size, struct sinq_cuda_block **added,
                      struct sinq_error *error) {
     struct sinq_cuda_block *const first = backend->blocks, *const block = calloc(1, sizeof *block);
     if (block == NULL) return sinq_fail_memory(error, "a block of weights", sizeof *block);
-    block->size = sinq_max_u64(size, BLOCK_BYTES);
+    block->size = sinq_round_up(first == NULL ? size : sinq_max_u64(size, BLOCK_BYTES), SINQ_DEVICE_PAGE);
     const int status = sinq_cuda_allocate(backend, block->size, "weights", &block->bytes, error);
     if (status != SINQ_OK) {
         free(block);
@@ -30,10 +31,15 @@ static int add_block(struct sinq_cuda_backend *backend, uint64_t size, struct si
     return SINQ_OK;
 }
 
+int sinq_cuda_expect_weights(struct sinq_backend *base, uint64_t bytes, struct sinq_error *error) {
+    struct sinq_cuda_block *block;
+    return bytes == 0 ? SINQ_OK : add_block(sinq_cuda_of(base), bytes, &block, error);
+}
+
 /* Room for `bytes`; freed with all others. */
 static int take_memory(struct sinq_cuda_backend *backend, uint64_t bytes, uint8_t **memory, struct sinq_error *error) {
     struct sinq_cuda_block *block = backend->blocks;
-    const uint64_t size = sinq_round_up(bytes, ALIGNMENT);
+    const uint64_t size = sinq_round_up(bytes, SINQ_DEVICE_ALIGNMENT);
     if (block == NULL || block->size - block->used < size) {
         const int status = add_block(backend, size, &block, error);
         if (status != SINQ_OK) return status;
@@ -55,7 +61,7 @@ void sinq_cuda_free_blocks(struct sinq_cuda_backend *backend) {
 static int copy_bytes(struct sinq_cuda_backend *backend, const void *bytes, uint64_t size, uint8_t **copy,
                       struct sinq_error *error) {
     const int status = take_memory(backend, size, copy, error);
-    return status == SINQ_OK ? sinq_cuda_copy_in(backend, *copy, bytes, size, error) : status;
+    return status == SINQ_OK ? sinq_cuda_add_upload(backend, *copy, bytes, size, error) : status;
 }
 
 static void describe_quantized(const struct sinq_weight *weight, const uint8_t *blob, struct sinq_cuda_matrix *matrix) {
@@ -119,8 +125,9 @@ static int fill_matrix(struct sinq_cuda_backend *backend, const struct sinq_weig
     return copy_block_scales(backend, weight, matrix, error);
 }
 
-int sinq_cuda_hold_weight(struct sinq_backend *base, const struct sinq_weight *weight, struct sinq_held **held,
-                          struct sinq_error *error) {
+int sinq_cuda_hold_weight(struct sinq_backend *base, uint32_t number, const struct sinq_weight *weight,
+                          struct sinq_held **held, struct sinq_error *error) {
+    (void)number;
     struct sinq_held *const made = calloc(1, sizeof *made);
     if (made == NULL) return sinq_fail_memory(error, "a weight", sizeof *made);
     const int status = fill_matrix(sinq_cuda_of(base), weight, &made->matrix, error);

@@ -3,7 +3,8 @@
  * is one implementation, a GPU's another, and a test's counts and copies.
  *
  * Calling sequence
- *   hold_weight() for each weight of a model; create_queue() for each session
+ *   expect_weights(); hold_weight() for each weight of a model; flush_weights() now and then and at the end
+ *   create_queue() for each session
  *   for each batch: enqueue() its operations in order, submit(), wait(); upload() and download() between batches
  *   free what was created; close()
  *
@@ -59,17 +60,26 @@ struct sinq_frame {
 
 struct sinq_queue;
 
+/* What a buffer is for: one of the graph's slots or caches, or the tokens of a batch. */
+struct sinq_use {
+    enum sinq_use_kind { SINQ_USE_SLOT, SINQ_USE_CACHE, SINQ_USE_TOKENS } kind;
+    uint32_t number;
+};
+
 struct sinq_backend {
     const struct sinq_backend_ops *ops;
 };
 
 struct sinq_backend_ops {
     const char *name;
-    /* The weight's bytes outlive what is held: a CPU keeps no copy. */
-    int (*hold_weight)(struct sinq_backend *backend, const struct sinq_weight *weight, struct sinq_held **held,
-                       struct sinq_error *error);
+    /* `number` is the want's. The weight's bytes outlive what is held: a CPU keeps no copy. */
+    int (*hold_weight)(struct sinq_backend *backend, uint32_t number, const struct sinq_weight *weight,
+                       struct sinq_held **held, struct sinq_error *error);
     void (*release_weight)(struct sinq_backend *backend, struct sinq_held *held);
-    int (*create_buffer)(struct sinq_backend *backend, uint64_t bytes, struct sinq_buffer **buffer,
+    /* Of a device, else NULL: how many bytes of weights are to come; and that those that are held be there on return. */
+    int (*expect_weights)(struct sinq_backend *backend, uint64_t bytes, struct sinq_error *error);
+    int (*flush_weights)(struct sinq_backend *backend, struct sinq_error *error);
+    int (*create_buffer)(struct sinq_backend *backend, struct sinq_use use, uint64_t bytes, struct sinq_buffer **buffer,
                          struct sinq_error *error); /* zeroed */
     void (*free_buffer)(struct sinq_backend *backend, struct sinq_buffer *buffer);
     int (*upload)(struct sinq_backend *backend, struct sinq_buffer *buffer, uint64_t offset, const void *bytes,
@@ -84,8 +94,8 @@ struct sinq_backend_ops {
     int (*submit)(struct sinq_queue *queue, struct sinq_error *error);
     int (*wait)(struct sinq_queue *queue, struct sinq_error *error);
     void (*close_queue)(struct sinq_queue *queue);
-    /* Scratch memory of a queue for that graph, in bytes: for plans. */
-    uint64_t (*queue_bytes)(const struct sinq_graph *graph, const struct sinq_queue_options *options);
+    /* Of a device, else NULL. */
+    void (*measure_memory)(struct sinq_backend *backend, struct sinq_device_memory *memory);
     void (*close)(struct sinq_backend *backend);
 };
 
@@ -97,6 +107,8 @@ uint32_t sinq_main_weight(const struct sinq_operation *operation);
 int sinq_count_rows(const struct sinq_operation *operation, const struct sinq_frame *frame, uint32_t *rows,
                     struct sinq_error *error);
 
+/* Scratch memory of the CPU's queues for that graph, in bytes: for plans. */
+uint64_t sinq_cpu_queue_bytes(const struct sinq_graph *graph, const struct sinq_queue_options *options);
 int sinq_open_cpu_backend(struct sinq_backend **backend, struct sinq_error *error);
 
 #endif

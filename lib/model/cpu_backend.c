@@ -22,9 +22,10 @@ struct sinq_queue {
 
 /* ---- weights and buffers ---- */
 
-static int hold_weight(struct sinq_backend *backend, const struct sinq_weight *weight, struct sinq_held **held,
-                       struct sinq_error *error) {
+static int hold_weight(struct sinq_backend *backend, uint32_t number, const struct sinq_weight *weight,
+                       struct sinq_held **held, struct sinq_error *error) {
     (void)backend;
+    (void)number;
     *held = malloc(sizeof **held);
     if (*held == NULL) return sinq_fail_memory(error, "a weight", sizeof **held);
     (*held)->weight = *weight;
@@ -45,9 +46,10 @@ static int fill_buffer(struct sinq_buffer *buffer, const char *purpose, uint64_t
     return SINQ_OK;
 }
 
-static int create_buffer(struct sinq_backend *backend, uint64_t bytes, struct sinq_buffer **buffer,
+static int create_buffer(struct sinq_backend *backend, struct sinq_use use, uint64_t bytes, struct sinq_buffer **buffer,
                          struct sinq_error *error) {
     (void)backend;
+    (void)use;
     *buffer = malloc(sizeof **buffer);
     if (*buffer == NULL) return sinq_fail_memory(error, "a buffer", sizeof **buffer);
     const int status = fill_buffer(*buffer, "a buffer", bytes, error);
@@ -221,7 +223,7 @@ static struct sinq_cpu_needs find_expert_needs(const struct sinq_graph *graph, c
     return needs;
 }
 
-static uint64_t queue_bytes(const struct sinq_graph *graph, const struct sinq_queue_options *options) {
+uint64_t sinq_cpu_queue_bytes(const struct sinq_graph *graph, const struct sinq_queue_options *options) {
     struct sinq_cpu_needs most = {0, 0}, one = {0, 0};
     size_t prepared = 0; /* of products behind each other, which may be prepared together */
     for (uint32_t i = 0; i < graph->operation_count; i++) {
@@ -254,7 +256,6 @@ int sinq_open_cpu_backend(struct sinq_backend **backend, struct sinq_error *erro
         .submit = submit,
         .wait = wait_queue,
         .close_queue = close_queue,
-        .queue_bytes = queue_bytes,
         .close = close_backend,
     };
     *backend = malloc(sizeof **backend);

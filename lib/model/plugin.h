@@ -9,7 +9,7 @@
 #include "model/backend.h"
 #include "model/rope.h"
 
-#define SINQ_PLUGIN_INTERFACE  2u
+#define SINQ_PLUGIN_INTERFACE  3u
 #define SINQ_PLUGIN_FUNCTION   "sinq_open_plugin"
 #define SINQ_PLUGIN_NAME_BYTES 256
 
@@ -26,6 +26,7 @@ static inline uint32_t sinq_plugin_layout(void) {
                             sizeof(struct sinq_queue_options),
                             sizeof(struct sinq_frame),
                             sizeof(struct sinq_profile),
+                            sizeof(struct sinq_device_memory),
                             sizeof(struct sinq_operation),
                             sizeof(struct sinq_graph),
                             sizeof(struct sinq_want),

@@ -35,8 +35,8 @@ static int create_slots(struct sinq_session *session, struct sinq_error *error) 
     if (session->slots == NULL) return sinq_fail_memory(error, "slots", graph->slot_count);
     int status = SINQ_OK;
     for (uint32_t i = 0; i < graph->slot_count && status == SINQ_OK; i++) {
-        status = backend->ops->create_buffer(backend, sinq_slot_bytes(graph, i, &session->memory), &session->slots[i],
-                                             error);
+        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_SLOT, i},
+                                             sinq_slot_bytes(graph, i, &session->memory), &session->slots[i], error);
     }
     return status;
 }
@@ -51,7 +51,8 @@ static int create_caches(struct sinq_session *session, enum sinq_kv_type type, s
         struct sinq_cache *const cache = &session->caches[i];
         if (!sinq_measure_cache(graph, i, type, &session->memory, &cache->layout))
             return SINQ_FAILED; /* measured before */
-        status = backend->ops->create_buffer(backend, cache->layout.bytes, &cache->buffer, error);
+        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_CACHE, i}, cache->layout.bytes,
+                                             &cache->buffer, error);
     }
     return status;
 }
@@ -71,7 +72,8 @@ static int create_session(struct sinq_session *session, const struct sinq_sessio
     if (status == SINQ_OK) status = create_caches(session, options->kv_type, error);
     if (status == SINQ_OK) status = backend->ops->create_queue(backend, &queue, &session->queue, error);
     if (status == SINQ_OK) {
-        status = backend->ops->create_buffer(backend, session->memory.batch * sizeof(int32_t), &session->tokens, error);
+        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_TOKENS, 0},
+                                             session->memory.batch * sizeof(int32_t), &session->tokens, error);
     }
     if (status == SINQ_OK && options->profile) {
         session->profile = sinq_profile_create(session->model->graph);

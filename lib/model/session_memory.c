@@ -54,9 +54,7 @@ int sinq_measure_session(const struct sinq_graph *graph, const struct sinq_sessi
 static int plan_graph(const struct sinq_outline *outline, const struct sinq_session_options *options,
                       struct sinq_plan *plan, struct sinq_error *error) {
     struct sinq_session_memory memory;
-    struct sinq_backend *backend = NULL;
-    int status = sinq_measure_session(outline->graph, options, &memory, error);
-    if (status == SINQ_OK) status = sinq_open_cpu_backend(&backend, error);
+    const int status = sinq_measure_session(outline->graph, options, &memory, error);
     if (status != SINQ_OK) return status;
     const struct sinq_queue_options queue = {.exact = options->exact,
                                              .threads =
@@ -65,11 +63,10 @@ static int plan_graph(const struct sinq_outline *outline, const struct sinq_sess
     *plan = (struct sinq_plan){.weight_bytes = outline->size.weight_bytes,
                                .owned_bytes = outline->size.owned_bytes,
                                .kv_bytes = memory.kv_bytes,
-                               .scratch_bytes = memory.slot_bytes + backend->ops->queue_bytes(outline->graph, &queue),
+                               .scratch_bytes = memory.slot_bytes + sinq_cpu_queue_bytes(outline->graph, &queue),
                                .context = memory.context,
                                .batch = memory.batch};
     plan->total_bytes = plan->weight_bytes + plan->kv_bytes + plan->scratch_bytes;
-    backend->ops->close(backend);
     return SINQ_OK;
 }
 

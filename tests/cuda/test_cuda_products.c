@@ -23,11 +23,14 @@ static void multiply(struct sinq_backend *backend, const struct sinq_weight *wei
     struct sinq_buffer *slots[2] = {NULL, NULL};
     struct sinq_queue *queue = NULL;
     const struct sinq_queue_options options = {.threads = 1, .batch = ROWS_OF_INPUT};
-    int status = ops->hold_weight(backend, weight, &held, &error);
+    int status = ops->hold_weight(backend, 0, weight, &held, &error);
+    if (status == SINQ_OK) status = ops->flush_weights(backend, &error);
     if (status == SINQ_OK)
-        status = ops->create_buffer(backend, ROWS_OF_INPUT * cols * sizeof(float), &slots[0], &error);
+        status = ops->create_buffer(backend, (struct sinq_use){SINQ_USE_SLOT, 0}, ROWS_OF_INPUT * cols * sizeof(float),
+                                    &slots[0], &error);
     if (status == SINQ_OK)
-        status = ops->create_buffer(backend, ROWS_OF_INPUT * rows * sizeof(float), &slots[1], &error);
+        status = ops->create_buffer(backend, (struct sinq_use){SINQ_USE_SLOT, 1}, ROWS_OF_INPUT * rows * sizeof(float),
+                                    &slots[1], &error);
     if (status == SINQ_OK) status = ops->create_queue(backend, &options, &queue, &error);
     if (status == SINQ_OK) status = ops->upload(backend, slots[0], 0, x, ROWS_OF_INPUT * cols * sizeof(float), &error);
     for (size_t i = 0; i < ROWS_OF_INPUT * (size_t)rows; i++) y[i] = NAN;

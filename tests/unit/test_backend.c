@@ -44,9 +44,10 @@ static int count_call(struct counting_backend *backend, struct sinq_error *error
     return sinq_fail(error, SINQ_FAILED, "the device failed");
 }
 
-static int hold(struct sinq_backend *backend, const struct sinq_weight *weight, struct sinq_held **held,
-                struct sinq_error *error) {
+static int hold(struct sinq_backend *backend, uint32_t number, const struct sinq_weight *weight,
+                struct sinq_held **held, struct sinq_error *error) {
     const int status = count_call(counting(backend), error);
+    (void)number;
     if (status != SINQ_OK) return status;
     *held = malloc(sizeof **held);
     (*held)->copy = malloc((size_t)weight->size);
@@ -62,8 +63,9 @@ static void release(struct sinq_backend *backend, struct sinq_held *held) {
     free(held);
 }
 
-static int create_buffer(struct sinq_backend *backend, uint64_t bytes, struct sinq_buffer **buffer,
+static int create_buffer(struct sinq_backend *backend, struct sinq_use use, uint64_t bytes, struct sinq_buffer **buffer,
                          struct sinq_error *error) {
+    (void)use;
     const int status = count_call(counting(backend), error);
     if (status != SINQ_OK) return status;
     *buffer = malloc(sizeof **buffer);

@@ -1,0 +1,203 @@
+#include "model/device_plan.h"
+
+#include <stdlib.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "model/outline.h"
+
+/* What a driver's context, kernels' code and recorded graphs take, at most, as measured (docs/speed.md), and some more. */
+#define RESERVE_BYTES ((uint64_t)768 << 20)
+/* Of a description of an expert in a device's memory. */
+#define EXPERT_BYTES 256u
+
+/* ---- scratch memory ---- */
+
+/* Inputs of products as integers of two bytes, a scale and a sum for each group of at least 16 of them; and as much again for results. */
+uint64_t sinq_device_queue_bytes(const struct sinq_graph *graph, const struct sinq_queue_options *options) {
+    uint64_t most = 0, experts = 0;
+    for (uint32_t i = 0; i < graph->operation_count; i++) {
+        const struct sinq_operation *const op = &graph->operations[i];
+        const bool is_expert = op->kind == SINQ_OP_EXPERT_LINEAR;
+        if (op->kind == SINQ_OP_ATTENTION) {
+            const struct sinq_cache_shape *const cache = &graph->caches[op->attention.cache];
+            const uint64_t head = (uint64_t)op->attention.heads * (cache->value_dim + 2) * sizeof(float);
+            most = sinq_max_u64(most, head * sinq_max_u64(options->batch, 256));
+        }
+        if (op->kind != SINQ_OP_LINEAR && !is_expert) continue;
+        const struct sinq_want *const want =
+            &graph->wants[is_expert ? op->expert_linear.first_weight : op->linear.weight];
+        const uint64_t rows = (uint64_t)options->batch * (is_expert ? op->expert_linear.chosen : 1);
+        most = sinq_max_u64(most, rows * 3 * sinq_round_up(want->cols, 512));
+        if (is_expert) experts += (uint64_t)op->expert_linear.experts * EXPERT_BYTES;
+    }
+    return 4 * most + experts;
+}
+
+/* ---- sizes ---- */
+
+/* Of parts: 0 what comes before the layers, 1 + layer, layers + 1 the head. */
+struct parts {
+    uint32_t count;
+    uint64_t *weights, *caches;
+    uint64_t shared; /* weights that the head and what comes before the layers both need: counted as the head's */
+};
+
+struct counting {
+    uint8_t *counted; /* of each want */
+    const uint64_t *want_bytes;
+    uint64_t bytes, shared;
+    bool is_embedding;
+};
+
+enum { IN_EMBEDDING = 1, IN_OTHERS = 2 };
+
+static void count_weight(void *context, uint32_t weight) {
+    struct counting *const counting = context;
+    const uint64_t size = sinq_round_up(counting->want_bytes[weight], SINQ_DEVICE_ALIGNMENT);
+    const uint8_t bit = counting->is_embedding ? IN_EMBEDDING : IN_OTHERS, before = counting->counted[weight];
+    counting->counted[weight] |= bit;
+    if ((before & IN_OTHERS) != 0 && counting->is_embedding) counting->shared += (before & bit) == 0 ? size : 0;
+    if (before == 0) counting->bytes += size;
+}
+
+static uint64_t round_to_pages(uint64_t bytes) {
+    return bytes < SINQ_DEVICE_PAGE / 2 ? bytes : sinq_round_up(bytes, SINQ_DEVICE_PAGE);
+}
+
+static int count_weights(const struct sinq_graph *graph, const uint64_t *want_bytes, const uint32_t *part_of,
+                         struct parts *parts, struct sinq_error *error) {
+    struct counting counting = {.counted = calloc(graph->want_count + 1, 1), .want_bytes = want_bytes};
+    if (counting.counted == NULL) return sinq_fail_memory(error, "a plan", graph->want_count);
+    /* From the end, so that a matrix that is head and embedding is the head's. */
+    for (uint32_t i = graph->operation_count; i-- > 0;) {
+        counting.is_embedding = part_of[i] == 0;
+        counting.bytes = 0;
+        sinq_visit_weights(&graph->operations[i], count_weight, &counting);
+        parts->weights[part_of[i]] += counting.bytes;
+    }
+    parts->shared = counting.shared;
+    free(counting.counted);
+    return SINQ_OK;
+}
+
+static void count_caches(const struct sinq_graph *graph, const struct sinq_session_options *options,
+                         const struct sinq_session_memory *memory, const uint32_t *part_of, struct parts *parts) {
+    for (uint32_t i = 0; i < graph->operation_count; i++) {
+        struct sinq_cache_layout layout;
+        if (graph->operations[i].kind != SINQ_OP_STORE) continue;
+        if (!sinq_measure_cache(graph, graph->operations[i].store.cache, options->kv_type, memory, &layout)) continue;
+        parts->caches[part_of[i]] += round_to_pages(layout.bytes);
+    }
+}
+
+static int measure_parts(const struct sinq_graph *graph, const uint64_t *want_bytes,
+                         const struct sinq_session_options *options, const struct sinq_session_memory *memory,
+                         struct parts *parts, struct sinq_error *error) {
+    uint32_t *const part_of = sinq_find_parts(graph);
+    parts->count = graph->config->layers + 2;
+    parts->weights = calloc(parts->count, sizeof *parts->weights);
+    parts->caches = calloc(parts->count, sizeof *parts->caches);
+    int status = SINQ_OK;
+    if (part_of == NULL || parts->weights == NULL || parts->caches == NULL) {
+        status = sinq_fail_memory(error, "a plan", graph->operation_count);
+    }
+    if (status == SINQ_OK) status = count_weights(graph, want_bytes, part_of, parts, error);
+    if (status == SINQ_OK) count_caches(graph, options, memory, part_of, parts);
+    free(part_of);
+    return status;
+}
+
+static uint64_t measure_workspace(const struct sinq_graph *graph, const struct sinq_session_options *options,
+                                  const struct sinq_session_memory *memory) {
+    const struct sinq_queue_options queue = {.exact = options->exact, .threads = 1, .batch = memory->batch};
+    uint64_t bytes = round_to_pages(sinq_device_queue_bytes(graph, &queue));
+    for (uint32_t i = 0; i < graph->slot_count; i++) bytes += round_to_pages(sinq_slot_bytes(graph, i, memory));
+    return bytes + SINQ_DEVICE_PAGE; /* what is small shares a page */
+}
+
+/* ---- choosing ---- */
+
+static void cut_layers(const struct parts *parts, uint32_t first, struct sinq_device_plan *plan) {
+    plan->device_layer_bytes = plan->cpu_layer_bytes = plan->device_kv_bytes = plan->cpu_kv_bytes = 0;
+    for (uint32_t layer = 0; layer < plan->layers; layer++) {
+        const bool is_on_cpu = layer < first;
+        *(is_on_cpu ? &plan->cpu_layer_bytes : &plan->device_layer_bytes) += parts->weights[1 + layer];
+        *(is_on_cpu ? &plan->cpu_kv_bytes : &plan->device_kv_bytes) += parts->caches[1 + layer];
+    }
+    plan->cpu_layers = first;
+    const uint64_t weights =
+        (plan->embedding_on_cpu ? 0 : plan->embedding_bytes) + plan->head_bytes + plan->device_layer_bytes;
+    plan->total_bytes = plan->reserve_bytes + plan->workspace_bytes + round_to_pages(weights) + plan->device_kv_bytes;
+}
+
+static int fail_budget(const struct sinq_device_plan *plan, struct sinq_error *error) {
+    return sinq_fail(error, SINQ_FAILED,
+                     "%llu bytes of a device's memory leave no room for a layer: the driver, workspace and the head "
+                     "take %llu",
+                     (unsigned long long)plan->budget, (unsigned long long)plan->total_bytes);
+}
+
+/* The first layer that can be on the device: those behind it can, too. */
+static int choose(const struct parts *parts, struct sinq_device_plan *plan, struct sinq_error *error) {
+    const bool is_tied = parts->shared != 0; /* then the embedding is there with the head */
+    cut_layers(parts, 0, plan);
+    if (plan->total_bytes <= plan->budget) return SINQ_OK;
+    plan->embedding_on_cpu = true;
+    for (uint32_t first = is_tied ? 1 : 0; first < plan->layers; first++) {
+        cut_layers(parts, first, plan);
+        if (plan->total_bytes <= plan->budget) return SINQ_OK;
+    }
+    cut_layers(parts, plan->layers, plan);
+    return fail_budget(plan, error);
+}
+
+int sinq_choose_cut(const struct sinq_graph *graph, const uint64_t *want_bytes,
+                    const struct sinq_session_options *options, uint64_t budget, uint64_t start, struct sinq_cut *cut,
+                    struct sinq_device_plan *plan, struct sinq_error *error) {
+    struct sinq_session_memory memory;
+    struct parts parts = {.count = 0};
+    *plan = (struct sinq_device_plan){.budget = budget, .layers = graph->config->layers};
+    int status = sinq_measure_session(graph, options, &memory, error);
+    if (status == SINQ_OK) status = measure_parts(graph, want_bytes, options, &memory, &parts, error);
+    if (status == SINQ_OK) {
+        plan->reserve_bytes = sinq_max_u64(RESERVE_BYTES, start);
+        plan->workspace_bytes = measure_workspace(graph, options, &memory);
+        plan->embedding_bytes = parts.weights[0];
+        plan->head_bytes = parts.weights[parts.count - 1];
+        status = choose(&parts, plan, error);
+    }
+    *cut = (struct sinq_cut){.embedding = plan->embedding_on_cpu ? SINQ_ON_CPU : SINQ_ON_DEVICE,
+                             .head = SINQ_ON_DEVICE,
+                             .first_layer = plan->cpu_layers};
+    free(parts.weights);
+    free(parts.caches);
+    return status;
+}
+
+/* ---- from headers ---- */
+
+static int plan_outline(const struct sinq_source *source, const struct sinq_outline *outline,
+                        const struct sinq_device_options *options, struct sinq_device_plan *plan,
+                        struct sinq_error *error) {
+    static const struct sinq_session_options usual = {.context = 0};
+    struct sinq_cut cut;
+    uint64_t *const bytes = calloc(outline->graph->want_count + 1, sizeof *bytes);
+    if (bytes == NULL) return sinq_fail_memory(error, "sizes of weights", outline->graph->want_count * sizeof *bytes);
+    int status = sinq_measure_wants(source, outline->graph, outline->names, bytes, error);
+    if (status == SINQ_OK) {
+        status = sinq_choose_cut(outline->graph, bytes, options->session == NULL ? &usual : options->session,
+                                 options->memory_limit, 0, &cut, plan, error);
+    }
+    free(bytes);
+    return status;
+}
+
+int sinq_plan_device(const struct sinq_source *source, const struct sinq_device_options *options,
+                     struct sinq_device_plan *plan, struct sinq_error *error) {
+    struct sinq_outline outline;
+    int status = sinq_outline_model(source, &outline, error);
+    if (status == SINQ_OK) status = plan_outline(source, &outline, options, plan, error);
+    sinq_free_outline(&outline);
+    return status;
+}
