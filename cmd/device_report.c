@@ -52,7 +52,8 @@ void sinq_report_device_plan(const struct sinq_device_plan *plan) {
     static const struct sinq_column columns[] = {
         {"  part", SINQ_LEFT}, {"size", SINQ_RIGHT}, {"bytes", SINQ_RIGHT}, {"where", SINQ_LEFT}};
     struct sinq_table table = {.columns = columns, .column_count = sizeof columns / sizeof columns[0]};
-    add_part(&table, plan->embedding_bytes, plan->embedding_on_cpu ? "CPU" : "device", "embedding");
+    if (plan->embedding_bytes > 0)
+        add_part(&table, plan->embedding_bytes, plan->embedding_on_cpu ? "CPU" : "device", "embedding");
     add_layers(&table, plan);
     add_part(&table, plan->head_bytes, "device", "head");
     add_caches(&table, plan);

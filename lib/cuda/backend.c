@@ -131,9 +131,11 @@ SINQ_API int sinq_open_plugin(const struct sinq_plugin_options *options, struct 
         (struct sinq_cuda_backend){.base = {&ops}, .device = options->device, .memory_limit = options->memory_limit};
     int status = select_device(backend, options, name, error);
     if (status == SINQ_OK) status = create_stages(backend, error);
-    if (status == SINQ_OK) {
-        backend->start = sinq_cuda_read_used(backend);
-        status = sinq_cuda_check_limit(backend, error);
+    if (status == SINQ_OK) backend->start = sinq_cuda_read_used(backend);
+    if (status == SINQ_OK && options->memory_limit != 0 && backend->start > options->memory_limit) {
+        status =
+            sinq_fail(error, SINQ_FAILED, "CUDA device %d: its driver alone takes %llu bytes, beyond the limit of %llu",
+                      options->device, (unsigned long long)backend->start, (unsigned long long)options->memory_limit);
     }
     if (status == SINQ_OK) {
         *opened = &backend->base;

@@ -20,6 +20,7 @@ now() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", b - a }'; }
 # The first number that member $2 has in a JSON file.
 member() { awk -v key="\"$2\":" '$1 == key { gsub(/[,"]/, "", $2); print $2; exit }' "$1"; }
+short() { printf '%.4g' "$(member "$1" "$2")"; }
 bytes_of() { du -sLb "$1" | cut -f 1; }
 
 # What nvidia-smi sees of the card meanwhile, by whomever it is used: a witness besides the program itself.
@@ -46,11 +47,14 @@ run_model() {
     grep '^runs on\|^weights .* to the device' "$folder/log" || true
     read -r host_kb seconds <"$folder/peak"
     peak=$(member "$folder/answer" peak_bytes)
-    [ "$device" = cpu ] || peak=$(sed -n '/"device": {/,$p' "$folder/answer" >"$folder/device" && member "$folder/device" peak_bytes)
-    limit=$(member "$folder/device" limit_bytes 2>/dev/null || echo 0)
-    echo "$1: prompt of $2 tokens in $(member "$folder/answer" prompt_seconds) s ($(member "$folder/answer" prompt_tokens_per_second)/s)," \
-        "then $(member "$folder/answer" tokens_per_second) tokens/s, $(member "$folder/answer" weight_bytes_per_second) bytes of weights/s;" \
-        "peak $peak bytes of ${limit:-0} on the device$(most_seen); host $host_kb kB; $seconds s in all"
+    limit=0
+    if [ "$device" != cpu ]; then
+        sed -n '/"device": {/,$p' "$folder/answer" >"$folder/device"
+        peak=$(member "$folder/device" peak_bytes) limit=$(member "$folder/device" limit_bytes)
+    fi
+    echo "$1: prompt of $2 tokens in $(short "$folder/answer" prompt_seconds) s ($(short "$folder/answer" prompt_tokens_per_second)/s)," \
+        "then $(short "$folder/answer" tokens_per_second) tokens/s, $(short "$folder/answer" weight_bytes_per_second) bytes of weights/s;" \
+        "peak $peak bytes of $limit on the device$(most_seen); host $host_kb kB; $seconds s in all"
     [ "$(member "$folder/answer" generated_tokens)" -eq "$predict" ]
     [ "$device" = cpu ] || [ "$peak" -le "$limit" ]
 }
@@ -66,6 +70,7 @@ for shape in $shapes; do
         ${QUANTIZE:-} 3>"$folder/peak"
     read -r host_kb seconds <"$folder/peak"
     echo "$shape: quantized to $(bytes_of "$folder/quantized") bytes in $seconds s, peak $host_kb kB of host memory"
+    # shellcheck disable=SC2086
     "$SINQ_PROGRAM" run "$folder/quantized" --plan -c "$context" --gpu-memory "$memory" ${RUN:-}
     run_model "$shape" 16
     run_model "$shape" "$prompt"

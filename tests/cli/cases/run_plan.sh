@@ -7,3 +7,7 @@ expect 0 sinq run model --plan --memory 1G -q
 expect 3 sinq run model --plan --memory 1M -q
 expect 3 sinq run model --plan --memory 1M --json | grep fits
 expect 2 sinq run model --plan -c 3000
+# What of it a device would hold, without one; a cap that leaves no room.
+sinq run model --plan --gpu-memory 24G -c 512
+sinq run model --plan --gpu-memory 24G -c 512 --json | grep 'budget\|cpu'
+expect 1 sinq run model --plan --gpu-memory 700M
