@@ -4,7 +4,6 @@
 
 #include "base/checked.h"
 #include "base/error.h"
-#include "model/outline.h"
 
 /* What a driver's context, kernels' code and recorded graphs take, at most, as measured (docs/speed.md), and some more. */
 #define RESERVE_BYTES ((uint64_t)768 << 20)
@@ -172,32 +171,5 @@ int sinq_choose_cut(const struct sinq_graph *graph, const uint64_t *want_bytes,
                              .first_layer = plan->cpu_layers};
     free(parts.weights);
     free(parts.caches);
-    return status;
-}
-
-/* ---- from headers ---- */
-
-static int plan_outline(const struct sinq_source *source, const struct sinq_outline *outline,
-                        const struct sinq_device_options *options, struct sinq_device_plan *plan,
-                        struct sinq_error *error) {
-    static const struct sinq_session_options usual = {.context = 0};
-    struct sinq_cut cut;
-    uint64_t *const bytes = calloc(outline->graph->want_count + 1, sizeof *bytes);
-    if (bytes == NULL) return sinq_fail_memory(error, "sizes of weights", outline->graph->want_count * sizeof *bytes);
-    int status = sinq_measure_wants(source, outline->graph, outline->names, bytes, error);
-    if (status == SINQ_OK) {
-        status = sinq_choose_cut(outline->graph, bytes, options->session == NULL ? &usual : options->session,
-                                 options->memory_limit, 0, &cut, plan, error);
-    }
-    free(bytes);
-    return status;
-}
-
-int sinq_plan_device(const struct sinq_source *source, const struct sinq_device_options *options,
-                     struct sinq_device_plan *plan, struct sinq_error *error) {
-    struct sinq_outline outline;
-    int status = sinq_outline_model(source, &outline, error);
-    if (status == SINQ_OK) status = plan_outline(source, &outline, options, plan, error);
-    sinq_free_outline(&outline);
     return status;
 }

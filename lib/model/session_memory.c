@@ -2,8 +2,6 @@
 
 #include "base/checked.h"
 #include "base/error.h"
-#include "model/load_weight.h"
-#include "model/outline.h"
 
 #define LOGITS_BYTES ((uint64_t)32 << 20) /* of one block of logits, but at least a row */
 
@@ -47,34 +45,4 @@ int sinq_measure_session(const struct sinq_graph *graph, const struct sinq_sessi
     }
     for (uint32_t i = 0; i < graph->slot_count; i++) memory->slot_bytes += sinq_slot_bytes(graph, i, memory);
     return memory->kv_bytes < SIZE_MAX / 2 ? SINQ_OK : fail_size(memory, error);
-}
-
-/* ---- planning ---- */
-
-static int plan_graph(const struct sinq_outline *outline, const struct sinq_session_options *options,
-                      struct sinq_plan *plan, struct sinq_error *error) {
-    struct sinq_session_memory memory;
-    const int status = sinq_measure_session(outline->graph, options, &memory, error);
-    if (status != SINQ_OK) return status;
-    const struct sinq_queue_options queue = {.exact = options->exact,
-                                             .threads =
-                                                 options->threads != 0 ? options->threads : sinq_count_processors(),
-                                             .batch = memory.batch};
-    *plan = (struct sinq_plan){.weight_bytes = outline->size.weight_bytes,
-                               .owned_bytes = outline->size.owned_bytes,
-                               .kv_bytes = memory.kv_bytes,
-                               .scratch_bytes = memory.slot_bytes + sinq_cpu_queue_bytes(outline->graph, &queue),
-                               .context = memory.context,
-                               .batch = memory.batch};
-    plan->total_bytes = plan->weight_bytes + plan->kv_bytes + plan->scratch_bytes;
-    return SINQ_OK;
-}
-
-int sinq_plan_session(const struct sinq_source *source, const struct sinq_session_options *options,
-                      struct sinq_plan *plan, struct sinq_error *error) {
-    struct sinq_outline outline;
-    int status = sinq_outline_model(source, &outline, error);
-    if (status == SINQ_OK) status = plan_graph(&outline, options, plan, error);
-    sinq_free_outline(&outline);
-    return status;
 }

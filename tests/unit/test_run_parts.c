@@ -3,6 +3,7 @@
 #include <string.h>
 
 /* The program's files are no library: they are compiled into the test. */
+#include "cmd/device_report.c"
 #include "cmd/end_tokens.c"
 #include "cmd/json.c"
 #include "cmd/memory.c"
@@ -14,6 +15,7 @@
 #include "cmd/report.c"
 #include "cmd/run_options.c"
 #include "cmd/suggestion.c"
+#include "cmd/table.c"
 #include "cmd/terminal.c"
 #include "cmd/vocabulary.c"
 #include "unit.h"
