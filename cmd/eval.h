@@ -41,6 +41,8 @@ struct sinq_eval_result {
     const struct sinq_source *model, *reference; /* the latter may be NULL */
     struct sinq_weight_report weights;           /* with --weights */
     struct sinq_text_report text;                /* with --text */
+    bool has_device;                             /* the model was on one, which `device` is about */
+    struct sinq_device_memory device;
     struct sinq_threshold thresholds[SINQ_MOST_THRESHOLDS];
     unsigned threshold_count;
 };

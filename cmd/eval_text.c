@@ -83,18 +83,26 @@ static int read_tokens(const struct sinq_eval_result *result, struct reading *re
 
 /* ---- the whole ---- */
 
+/* --gpu-memory is for both models together: the second one has what the first one's plan leaves. */
+static void leave_room(const struct sinq_model *model, struct sinq_device_options *device) {
+    const struct sinq_device_plan *const plan = sinq_model_device_plan(model);
+    if (device->memory_limit == 0 || plan == NULL) return;
+    device->memory_limit = device->memory_limit > plan->total_bytes ? device->memory_limit - plan->total_bytes : 1;
+}
+
 static int evaluate(struct sinq_eval_result *result, const struct reading *reading, struct sinq_error *error) {
     const struct sinq_eval_arguments *const arguments = result->arguments;
     const struct sinq_text_options options = read_text_options(arguments);
     struct sinq_model *model = NULL, *reference = NULL;
     struct sinq_meter meter;
     const struct sinq_session_options session = {.context = options.window, .kv_type = options.kv_type};
-    const struct sinq_device_options device = {arguments->device, arguments->gpu_memory, &session};
+    struct sinq_device_options device = {arguments->device, arguments->gpu_memory, &session};
     int status = sinq_load_model_as_asked(result->model, device, &arguments->common, &model, error);
     if (status == SINQ_OK)
         status = sinq_check_vocabulary(sinq_source_path(result->model), reading->tokenizer_size,
                                        sinq_model_facts(model).vocabulary, error);
     if (status == SINQ_OK && result->reference != NULL) {
+        leave_room(model, &device);
         status = sinq_load_model_as_asked(result->reference, device, &arguments->common, &reference, error);
     }
     if (status == SINQ_OK) {
@@ -104,6 +112,7 @@ static int evaluate(struct sinq_eval_result *result, const struct reading *readi
         sinq_meter_stop(&meter);
         add_place(error, status, sinq_source_path(result->model), arguments->text);
     }
+    if (status == SINQ_OK) result->has_device = sinq_model_device_memory(model, &result->device);
     sinq_model_free(reference);
     sinq_model_free(model);
     return status;

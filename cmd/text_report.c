@@ -87,6 +87,7 @@ void sinq_report_text(const struct sinq_eval_result *result) {
     if (r->has_reference) print_comparison(r);
     sinq_print_fact("time", "%s, %.0f tokens/s", sinq_format_seconds(seconds, r->seconds),
                     r->seconds > 0.0 ? (double)(r->windows * r->window) / r->seconds : 0.0);
+    if (result->has_device) sinq_print_fact("device", "%s at most", sinq_format_bytes(value, result->device.peak));
 }
 
 /* ---- JSON ---- */
@@ -145,5 +146,6 @@ void sinq_write_text_report(struct sinq_json_writer *json, const struct sinq_eva
     sinq_write_real(json, "perplexity_error", r->perplexity_error);
     write_comparison(json, r);
     sinq_write_real(json, "seconds", r->seconds);
+    if (result->has_device) sinq_write_count(json, "device_peak_bytes", result->device.peak);
     sinq_write_close(json, '}');
 }
