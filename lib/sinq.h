@@ -554,7 +554,10 @@ struct sinq_device_options {
         *session; /* a session that there is to be room for; NULL: one with the defaults */
 };
 
-/* A device's memory as the driver reports it, in bytes: of this process alone where the driver can tell. */
+/*
+ * A device's memory as the driver reports it, in bytes. What was in use when the device was opened counts as others', where the driver can
+ * tell, else as the model's.
+ */
 struct sinq_device_memory {
     uint64_t total; /* all that other processes leave */
     uint64_t limit; /* 0: none */
