@@ -26,7 +26,7 @@ static uint64_t find_start(void) {
     return memory.start;
 }
 
-/* In a process of its own, which has no context yet. */
+/* The first of all: once a process has a context, it does not count. */
 START_TEST(a_cap_below_what_the_driver_takes) {
     struct sinq_error error = {.message = ""};
     ck_assert_ptr_null(open_capped((uint64_t)1 << 20, &error));
@@ -37,12 +37,11 @@ END_TEST
 
 START_TEST(nothing_is_allocated_beyond_the_cap) {
     const struct sinq_use use = {SINQ_USE_SLOT, 0};
-    const uint64_t context = find_start(), start = find_start(), size = (uint64_t)64 << 20;
+    const uint64_t first = find_start(), start = find_start(), size = (uint64_t)64 << 20;
     struct sinq_buffer *buffer = NULL, *other = NULL;
     struct sinq_device_memory memory;
     struct sinq_error error = {.message = ""};
-    if (context == 0) return;
-    ck_assert_uint_gt(context, start + ((uint64_t)16 << 20));
+    if (first == 0) return;
     struct sinq_backend *const backend = open_capped(start + size + ((uint64_t)32 << 20), &error);
     ck_assert_msg(backend != NULL, "%s", error.message);
     ck_assert_int_eq(backend->ops->create_buffer(backend, use, size, &buffer, &error), SINQ_OK);
