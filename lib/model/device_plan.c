@@ -12,25 +12,46 @@
 
 /* ---- scratch memory ---- */
 
-/* Inputs of products as integers of two bytes, a scale and a sum for each group of at least 16 of them; and as much again for results. */
+#define MOST_PRODUCTS     4u /* of one input that are carried out together */
+#define TILE_ROWS         128u
+#define TILE_COLS         64u
+#define MOST_TILE_WEIGHTS ((uint64_t)256 << 20) /* that are unpacked into tiles at a time */
+#define MOST_SPLIT_ROWS   1024u                 /* matrices with fewer may be in three parts */
+
+/* Inputs of products as integers of two bytes, a scale and a sum for each group of at least 16 of them. */
+static uint64_t count_digits(const struct sinq_want *want, uint64_t rows) {
+    return MOST_PRODUCTS * rows * 3 * sinq_round_up(want->cols, 512);
+}
+
+/* Many rows: inputs and some of the weights in tiles of f16, with a scale a row; of experts, each one's rows fill tiles of their own. */
+static uint64_t count_tiles(const struct sinq_want *want, uint64_t rows, uint64_t experts) {
+    const uint64_t input_tiles = rows / TILE_ROWS + 1 + sinq_min_u64(experts, rows);
+    const uint64_t across = sinq_divide_up(want->cols, TILE_COLS) * (want->rows <= MOST_SPLIT_ROWS ? 3 : 1);
+    const uint64_t tile = across * TILE_ROWS * TILE_COLS * 2 + TILE_ROWS * 2 * sizeof(float);
+    const uint64_t pairs = (sinq_divide_up(want->rows, 2 * TILE_ROWS) + 1) * sinq_max_u64(experts, MOST_PRODUCTS);
+    return input_tiles * tile + sinq_min_u64(MOST_TILE_WEIGHTS, pairs * 2 * tile) + 2 * tile;
+}
+
+static uint64_t count_attention(const struct sinq_graph *graph, const struct sinq_operation *op, uint32_t batch) {
+    const struct sinq_cache_shape *const cache = &graph->caches[op->attention.cache];
+    const uint64_t row = (uint64_t)op->attention.heads * (cache->value_dim + 5) * sizeof(float);
+    return row * sinq_max_u64(batch, 256);
+}
+
 uint64_t sinq_device_queue_bytes(const struct sinq_graph *graph, const struct sinq_queue_options *options) {
-    uint64_t most = 0, experts = 0;
+    uint64_t most = 0, descriptions = 0;
     for (uint32_t i = 0; i < graph->operation_count; i++) {
         const struct sinq_operation *const op = &graph->operations[i];
         const bool is_expert = op->kind == SINQ_OP_EXPERT_LINEAR;
-        if (op->kind == SINQ_OP_ATTENTION) {
-            const struct sinq_cache_shape *const cache = &graph->caches[op->attention.cache];
-            const uint64_t head = (uint64_t)op->attention.heads * (cache->value_dim + 2) * sizeof(float);
-            most = sinq_max_u64(most, head * sinq_max_u64(options->batch, 256));
-        }
+        if (op->kind == SINQ_OP_ATTENTION) most = sinq_max_u64(most, count_attention(graph, op, options->batch));
         if (op->kind != SINQ_OP_LINEAR && !is_expert) continue;
-        const struct sinq_want *const want =
-            &graph->wants[is_expert ? op->expert_linear.first_weight : op->linear.weight];
+        const struct sinq_want *const want = &graph->wants[sinq_main_weight(op)];
         const uint64_t rows = (uint64_t)options->batch * (is_expert ? op->expert_linear.chosen : 1);
-        most = sinq_max_u64(most, rows * 3 * sinq_round_up(want->cols, 512));
-        if (is_expert) experts += (uint64_t)op->expert_linear.experts * EXPERT_BYTES;
+        const uint64_t experts = is_expert ? op->expert_linear.experts : 0;
+        most = sinq_max_u64(most, sinq_max_u64(count_digits(want, rows), count_tiles(want, rows, experts)));
+        descriptions += experts * EXPERT_BYTES;
     }
-    return 4 * most + experts;
+    return most + descriptions;
 }
 
 /* ---- sizes ---- */
