@@ -214,18 +214,30 @@ static int collect_chunks(const struct sinq_matrix_load *job, float *largest, st
     return job->errors[first].status;
 }
 
-/* The stored bytes behind a matrix that is not read row by row: its block scales, or all of a quantized tensor. */
-static int hash_indirect(struct sinq_loader *loader, const struct sinq_tensor *tensor, size_t index,
-                         struct sinq_hash *hash, struct sinq_error *error) {
+/* The stored bytes behind the matrices that are not read row by row: of the tensor and of its block scales. */
+static int hash_with_scales(struct sinq_loader *loader, size_t tensor, struct sinq_hash *hash,
+                            struct sinq_error *error) {
+    const int64_t scales = sinq_source_tensor(loader->source, tensor)->scale_tensor;
     struct sinq_hash parts[2];
-    int status = sinq_copy_tensor(loader, index, NULL, NULL, &parts[0], error);
+    int status = sinq_copy_tensor(loader, tensor, NULL, NULL, &parts[0], error);
     if (status != SINQ_OK) return status;
     parts[1] = parts[0];
-    if (tensor->scale_tensor >= 0) {
-        status = sinq_copy_tensor(loader, (size_t)tensor->scale_tensor, NULL, NULL, &parts[1], error);
-    }
+    if (scales >= 0) status = sinq_copy_tensor(loader, (size_t)scales, NULL, NULL, &parts[1], error);
     *hash = sinq_hash_bytes(parts, sizeof parts);
     return status;
+}
+
+/* The same for each matrix of a stack, whose experts are many: the tensor is read once, not once for each of them. */
+static int hash_indirect(struct sinq_loader *loader, size_t tensor, struct sinq_hash *hash, struct sinq_error *error) {
+    if (!loader->has_indirect || loader->indirect_tensor != tensor) {
+        loader->has_indirect = false;
+        const int status = hash_with_scales(loader, tensor, &loader->indirect_hash, error);
+        if (status != SINQ_OK) return status;
+        loader->has_indirect = true;
+        loader->indirect_tensor = tensor;
+    }
+    *hash = loader->indirect_hash;
+    return SINQ_OK;
 }
 
 static void free_load(struct sinq_matrix_load *load) {
@@ -284,7 +296,7 @@ int sinq_load_end(struct sinq_matrix_load *load, struct sinq_hash *hash, struct 
     t->units->largest = largest;
     sinq_finish_units(t->units, t->loader->threads);
     if (t->row_bytes == 0) {
-        status = hash_indirect(t->loader, t->tensor, t->tensor_index, hash, error);
+        status = hash_indirect(t->loader, t->tensor_index, hash, error);
     } else {
         *hash = sinq_hash_bytes(t->loader->hashes, (size_t)load->chunks * sizeof *t->loader->hashes);
     }
@@ -329,8 +341,7 @@ int sinq_hash_matrices(struct sinq_loader *loader, size_t tensor, struct sinq_ha
     for (uint64_t index = 0; index < t.shape.count; index++) {
         struct sinq_hash one;
         t = plan_transfer(loader, tensor, index);
-        const int status =
-            t.row_bytes == 0 ? hash_indirect(loader, t.tensor, tensor, &one, error) : hash_matrix(&t, &one, error);
+        const int status = t.row_bytes == 0 ? hash_indirect(loader, tensor, &one, error) : hash_matrix(&t, &one, error);
         if (status != SINQ_OK) {
             sinq_hasher_free(hasher);
             return status;

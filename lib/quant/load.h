@@ -20,6 +20,9 @@ struct sinq_loader {
     uint64_t buffer_capacity;
     struct sinq_hash *hashes; /* one a chunk */
     uint64_t hash_capacity;
+    bool has_indirect; /* the last tensor whose matrices are not read row by row, and its hash */
+    size_t indirect_tensor;
+    struct sinq_hash indirect_hash;
 };
 
 void sinq_free_loader(struct sinq_loader *loader);
