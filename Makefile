@@ -64,7 +64,7 @@ endif
 ifneq ($(SAN),)
 WARNINGS += -Wno-maybe-uninitialized
 $(BUILD)/lib/kernels/%.o: OPT := -O2 -g
-$(BUILD)/lib/kernels/compute_%.o: OPT := -O2 -g -fno-inline
+$(BUILD)/lib/kernels/compute_%.o $(BUILD)/lib/kernels/quantize_%.o: OPT := -O2 -g -fno-inline
 endif
 
 # Facts for bug reports.

@@ -1,5 +1,15 @@
 # Tests, fuzzing and benchmarks: included by the Makefile.
 
+# These start no threads, so that the thread sanitizer has nothing to say about them. unit.h sees to it that it stays true.
+UNTHREADED_TESTS := attention backend bench block_matrix block_types bpe chat chat_find chat_tokens compute config_splice cpu \
+  directory dtype dual_scale encode_blocks eval_thresholds gguf_config gguf_file graph literal_ranges load \
+  load_weight long_context matmul model_config normalizer open_device options panel_shares prepared_bytes \
+  presentation pretokenizer processors quantize_kernels recipe reference_forward roles rope rowwise rule \
+  run_parts safetensors sampler selection source stop_text text_input text_statistics text_stream token_table \
+  tokenizer_files tokenizer_golden
+ifeq ($(SAN),thread)
+TEST_SOURCES := $(filter-out $(UNTHREADED_TESTS:%=tests/unit/test_%.c),$(TEST_SOURCES))
+endif
 UNIT_PROGRAMS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 TOOL_SOURCES  := $(sort $(wildcard tests/tools/*.c))
 TOOL_PROGRAMS := $(TOOL_SOURCES:%.c=$(BUILD)/%)
@@ -51,12 +61,13 @@ JOBS     ?= $(shell nproc 2>/dev/null || echo 1)
 TOGETHER  = $(MAKE) --no-print-directory $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(JOBS)) --output-sync=target
 export SINQ_JOBS := $(JOBS)
 
-check-build: all $(UNIT_PROGRAMS) $(TOOL_PROGRAMS)
+# Sanitizers run nothing of the shared library.
+check-build: $(if $(SAN),$(PROGRAM),all) $(UNIT_PROGRAMS) $(TOOL_PROGRAMS)
 
 UNIT_RUNS := $(UNIT_PROGRAMS:%=run/%)
 .PHONY: $(UNIT_RUNS)
 $(UNIT_RUNS): run/%: %
-	@$(RUN) $<
+	@$(if $(filter $(UNTHREADED_TESTS:%=test_%),$(@F)),SINQ_UNTHREADED=yes) $(RUN) $<
 
 check-unit: $(UNIT_RUNS)
 

@@ -118,8 +118,8 @@ static void compare_tensor(const char *name, const struct sinq_source *gguf, siz
     float *const values = read_values(gguf, tensor, &count), *const expected =
                                                                  read_values(original, other, &other_count);
     for (uint64_t i = 0; i < count; i++) {
-        ck_assert_msg(fabsf(values[i] - expected[i]) <= 1e-6f, "%s: %s: value %llu is %g, expected %g", name, a->name,
-                      (unsigned long long)i, (double)values[i], (double)expected[i]);
+        check_often(fabsf(values[i] - expected[i]) <= 1e-6f, "%s: %s: value %llu is %g, expected %g", name, a->name,
+                    (unsigned long long)i, (double)values[i], (double)expected[i]);
     }
     free(values);
     free(expected);
@@ -213,7 +213,7 @@ static void check_matrix(const char *name, const struct sinq_source *source, siz
         sinq_dual_scale_decode(&m.matrix, &m.sizes, m.bytes, r, 1, row);
         for (uint64_t k = 0; k < m.matrix.cols; k++) {
             const float expected = info.transposed ? values[k * shape.cols + r] : values[r * shape.cols + k];
-            ck_assert_msg(row[k] == expected, "%s: %s: row %llu", name, t->name, (unsigned long long)r);
+            check_often(row[k] == expected, "%s: %s: row %llu", name, t->name, (unsigned long long)r);
         }
     }
     free(row);
@@ -275,6 +275,7 @@ START_TEST(every_family_is_the_same_through_gguf) {
     ck_assert_ptr_nonnull(r);
     make_folder();
     for (size_t i = 0; i < sizeof made_cases / sizeof made_cases[0]; i++) {
+        if (IS_SANITIZED && i % 3 != 0) continue; /* sanitizers are slow */
         const int32_t tokens[3] = {1, 2, 3};
         cJSON *const config = cJSON_Parse(made_cases[i].config);
         ck_assert_msg(config != NULL, "%s", made_cases[i].name);

@@ -3,6 +3,7 @@
 #define SINQ_TESTS_UNIT_H
 
 #include <check.h>
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,23 @@
 #else
 #define IS_SANITIZED false
 #endif
+
+/* Whether there are threads besides this one: OpenMP keeps those that it has started. */
+static inline bool has_threads(void) {
+    DIR *const tasks = opendir("/proc/self/task");
+    size_t count = 0;
+    if (tasks == NULL) return false;
+    for (const struct dirent *task; (task = readdir(tasks)) != NULL;) count += task->d_name[0] != '.';
+    closedir(tasks);
+    return count > 1;
+}
+
+/* The thread sanitizer leaves out the programs that tests.mk says start no threads: then they must start none. */
+static inline bool is_listed_rightly(const char *name) {
+    if (IS_SANITIZED || getenv("SINQ_UNTHREADED") == NULL || !has_threads()) return true;
+    fprintf(stderr, "%s: has started threads, but is among tests.mk's UNTHREADED_TESTS\n", name);
+    return false;
+}
 
 /* Runs one test case of tests; the program's exit status. */
 static inline int run_unit_tests(const char *name, const TTest *const *tests, size_t count) {
@@ -25,7 +43,7 @@ static inline int run_unit_tests(const char *name, const TTest *const *tests, si
     srunner_run_all(runner, CK_NORMAL);
     const int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return failed == 0 && is_listed_rightly(name) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Path of a file in the shared data folder, or NULL with a loud line where the folder is absent. Free it. */
