@@ -8,6 +8,26 @@ if [ "$free_kb" -lt 7000000 ]; then
     echo "SKIPPED: memory: $folder has less than 7 GB free"
     exit 0
 fi
+# A GGUF file as the source: quantizing it holds a small part of it, and running it at most 1.35 times the file and what any model takes.
+"$SINQ_TOOLS/make_checkpoint" "$folder/model" medium
+limit_kb=$(((3 * 2 * 768 * 512 * 4 + 32 * 1024 * 1024) / 1024))
+for type in q8_0 q2_k; do
+    "$SINQ_PROGRAM" quantize "$folder/model" -o "$folder/model.gguf" --format gguf --type $type --force --quiet
+    file_kb=$(($(wc -c <"$folder/model.gguf") / 1024))
+    "$SINQ_TOOLS/measure_peak" "$SINQ_PROGRAM" quantize "$folder/model.gguf" -o "$folder/out" -t 8 --force --quiet \
+        --allow-requantize 3>"$folder/peak"
+    read -r peak_kb seconds <"$folder/peak"
+    echo "memory: from $type: peak $((peak_kb / 1024)) MB of $((limit_kb / 1024)) MB allowed, $seconds s for $((file_kb / 1024)) MB"
+    [ "$peak_kb" -le "$limit_kb" ]
+    "$SINQ_TOOLS/measure_peak" "$SINQ_PROGRAM" run "$folder/model.gguf" --token-ids -p "1 2 3" -n 2 -c 512 --temp 0 -t 2 \
+        --ignore-eos -q >"$folder/ids" 3>"$folder/peak"
+    read -r peak_kb seconds <"$folder/peak"
+    run_kb=$((file_kb * 135 / 100 + 16 * 1024))
+    echo "memory: run from $type: peak $((peak_kb / 1024)) MB of $((run_kb / 1024)) MB allowed, $seconds s"
+    [ "$peak_kb" -le "$run_kb" ]
+done
+rm -rf "$folder/model" "$folder/model.gguf" "$folder/out"
+
 "$SINQ_TOOLS/make_checkpoint" "$folder/model" large
 largest=$((2 * 768 * 2048))
 limit_kb=$(((3 * largest * 4 + 256 * 1024 * 1024) / 1024))
