@@ -54,7 +54,7 @@ const struct sinq_option sinq_bench_options[] = {
      .most = 1024,
      PLACE(threads),
      .help = "with so many threads, one number after the other, separated by commas (default: OMP_NUM_THREADS, else "
-             "the processors this process may use)"},
+             "the processors this process may use; running a model never takes more than those)"},
 
     {.name = "profile",
      .kind = SINQ_OPTION_FLAG,

@@ -102,8 +102,8 @@ struct sinq_common_options {
     {                                                                                                                  \
         .name = "threads", .letter = 't', .kind = SINQ_OPTION_NUMBER, .argument = "N", .least = 1, .most = 1024,       \
         .offset = offsetof(struct sinq_common_options, threads),                                                       \
-        .help = "use N threads (default: OMP_NUM_THREADS, else the processors this process may use); the result "      \
-                "does not depend on it"                                                                                \
+        .help = "use N threads (default: OMP_NUM_THREADS, else the processors this process may use; running a model "  \
+                "never takes more than those); the result does not depend on it"                                       \
     }
 
 /* The end of every table. */

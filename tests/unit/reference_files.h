@@ -7,13 +7,15 @@
 #include "reference_model.h"
 
 /* Tensors without bytes only stand for others (mxfp4) and are not written. */
-static inline void describe_tensors(const struct reference *r, struct sinq_text *header) {
+static inline void describe_tensors(const struct reference *r, const char *wrapper, struct sinq_text *header) {
     size_t offset = 0;
     sinq_text_add(header, "{");
     for (size_t i = 0; i < r->tensor_count; i++) {
         const struct reference_tensor *const t = &r->tensors[i];
         if (t->bytes == NULL) continue;
-        sinq_text_print(header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", offset == 0 ? "" : ",", t->name, t->dtype);
+        const bool is_wrapped = strncmp(t->name, "model.", 6) == 0;
+        sinq_text_print(header, "%s\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", offset == 0 ? "" : ",",
+                        is_wrapped ? wrapper : "", is_wrapped ? t->name + 6 : t->name, t->dtype);
         for (uint64_t d = 0; d < t->rank; d++) {
             sinq_text_print(header, "%s%llu", d == 0 ? "" : ",", (unsigned long long)t->shape[d]);
         }
@@ -23,11 +25,11 @@ static inline void describe_tensors(const struct reference *r, struct sinq_text 
     sinq_text_add(header, "}");
 }
 
-/* Into the scratch folder. */
-static inline void write_reference(const struct reference *r, const char *config) {
+/* Into the scratch folder, with `wrapper` where names have "model.". */
+static inline void write_wrapped(const struct reference *r, const char *wrapper, const char *config) {
     struct sinq_text header = {0};
     size_t size = 0;
-    describe_tensors(r, &header);
+    describe_tensors(r, wrapper, &header);
     ck_assert(!header.failed);
     for (size_t i = 0; i < r->tensor_count; i++) size += r->tensors[i].size;
     uint8_t *const data = malloc(size), *next = data;
@@ -41,6 +43,10 @@ static inline void write_reference(const struct reference *r, const char *config
     write_text("config.json", config);
     sinq_text_free(&header);
     free(data);
+}
+
+static inline void write_reference(const struct reference *r, const char *config) {
+    write_wrapped(r, "model.", config);
 }
 
 #endif

@@ -285,6 +285,7 @@ static void check_bad(const char *name, struct gguf_bytes *bytes, const char *me
     struct sinq_error error;
     ck_assert_msg(read_file(bytes, &file, &error) == SINQ_FAILED, "%s was read", name);
     ck_assert_msg(strstr(error.message, message) != NULL, "%s: %s", name, error.message);
+    ck_assert_msg(strchr(error.message, '\n') == NULL, "%s: more than a line: %s", name, error.message);
     sinq_gguf_file_free(&file);
     free(bytes->data);
 }

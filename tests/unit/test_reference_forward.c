@@ -135,4 +135,27 @@ static void check_engine(const struct made_case *c, struct reference *r, const i
 START_TEST(the_engine_agrees_with_the_pass) { for_each_made_model(check_engine); }
 END_TEST
 
-UNIT_MAIN("reference_forward", the_pass_agrees_with_transformers, the_engine_agrees_with_the_pass)
+/* Base models are saved without "model.", the text part of others within more. */
+START_TEST(names_may_be_wrapped_otherwise) {
+    static const char *const wrappers[] = {"", "language_model.model.", "model.language_model.", "transformer."};
+    const struct made_case *const made = &made_cases[0];
+    struct reference *const r = malloc(sizeof *r);
+    int32_t tokens[POSITIONS];
+    ck_assert_ptr_nonnull(r);
+    make_folder();
+    cJSON *const config = parse_config(made->config);
+    double *const logits = make_up(made, config, 1, r, tokens);
+    for (size_t i = 0; i < sizeof wrappers / sizeof wrappers[0]; i++) {
+        write_wrapped(r, wrappers[i], made->config);
+        check_engine(made, r, tokens, logits);
+    }
+    free(logits);
+    close_reference(r);
+    cJSON_Delete(config);
+    free(r);
+    remove_folder();
+}
+END_TEST
+
+UNIT_MAIN("reference_forward", the_pass_agrees_with_transformers, the_engine_agrees_with_the_pass,
+          names_may_be_wrapped_otherwise)
