@@ -8,7 +8,7 @@
 struct sinq_quantize_arguments {
     struct sinq_common_options common;
     const char *output, *recipe, *bits, *group_size, *method, *scale_type, *tiling, *head_bits, *embed_bits, *nonfinite;
-    const char *format, *type, *fallback;
+    const char *format, *type, *fallback, *importance;
     double kurtosis_gate;
     uint64_t max_shard_bytes;
     bool allow_requantize, absorb, force, resume, dry_run;

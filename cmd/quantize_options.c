@@ -124,6 +124,15 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .help = "of --format gguf: what a tensor becomes whose rows are no multiple of the 32 or 256 values of a block "
              "(default: that is an error)"},
 
+    {.name = "importance",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "HOW",
+     .choices = "none sinq",
+     PLACE(importance),
+     .help =
+         "of --format gguf: errors count alike, or by 1 / t^2 of the column scale t that SINQ finds; where --absorb is "
+         "not given, that costs less where columns differ much (default: none)"},
+
     {.kind = SINQ_OPTION_HEADING, .help = "Which tensors are quantized"},
     {.name = "include",
      .kind = SINQ_OPTION_RULE,
@@ -198,6 +207,7 @@ struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quanti
     options.format = sinq_read_output_format(arguments);
     options.type = arguments->type;
     options.fallback = arguments->fallback;
+    options.weighs_columns = arguments->importance != NULL && strcmp(arguments->importance, "sinq") == 0;
     options.absorb = arguments->absorb;
     options.rules = arguments->rules.rules;
     options.rule_count = arguments->rules.count;

@@ -270,6 +270,8 @@ struct sinq_quantize_options {
     const char *type;
     const char
         *fallback; /* of GGUF: what tensors become whose rows are no multiple of the type's blocks; NULL: an error */
+    /* GGUF: errors count by 1 / t^2 of their column's scale t, which SINQ's normalization finds: what is scaled down counts less. */
+    bool weighs_columns;
     /* Column scales go into the layers before where the model allows it (sinq_open_absorbed). With `type` it only says that the source is made of such a one. */
     bool absorb;
     const struct sinq_rule *rules;

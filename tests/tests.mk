@@ -148,6 +148,9 @@ bench-quantize: $(PROGRAM) $(BENCH_PROGRAM) $(TOOL_PROGRAMS)
 
 quality: $(QUALITY_PROGRAM)
 	@sh tests/bench/quality.sh $(QUALITY_PROGRAM) "$(MODEL)" $(or $(WINDOWS),0) $(TEXTS)
+# The part of it on GGUF's types.
+quality-gguf: $(PROGRAM)
+	@sh tests/bench/quality_gguf.sh $(PROGRAM) "$(MODEL)" "$(TWIN)" $(TEXTS)
 
 # On the real tokenizers of the shared data.
 bench-tokenizer: $(BENCH_TOKENIZER)

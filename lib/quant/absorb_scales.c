@@ -7,82 +7,18 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "checkpoint/source.h"
-#include "quant/load.h"
-#include "quant/sinkhorn.h"
+#include "quant/column_scales.h"
 #include "tensor/dtype.h"
-
-#define RUN_COLUMNS 256u
-/* Of a channel's t to the usual one's: a column of zeros must not push its producer out of range. */
-#define LARGEST_SCALE 64.0
 
 struct scaler {
     const struct sinq_source *source;
     struct sinq_absorb_plan *plan;
     const struct sinq_absorb_options *options;
-    struct sinq_loader loader;
-    struct sinq_unit_matrix units;
-    struct sinq_sinkhorn **work; /* one a thread, for tiles of work_rows */
-    uint64_t work_rows;
-    float *columns; /* of the matrix in hand */
-    float *rows;    /* row scales, which nobody wants: room for each thread */
-    uint64_t column_capacity;
-    double *squares; /* a channel: sum of weight * t^2 */
+    struct sinq_column_scaler matrix; /* in hand */
+    double *squares;                  /* a channel: sum of weight * t^2 */
     double *weights;
     float **sizes; /* one a group: how large its channels are likely to be before they are scaled; NULL: unknown */
 };
-
-/* ---- one matrix ---- */
-
-/* To within bounds of 1 in the mean square, 1 where nothing is known. */
-static void bound_values(float *values, uint32_t count) {
-    double square = 0;
-    for (uint32_t c = 0; c < count; c++) square += (double)values[c] * (double)values[c];
-    const double usual = sqrt(square / (double)count);
-    for (uint32_t c = 0; c < count; c++) {
-        const double value = (double)values[c] / usual;
-        values[c] = isfinite(value) ? (float)fmin(fmax(value, 1.0 / LARGEST_SCALE), LARGEST_SCALE) : 1.0f;
-    }
-}
-
-static void normalize_run(void *context, uint64_t unit, unsigned worker) {
-    const struct scaler *const scaler = context;
-    const struct sinq_tile tile = sinq_unit_tile(&scaler->units, unit);
-    struct sinq_sinkhorn_result result;
-    float *const t = scaler->columns + unit * RUN_COLUMNS;
-    sinq_normalize_tile(scaler->work[worker], &tile, t, scaler->rows + worker * scaler->work_rows, &result);
-    bound_values(t, (uint32_t)tile.cols); /* what all columns have in common is the rows' business */
-}
-
-static void free_work(struct scaler *scaler) {
-    for (unsigned i = 0; scaler->work != NULL && i < scaler->options->threads; i++) {
-        sinq_sinkhorn_free(scaler->work[i]);
-        scaler->work[i] = NULL;
-    }
-    free(scaler->rows);
-    scaler->rows = NULL;
-}
-
-static int reserve(struct scaler *scaler, uint64_t rows, uint64_t cols, struct sinq_error *error) {
-    const unsigned threads = scaler->options->threads;
-    const uint64_t padded = sinq_round_up(rows, SINQ_UNIT_ROW_MULTIPLE);
-    const uint64_t columns = sinq_round_up(cols, RUN_COLUMNS);
-    if (columns > scaler->column_capacity) {
-        free(scaler->columns);
-        scaler->columns = malloc((size_t)columns * sizeof *scaler->columns);
-        scaler->column_capacity = scaler->columns == NULL ? 0 : columns;
-        if (scaler->columns == NULL) return sinq_fail_memory(error, "column scales", columns * sizeof(float));
-    }
-    if (padded <= scaler->work_rows) return SINQ_OK;
-    free_work(scaler);
-    scaler->rows = malloc((size_t)padded * threads * sizeof *scaler->rows);
-    bool has_room = scaler->rows != NULL;
-    for (unsigned i = 0; i < threads && has_room; i++) {
-        scaler->work[i] = sinq_sinkhorn_create((size_t)padded, RUN_COLUMNS);
-        has_room = scaler->work[i] != NULL;
-    }
-    scaler->work_rows = has_room ? padded : 0;
-    return has_room ? SINQ_OK : sinq_fail_memory(error, "normalizing a matrix", padded * threads * 64);
-}
 
 /* ---- how large values are likely to be ---- */
 
@@ -96,13 +32,13 @@ struct size_job {
 /* The root of the mean square of one channel's row, each column times the size of what it is multiplied with. */
 static void size_channel(void *context, uint64_t channel, unsigned worker) {
     const struct size_job *const job = context;
-    const struct sinq_unit_matrix *const units = &job->scaler->units;
+    const struct sinq_unit_matrix *const units = &job->scaler->matrix.units;
     const uint64_t row = sinq_absorb_row(job->group, channel);
     double square = 0;
     (void)worker;
     for (uint64_t unit = 0; unit < units->unit_count; unit++) {
         const struct sinq_tile tile = sinq_unit_tile(units, unit);
-        const float *const inputs = job->inputs == NULL ? NULL : job->inputs + unit * RUN_COLUMNS;
+        const float *const inputs = job->inputs == NULL ? NULL : job->inputs + unit * SINQ_SCALE_RUN;
         for (size_t j = 0; j < tile.cols; j++) {
             const double value = (double)sinq_tile_value(&tile, (size_t)row, j);
             const double product = value * (inputs == NULL ? 1.0 : (double)inputs[j]);
@@ -123,7 +59,7 @@ static int size_rows(struct scaler *scaler, const struct sinq_absorb_group *read
     if (scaler->sizes[writes] == NULL) return sinq_fail_memory(error, "sizes", group->width * sizeof(float));
     struct size_job job = {scaler, group, reads->repeat == 1 ? scaler->sizes[number] : NULL, scaler->sizes[writes]};
     sinq_parallel_for(scaler->options->threads, group->width, size_channel, &job);
-    bound_values(scaler->sizes[writes], group->width);
+    sinq_bound_scales(scaler->sizes[writes], group->width);
     return SINQ_OK;
 }
 
@@ -138,7 +74,7 @@ static int size_norm(struct scaler *scaler, uint32_t number, struct sinq_error *
     if (sizes == NULL) return sinq_fail_memory(error, "a norm's weights", width * sizeof *sizes);
     const int status = sinq_read_rows(scaler->source, tensor, 0, 1, sizes, error);
     for (uint32_t c = 0; c < width && status == SINQ_OK; c++) sizes[c] = fabsf(sizes[c] + plan->tensors[tensor].plus);
-    if (status == SINQ_OK) bound_values(sizes, width);
+    if (status == SINQ_OK) sinq_bound_scales(sizes, width);
     return status;
 }
 
@@ -147,17 +83,16 @@ static int add_reader(struct scaler *scaler, uint32_t number, const struct sinq_
                       struct sinq_error *error) {
     const struct sinq_absorb_group *const group = &scaler->plan->groups.groups[number];
     const bool is_transposed = scaler->plan->tensors[site->tensor].is_transposed;
-    struct sinq_hash hash;
-    int status = sinq_load_matrix(&scaler->loader, site->tensor, site->item, is_transposed, RUN_COLUMNS, &scaler->units,
-                                  &hash, error);
-    if (status == SINQ_OK) status = reserve(scaler, scaler->units.rows, scaler->units.cols, error);
+    const struct sinq_unit_matrix *const units = &scaler->matrix.units;
+    int status = sinq_load_for_scales(&scaler->matrix, site->tensor, site->item, is_transposed, error);
     if (status == SINQ_OK) status = size_rows(scaler, group, site, number, error);
     if (status != SINQ_OK) return status;
-    sinq_parallel_for(scaler->options->threads, scaler->units.unit_count, normalize_run, scaler);
-    const double weight = (double)scaler->units.rows;
-    for (uint64_t k = 0; k < scaler->units.cols; k++) {
+    sinq_scale_columns(&scaler->matrix);
+    const double weight = (double)units->rows;
+    for (uint64_t k = 0; k < units->cols; k++) {
+        const double t = (double)scaler->matrix.scales[k];
         const uint64_t channel = sinq_absorb_channel(group, k);
-        scaler->squares[channel] += weight * (double)scaler->columns[k] * (double)scaler->columns[k];
+        scaler->squares[channel] += weight * t * t;
         scaler->weights[channel] += weight;
     }
     return SINQ_OK;
@@ -194,7 +129,7 @@ static int scale_group(struct scaler *scaler, uint32_t number, struct sinq_error
         t[c] = (float)combine(sqrt(scaler->squares[c] / scaler->weights[c]), size);
     }
     /* What all channels have in common would move weights for nothing. */
-    if (status == SINQ_OK) bound_values(t, group->width);
+    if (status == SINQ_OK) sinq_bound_scales(t, group->width);
     free(scaler->squares);
     free(scaler->weights);
     return status;
@@ -218,16 +153,15 @@ static int report(const struct scaler *scaler, uint32_t number, sinq_progress_fn
 int sinq_find_absorbed_scales(const struct sinq_source *source, struct sinq_absorb_plan *plan,
                               const struct sinq_absorb_options *options, sinq_progress_fn *progress, void *user,
                               struct sinq_error *error) {
-    struct scaler scaler = {
-        .source = source,
-        .plan = plan,
-        .options = options,
-        .loader = {.source = source, .threads = options->threads, .replace_nonfinite = options->replace_nonfinite}};
+    struct scaler scaler = {.source = source,
+                            .plan = plan,
+                            .options = options,
+                            .matrix.loader = {.source = source,
+                                              .threads = options->threads,
+                                              .replace_nonfinite = options->replace_nonfinite}};
     int status = SINQ_OK;
-    scaler.work = calloc(options->threads, sizeof *scaler.work);
     scaler.sizes = calloc(plan->groups.count + 1, sizeof *scaler.sizes);
-    if (scaler.work == NULL || scaler.sizes == NULL)
-        status = sinq_fail_memory(error, "column scales", options->threads);
+    if (scaler.sizes == NULL) status = sinq_fail_memory(error, "column scales", options->threads);
     for (uint32_t i = 0; i < plan->groups.count && status == SINQ_OK; i++) {
         if (plan->scales[i] == NULL) continue;
         status = report(&scaler, i, progress, user, error);
@@ -235,11 +169,7 @@ int sinq_find_absorbed_scales(const struct sinq_source *source, struct sinq_abso
     }
     for (size_t i = 0; scaler.sizes != NULL && i < plan->groups.count; i++) free(scaler.sizes[i]);
     free(scaler.sizes);
-    free_work(&scaler);
-    free(scaler.work);
-    free(scaler.columns);
-    sinq_free_units(&scaler.units);
-    sinq_free_loader(&scaler.loader);
+    sinq_free_column_scaler(&scaler.matrix);
     return status == SINQ_OK ? sinq_settle_norm_scales(source, plan, error) : status;
 }
 

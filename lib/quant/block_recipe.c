@@ -41,7 +41,8 @@ int sinq_settle_block_options(const struct sinq_quantize_options *options, struc
                   {options->embed_bits != 0, "--embed-bits"},
                   {options->kurtosis_gate > 0, "--kurtosis-gate"},
                   {options->tiling_2d, "--tiling"},
-                  {options->format == SINQ_FORMAT_PLAIN && options->fallback != NULL, "--fallback"}};
+                  {options->format == SINQ_FORMAT_PLAIN && options->fallback != NULL, "--fallback"},
+                  {options->format == SINQ_FORMAT_PLAIN && options->weighs_columns, "--importance"}};
     settings->format = options->format;
     int status = find_type(options->format, "--type", options->type, &settings->type, error);
     if (status == SINQ_OK) {

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "quant/block_recipe.h"
+#include "quant/column_scales.h"
 #include "quant/encode_blocks.h"
 #include "quant/job_state.h"
 #include "tensor/dtype.h"
@@ -33,8 +34,10 @@ struct encoding {
     size_t tensor; /* of the source */
     const struct sinq_block_type *type;
     uint64_t rows, cols, row_bytes, chunk_rows, chunk_count;
-    uint64_t first;  /* chunk of the round */
-    bool is_encoded; /* else only hashed */
+    uint64_t matrix_rows; /* of one matrix of a stack */
+    float *importance;    /* of each matrix's columns; NULL: all count alike */
+    uint64_t first;       /* chunk of the round */
+    bool is_encoded;      /* else only hashed */
     struct chunk *chunks;
     float *decoded; /* a row for each thread */
     size_t slots;
@@ -80,7 +83,9 @@ static int encode_rows(const struct encoding *e, struct chunk *chunk, uint64_t f
     for (uint64_t i = 0; i < chunk->rows; i++) {
         const float *const row = chunk->values + i * e->cols;
         uint8_t *const bytes = chunk->bytes + i * e->row_bytes;
-        sinq_encode_blocks(e->type, row, NULL, (size_t)e->cols, bytes);
+        const float *const importance =
+            e->importance == NULL ? NULL : e->importance + (first + i) / e->matrix_rows * e->cols;
+        sinq_encode_blocks(e->type, row, importance, (size_t)e->cols, bytes);
         sinq_decode_blocks(e->type, bytes, (size_t)e->cols, decoded);
         const int64_t large = sinq_find_nonfinite(SINQ_F32, decoded, (size_t)e->cols);
         if (large >= 0) return fail_too_large(e, chunk, first + i, (uint64_t)large, row[large]);
@@ -117,6 +122,19 @@ static void free_encoding(struct encoding *e) {
     }
     free(e->chunks);
     free(e->decoded);
+    free(e->importance);
+}
+
+/* Before there are chunks: it takes a matrix in memory. */
+static int find_importance(struct encoding *e, const struct sinq_recipe_entry *entry) {
+    const struct sinq_recipe *const recipe = e->job->recipe;
+    const bool is_weighed = recipe->weighs_columns && entry->is_linear && entry->action == SINQ_QUANTIZE;
+    if (!e->is_encoded || !is_weighed) return SINQ_OK;
+    const uint64_t count = e->rows / e->matrix_rows;
+    e->importance = malloc((size_t)(count * e->cols) * sizeof *e->importance);
+    if (e->importance == NULL) return sinq_fail_memory(e->job->error, "importance of columns", count * e->cols);
+    return sinq_find_importance(e->job->source, e->tensor, recipe->threads, recipe->replace_nonfinite, e->importance,
+                                e->job->error);
 }
 
 static int prepare(struct encoding *e, size_t position) {
@@ -127,6 +145,9 @@ static int prepare(struct encoding *e, size_t position) {
     e->type = sinq_find_block_type_named(sinq_job_entry(job, position)->type);
     e->rows = shape.count * shape.rows;
     e->cols = shape.cols;
+    e->matrix_rows = shape.rows;
+    const int status = find_importance(e, sinq_job_entry(job, position));
+    if (status != SINQ_OK) return status;
     e->chunk_rows = sinq_min_u64(sinq_block_chunk_rows(e->cols), e->rows);
     e->chunk_count = sinq_divide_up(e->rows, e->chunk_rows);
     e->slots = (size_t)sinq_min_u64((uint64_t)threads * SINQ_BLOCK_CHUNKS, e->chunk_count);

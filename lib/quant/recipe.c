@@ -9,6 +9,7 @@
 #include "checkpoint/source.h"
 #include "quant/absorb_plan.h"
 #include "quant/block_recipe.h"
+#include "quant/column_scales.h"
 #include "quant/matrix.h"
 #include "quant/peak_memory.h"
 #include "quant/rounding.h"
@@ -175,7 +176,7 @@ static int decide_type(const struct maker *maker, size_t index, const struct sin
                                    .tensor = sinq_source_tensor(maker->source, index),
                                    .origin = sinq_source_origin(maker->source, index),
                                    .role = role};
-    const uint64_t cols = sinq_tensor_matrix_shape(what.tensor).cols;
+    const struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(what.tensor);
     if (filter < 0 && maker->has_include && role->is_linear) what.kept_by = "matches no --include";
     if (filter >= 0 && !sinq_rule_is_include(rules, (size_t)filter)) {
         what.kept_by = sinq_rule_reason(rules, (size_t)filter);
@@ -191,8 +192,12 @@ static int decide_type(const struct maker *maker, size_t index, const struct sin
             use->unfit_as = "of one dimension, which llama.cpp wants in f32";
         }
     }
-    recipe->summary.peak_memory =
-        sinq_max_u64(recipe->summary.peak_memory, sinq_estimate_block_memory(cols, recipe->threads));
+    uint64_t memory = sinq_estimate_block_memory(shape.cols, recipe->threads);
+    if (recipe->weighs_columns && role->is_linear) {
+        memory = sinq_add_saturating(memory, sinq_estimate_peak_memory(shape.rows, shape.cols, sizeof(float),
+                                                                       SINQ_SCALE_RUN, 0, recipe->threads));
+    }
+    recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
     return sinq_decide_block(&maker->blocks, &what, entry, error);
 }
 
@@ -310,8 +315,9 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
         status = sinq_fail(error, SINQ_USAGE, "--type: our own layout has none");
     } else if (status == SINQ_OK && options->type != NULL) {
         status = sinq_settle_block_options(options, &maker->blocks, error);
-    } else if (status == SINQ_OK && options->fallback != NULL) {
-        status = sinq_fail(error, SINQ_USAGE, "--fallback: is for GGUF's types alone");
+    } else if (status == SINQ_OK && (options->fallback != NULL || options->weighs_columns)) {
+        status = sinq_fail(error, SINQ_USAGE, "%s: is for GGUF's types alone",
+                           options->fallback != NULL ? "--fallback" : "--importance");
     } else if (status == SINQ_OK && options->format != SINQ_FORMAT_NATIVE) {
         status = sinq_fail(error, SINQ_USAGE, "--type: what numbers become, is missing");
     }
@@ -320,6 +326,7 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     recipe->count = sinq_source_tensor_count(maker->source);
     recipe->kurtosis_gate = options->kurtosis_gate;
     recipe->replace_nonfinite = options->replace_nonfinite;
+    recipe->weighs_columns = options->weighs_columns;
     recipe->tiling_2d = options->tiling_2d;
     recipe->threads = options->threads > 0 ? options->threads : sinq_count_processors();
     recipe->summary.peak_memory = sinq_estimate_peak_memory(0, 0, 0, SINQ_GROUP_ROW, 0, recipe->threads);

@@ -18,6 +18,7 @@ struct sinq_recipe {
     struct sinq_recipe_summary summary;
     double kurtosis_gate; /* 0 is off */
     bool replace_nonfinite;
+    bool weighs_columns;         /* of GGUF */
     bool tiling_2d;              /* of a trial */
     unsigned threads;            /* at least 1 */
     struct sinq_rule_set *rules; /* owns reasons that quote a rule */

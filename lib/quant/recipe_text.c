@@ -10,6 +10,7 @@ void sinq_recipe_text(const struct sinq_recipe *recipe, struct sinq_text *text) 
     memcpy(&gate, &recipe->kurtosis_gate, sizeof gate);
     sinq_text_print(text, "recipe 1 gate %016" PRIx64 " nonfinite %s\n", gate,
                     recipe->replace_nonfinite ? "zero" : "error");
+    if (recipe->weighs_columns) sinq_text_add(text, "importance 1\n");
     if (recipe->absorbs) sinq_text_add(text, "absorb 1\n");
     for (size_t i = 0; i < recipe->count; i++) {
         const struct sinq_recipe_entry *const entry = &recipe->entries[i];

@@ -5,9 +5,11 @@
 #include "base/file.h"
 #include "checkpoint/source.h"
 #include "formats.h"
+#include "quant/column_scales.h"
 #include "tensor/block_types.h"
 #include "unit.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- a strict parser: what is not as the specification says fails the test ---- */
@@ -152,7 +154,7 @@ struct writing {
     const char *model, *out, *type, *fallback;
     uint64_t shard_bytes;
     unsigned threads;
-    bool resume;
+    bool resume, weighs_columns;
     uint64_t stop_at; /* the tensor at which the user stops; 0: never */
     const struct sinq_rule *rules;
     size_t rule_count;
@@ -174,6 +176,7 @@ static int write_gguf(struct writing *w) {
     options.type = w->type;
     options.fallback = w->fallback;
     options.threads = w->threads;
+    options.weighs_columns = w->weighs_columns;
     options.rules = w->rules;
     options.rule_count = w->rule_count;
     int status = sinq_open_checkpoint(w->model, &source, &w->error);
@@ -305,6 +308,51 @@ START_TEST(types_follow_roles_and_rules) {
     }
     ck_assert(w.summary.relative_error > 0.03 && w.summary.relative_error < 0.12);
     free(file.bytes);
+    remove_folder();
+}
+END_TEST
+
+/* Of one layer of the example, as a file has it: squared errors that count by 1 / t^2 of their column, and that count alike. */
+static void measure_errors(const char *path, double errors[2]) {
+    struct sinq_source *original, *written;
+    struct sinq_error error;
+    ck_assert_int_eq(sinq_open_checkpoint(example(), &original, &error), SINQ_OK);
+    ck_assert_int_eq(sinq_open_checkpoint(path, &written, &error), SINQ_OK);
+    const char *const name = "model.layers.2.mlp.down_proj.weight";
+    const size_t tensor = (size_t)sinq_source_find(original, name), other = (size_t)sinq_source_find(written, name);
+    const struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(sinq_source_tensor(original, tensor));
+    const size_t count = (size_t)(shape.rows * shape.cols);
+    float *const a = malloc(count * sizeof *a), *const b = malloc(count * sizeof *b);
+    float *const importance = malloc((size_t)shape.cols * sizeof *importance);
+    ck_assert_int_eq(sinq_read_rows(original, tensor, 0, shape.rows, a, &error), SINQ_OK);
+    ck_assert_int_eq(sinq_read_rows(written, other, 0, shape.rows, b, &error), SINQ_OK);
+    ck_assert_int_eq(sinq_find_importance(original, tensor, 1, false, importance, &error), SINQ_OK);
+    errors[0] = errors[1] = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double difference = pow((double)a[i] - (double)b[i], 2.0);
+        errors[0] += difference * (double)importance[i % shape.cols];
+        errors[1] += difference;
+    }
+    free(a);
+    free(b);
+    free(importance);
+    sinq_source_close(original);
+    sinq_source_close(written);
+}
+
+/* What is least is the error that counts, each way. */
+START_TEST(columns_count_by_their_scales) {
+    double errors[2][2];
+    make_folder();
+    for (int i = 0; i < 2; i++) {
+        char path[256];
+        print_out(path, i == 0 ? "plain.gguf" : "weighted.gguf");
+        struct writing w = {.model = example(), .out = path, .type = "q4_0", .weighs_columns = i == 1};
+        write_good(&w);
+        measure_errors(path, errors[i]);
+    }
+    ck_assert_msg(errors[1][0] < errors[0][0], "%g, %g", errors[1][0], errors[0][0]);
+    ck_assert_msg(errors[0][1] < errors[1][1], "%g, %g", errors[0][1], errors[1][1]);
     remove_folder();
 }
 END_TEST
@@ -523,6 +571,7 @@ int main(void) {
     tcase_add_test(tcase, what_cannot_be_is_named);
     tcase_add_loop_test(tcase, rows_come_from_their_places, 0, (int)(sizeof turned / sizeof turned[0]));
     tcase_add_test(tcase, layers_behind_the_last_are_left_out);
+    tcase_add_test(tcase, columns_count_by_their_scales);
     suite_add_tcase(suite, tcase);
     SRunner *const runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

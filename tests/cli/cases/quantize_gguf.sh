@@ -34,5 +34,15 @@ expect 1 sinq quantize --format gguf --type q4_0 --absorb model -o a.gguf
 sinq quantize -q --format gguf --type q4_0 --absorb model -o a.gguf --resume
 sinq quantize -q --format gguf --type q4_0 --absorb model -o c.gguf -t 1
 cmp a.gguf c.gguf
+# Columns that count by SINQ's scales: other codes in the same room.
+sinq quantize -q --format gguf --type q4_0 model -o plain.gguf
+sinq quantize -q --format gguf --type q4_0 --importance sinq model -o weighted.gguf -t 1
+sinq quantize -q --format gguf --type q4_0 --importance sinq model -o again.gguf -t 3
+cmp weighted.gguf again.gguf
+cmp -s weighted.gguf plain.gguf && echo 'weighted.gguf is as if all columns counted alike'
+[ "$(wc -c <weighted.gguf)" = "$(wc -c <plain.gguf)" ] || echo 'weighted.gguf has another size'
+expect 2 sinq quantize --importance sinq model
+expect 2 sinq quantize --format safetensors --type f16 --importance sinq model
+rm plain.gguf weighted.gguf again.gguf
 expect 1 sinq quantize --format gguf --type q4_0 model -o nosuch/a.gguf
 ls -d ./*.gguf*
