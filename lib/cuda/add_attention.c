@@ -20,7 +20,7 @@ static struct sinq_cuda_attention describe_attention(struct sinq_cuda_builder *b
                                     .cap = op->attention.cap};
     const uint64_t blocks = sinq_divide_up(a.heads, 4) * step->rows, tiles = sinq_divide_up(a.cache.capacity, 32);
     const uint64_t wanted = (uint64_t)BLOCKS_PER_UNIT * builder->queue->backend->line.processors / blocks;
-    a.parts = (uint32_t)sinq_max_u64(1, sinq_min_u64(tiles, wanted));
+    a.parts = sinq_cuda_can_attend_rows(&a, step->rows) ? 1 : (uint32_t)sinq_max_u64(1, sinq_min_u64(tiles, wanted));
     a.partial = sinq_cuda_take_scratch(builder, sinq_cuda_attention_bytes(&a, step->rows));
     return a;
 }
@@ -33,7 +33,8 @@ static int add_attending(struct sinq_cuda_builder *builder, const struct sinq_cu
         return sinq_fail(builder->error, SINQ_FAILED, "CUDA: heads of %u values are not supported, at most %u",
                          made->cache.value_dim, MOST_VALUE_DIM);
     }
-    struct sinq_cuda_action *const action = sinq_cuda_add_action(builder, SINQ_CUDA_ATTEND, step);
+    struct sinq_cuda_action *const action = sinq_cuda_add_action(
+        builder, sinq_cuda_can_attend_rows(made, step->rows) ? SINQ_CUDA_ATTEND_ROWS : SINQ_CUDA_ATTEND, step);
     if (action == NULL) return SINQ_FAILED;
     action->attention = *made;
     return SINQ_OK;
@@ -128,6 +129,7 @@ int sinq_cuda_add_attended_product(struct sinq_cuda_builder *builder, const stru
 bool sinq_cuda_is_attended_product(const struct sinq_cuda_step *steps) {
     const struct sinq_operation *const attention = steps[0].operation, *const linear = steps[1].operation;
     if (attention->kind != SINQ_OP_ATTENTION || steps[0].rows != steps[1].rows) return false;
+    if (steps[0].rows >= SINQ_CUDA_FEWEST_TILED_ROWS) return false;
     const uint32_t value_dim = steps[0].frame->caches[attention->attention.cache].layout.shape.value_dim;
     return sinq_cuda_same_view(attention->attention.out, linear->linear.in) && value_dim % 8 == 0 &&
            sinq_cuda_find_matrix(&steps[1], linear->linear.weight)->cols == attention->attention.heads * value_dim;

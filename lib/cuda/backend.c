@@ -93,6 +93,7 @@ static int select_device(struct sinq_cuda_backend *backend, const struct sinq_pl
                          options->device, properties.name, properties.major, properties.minor);
     }
     backend->line.overlaps = properties.major >= 9;
+    backend->line.has_groups = properties.major == 9;
     backend->line.processors = (uint32_t)properties.multiProcessorCount;
     (void)snprintf(name, SINQ_PLUGIN_NAME_BYTES, "cuda:%d, %.200s", options->device, properties.name);
     return SINQ_OK;

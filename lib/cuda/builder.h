@@ -45,6 +45,16 @@ int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_
                            const struct sinq_cuda_values *values);
 int sinq_cuda_add_dense(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step);
 
+/* ---- add_tiles.c ---- */
+
+#define SINQ_CUDA_FEWEST_TILED_ROWS 8u /* fewer are multiplied as one token's are */
+/* How many steps are products of many rows with one input, with what makes the input where it can; 0: they are none. */
+uint32_t sinq_cuda_count_tiled_steps(const struct sinq_cuda_step *steps, uint32_t left);
+int sinq_cuda_add_tiled(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count);
+bool sinq_cuda_are_tiled_experts(const struct sinq_cuda_step *step, bool is_dense);
+int sinq_cuda_add_tiled_experts(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step,
+                                const struct sinq_cuda_experts *experts);
+
 /* ---- add_attention.c ---- */
 
 /* How many steps, norms of queries and keys (or none), their ropes and the store, are one kernel; 0: they are none. */

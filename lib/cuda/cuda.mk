@@ -2,7 +2,7 @@
 CUDA_HOME   ?= /usr/local/cuda
 NVCC        ?= $(CUDA_HOME)/bin/nvcc
 # Machine code for these compute capabilities, and PTX of the last one, which drivers compile for what comes later.
-CUDA_ARCHS  ?= 80 86 89 90 100 120
+CUDA_ARCHS  ?= 80 86 89 90a 100 120
 CUDA_PLUGIN := $(if $(filter-out 0,$(CUDA)),$(BUILD)/libsinq-cuda.so)
 
 CUDA_CODE    = $(foreach arch,$(CUDA_ARCHS),-gencode arch=compute_$(arch),code=sm_$(arch)) \
@@ -31,14 +31,14 @@ $(BUILD)/libsinq-cuda.so: $(CUDA_OBJECTS) $(STATIC)
 # ---- tests and benchmark, for machines with a device ----
 
 CUDA_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/cuda/*.c)))
-CUDA_BENCH := $(BUILD)/tests/bench/bench_cuda
+CUDA_BENCH := $(BUILD)/tests/bench/bench_cuda $(BUILD)/tests/bench/bench_cuda_rows
 
 $(CUDA_TESTS): %: %.o $(STATIC)
 	$(if $(Q),@echo "  LD      $@")
 	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(STATIC) $(CHECK_LIBS) $(LIBS)
 
-$(CUDA_BENCH).o: CPPFLAGS += -isystem $(CUDA_HOME)/include
-$(CUDA_BENCH): $(CUDA_BENCH).o $(filter %.cu.o,$(CUDA_OBJECTS)) $(STATIC)
+$(CUDA_BENCH:=.o): CPPFLAGS += -isystem $(CUDA_HOME)/include
+$(CUDA_BENCH): %: %.o $(filter %.cu.o,$(CUDA_OBJECTS)) $(STATIC)
 	$(if $(Q),@echo "  LD      $@")
 	$(Q)$(CC) -o $@ $^ $(CUDA_LIBS) $(LIBS) -lstdc++
 
@@ -48,7 +48,7 @@ check-cuda: $(CUDA_TESTS) $(CUDA_PLUGIN)
 	@for program in $(CUDA_TESTS); do LD_LIBRARY_PATH=$(abspath $(BUILD))$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH} $$program || exit 1; done
 
 bench-cuda: $(CUDA_BENCH)
-	@$(CUDA_BENCH)
+	@for program in $(CUDA_BENCH); do $$program || exit 1; done
 
 fit24: $(PROGRAM) $(CUDA_PLUGIN) $(TOOL_PROGRAMS)
 	@sh tests/bench/fit24.sh

@@ -23,6 +23,7 @@ struct sinq_cuda_line {
     cudaStream_t stream;
     bool overlaps;
     uint32_t processors; /* multiprocessors */
+    bool has_groups;     /* of warps, which multiply together: compute capability 9.0 */
 };
 
 /*
@@ -235,6 +236,66 @@ cudaError_t sinq_cuda_prepare_experts(struct sinq_cuda_line line, const struct s
                                       uint32_t rows);
 cudaError_t sinq_cuda_multiply_experts(struct sinq_cuda_line line, const struct sinq_cuda_expert_products *products,
                                        uint32_t rows);
+
+/* ---- tiles: products of many rows, on matrix units in f16 ---- */
+
+/*
+ * Rows in f16, each with a power of two of its own: tiles of 128 rows and 64 columns, those of the same rows one behind the other.
+ * In a tile a row has 128 bytes, of which eighth c lies at place c xor (row mod 8): so both ways in which matrix units are
+ * fed read it without conflicts of banks. Columns are padded with zeros; what rows beyond the last hold is not used.
+ *
+ * Split: each value is a sum of two f16 numbers, high and low. Inputs have columns high, low, high; weights high, high, low.
+ */
+#define SINQ_CUDA_TILE_ROWS  128u
+#define SINQ_CUDA_TILE_COLS  64u
+#define SINQ_CUDA_TILE_BYTES (SINQ_CUDA_TILE_ROWS * SINQ_CUDA_TILE_COLS * 2)
+#define SINQ_CUDA_TILE_PAIR  (2 * SINQ_CUDA_TILE_ROWS) /* rows of a matrix come in pairs of tiles */
+struct sinq_cuda_tiles {
+    uint8_t *data;
+    float *scales;   /* one a row */
+    uint32_t across; /* tiles of a row, all parts of split ones counted */
+    bool is_split;
+};
+
+struct sinq_cuda_tiled_product {
+    struct sinq_cuda_matrix matrix;
+    struct sinq_cuda_rows y;
+    const float *bias; /* or NULL */
+    bool accumulate;
+};
+/* Which experts rows go to. Tiles of the input have rows of one expert each. */
+struct sinq_cuda_tile_map {
+    uint32_t *tile_experts, *tile_count; /* [most_tiles], [1] */
+    uint32_t *sources;                   /* [most_tiles * 128]: token * chosen + choice, or SINQ_CUDA_NO_SOURCE */
+    uint32_t most_tiles;
+};
+#define SINQ_CUDA_NO_SOURCE 0xffffffffu
+/* Products of one input. Or, with `experts`, products with the experts that were chosen: one, whose matrix is the first. */
+struct sinq_cuda_tiled_products {
+    struct sinq_cuda_values values; /* not ATTENDED */
+    struct sinq_cuda_tiles input, weights;
+    struct sinq_cuda_tiled_product products[SINQ_CUDA_MOST_PRODUCTS];
+    uint32_t first_pair[SINQ_CUDA_MOST_PRODUCTS + 1]; /* pairs of tiles, counted through */
+    uint32_t count, room;                             /* pairs of tiles that `weights` has room for at a time */
+    const struct sinq_cuda_matrix *experts;           /* of the device */
+    const float *const *biases;
+    struct sinq_cuda_rows choices;
+    uint32_t expert_count, chosen;
+    bool per_choice;
+    struct sinq_cuda_tile_map map;
+};
+cudaError_t sinq_cuda_tile_input(struct sinq_cuda_line line, const struct sinq_cuda_tiled_products *products,
+                                 uint32_t rows, const struct sinq_cuda_state *state);
+/* Pairs of tiles [first, first + count) of all products (of all experts) into the first tiles of `weights`. */
+cudaError_t sinq_cuda_tile_weights(struct sinq_cuda_line line, const struct sinq_cuda_tiled_products *products,
+                                   uint32_t first, uint32_t count);
+cudaError_t sinq_cuda_multiply_tiles(struct sinq_cuda_line line, const struct sinq_cuda_tiled_products *products,
+                                     uint32_t first, uint32_t count, uint32_t rows);
+
+/* Attention of many rows on matrix units: keys and values in f16 or int8, heads of at most 256 values that come in sixteens. */
+bool sinq_cuda_can_attend_rows(const struct sinq_cuda_attention *attention, uint32_t rows);
+cudaError_t sinq_cuda_attend_rows(struct sinq_cuda_line line, const struct sinq_cuda_attention *attention, uint32_t rows,
+                                  const struct sinq_cuda_state *state);
 
 /* ---- dense.cu: products with everything else ---- */
 

@@ -28,6 +28,9 @@ static int add_experts(struct sinq_cuda_builder *builder, const struct sinq_cuda
     const struct sinq_operation *const op = step->operation;
     const struct sinq_cuda_experts *experts;
     const int status = sinq_cuda_find_experts(builder->queue, step, &experts, builder->error);
+    if (status == SINQ_OK && sinq_cuda_are_tiled_experts(step, experts->is_dense)) {
+        return sinq_cuda_add_tiled_experts(builder, step, experts);
+    }
     struct sinq_cuda_action *const action =
         status == SINQ_OK ? sinq_cuda_add_action(builder, SINQ_CUDA_MULTIPLY_EXPERTS, step) : NULL;
     if (action == NULL) return SINQ_FAILED;
@@ -110,6 +113,8 @@ static int add_steps(struct sinq_cuda_builder *builder, const struct sinq_cuda_s
     builder->used = 0; /* what scratch memory held is lost */
     *taken = sinq_cuda_count_turn_steps(steps, left);
     if (*taken != 0) return sinq_cuda_add_turn(builder, steps, *taken, left);
+    *taken = sinq_cuda_count_tiled_steps(steps, left);
+    if (*taken != 0) return sinq_cuda_add_tiled(builder, steps, *taken);
     *taken = 1;
     if (left > 1 && sinq_cuda_is_quantized_product(&steps[1]) && sinq_cuda_is_attended_product(steps)) {
         *taken = 2;

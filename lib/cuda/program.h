@@ -36,7 +36,9 @@ enum sinq_cuda_action_kind {
     SINQ_CUDA_MULTIPLY,
     SINQ_CUDA_MULTIPLY_DENSE,
     SINQ_CUDA_MULTIPLY_HEADS,
-    SINQ_CUDA_MULTIPLY_EXPERTS
+    SINQ_CUDA_MULTIPLY_EXPERTS,
+    SINQ_CUDA_MULTIPLY_TILED,
+    SINQ_CUDA_ATTEND_ROWS
 };
 
 /* One kernel, or a few that belong together. */
@@ -64,7 +66,7 @@ struct sinq_cuda_action {
             struct sinq_cuda_rows keys, values;
         } store;
         struct sinq_cuda_turn turn;
-        struct sinq_cuda_attention attention; /* attend, join */
+        struct sinq_cuda_attention attention; /* attend, attend rows, join */
         struct sinq_cuda_activation activation;
         struct {
             struct sinq_cuda_rows in, out;
@@ -81,6 +83,7 @@ struct sinq_cuda_action {
             const float *bias;
             bool accumulate;
         } dense;
+        struct sinq_cuda_tiled_products tiled;
         struct sinq_cuda_head_product heads;
         struct {
             struct sinq_cuda_expert_products products;

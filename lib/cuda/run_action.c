@@ -8,6 +8,19 @@ static cudaError_t run_experts(struct sinq_cuda_line line, const struct sinq_cud
     return status == cudaSuccess ? sinq_cuda_multiply_experts(line, products, action->rows) : status;
 }
 
+/* As much of the weights at a time as there is room for. */
+static cudaError_t run_tiled(struct sinq_cuda_line line, const struct sinq_cuda_tiled_products *products, uint32_t rows,
+                             const struct sinq_cuda_state *state) {
+    const uint32_t pairs = products->first_pair[products->count] * (products->experts == NULL ? 1 : products->expert_count);
+    cudaError_t status = sinq_cuda_tile_input(line, products, rows, state);
+    for (uint32_t first = 0; first < pairs && status == cudaSuccess; first += products->room) {
+        const uint32_t count = pairs - first < products->room ? pairs - first : products->room;
+        status = sinq_cuda_tile_weights(line, products, first, count);
+        if (status == cudaSuccess) status = sinq_cuda_multiply_tiles(line, products, first, count, rows);
+    }
+    return status;
+}
+
 cudaError_t sinq_cuda_run_action(struct sinq_cuda_line line, const struct sinq_cuda_action *a,
                                  const struct sinq_cuda_state *state) {
     switch (a->kind) {
@@ -49,6 +62,10 @@ cudaError_t sinq_cuda_run_action(struct sinq_cuda_line line, const struct sinq_c
         return sinq_cuda_multiply_heads(line, &a->heads, a->rows);
     case SINQ_CUDA_MULTIPLY_EXPERTS:
         return run_experts(line, a);
+    case SINQ_CUDA_MULTIPLY_TILED:
+        return run_tiled(line, &a->tiled, a->rows, state);
+    case SINQ_CUDA_ATTEND_ROWS:
+        return sinq_cuda_attend_rows(line, &a->attention, a->rows, state);
     }
     return cudaErrorInvalidValue;
 }

@@ -8,10 +8,10 @@
 
 enum { POSITIONS = 160, MOST_PIECES = 4 };
 
-#define BOUND    2e-3 /* relative norm of the difference */
+#define BOUND    1e-2 /* relative norm of the difference */
 #define RANDOM   3e-2 /* likewise, of random weights with keys and values in int8: see find_ninth_decile */
-#define F32_KV   1e-3 /* where keys and values are in f32 on both sides */
-#define DIVISION 1e-3 /* between two divisions of the same tokens into batches */
+#define F32_KV   5e-3 /* where keys and values are in f32 on both sides */
+#define DIVISION 1e-2 /* between two divisions of the same tokens into batches: large ones are multiplied in f16 */
 
 static const char *const families[] = {"llama",      "llama3_rope", "mistral", "mixtral",     "qwen2",      "qwen3",
                                        "qwen3_yarn", "qwen3_moe",   "phi3",    "gemma3_text", "deepseek_v2"};

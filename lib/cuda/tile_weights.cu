@@ -1,0 +1,159 @@
+/*
+ * tile_weights.cu: matrices of every form as tiles. A block takes a panel of 16 rows: first a bound of each row's values, which says
+ * the power of two, then the values, eight columns a thread.
+ */
+#include "cuda/tiles.cuh"
+
+#define THREADS 256u
+#define PANEL   16u
+#define SHARE   (THREADS / PANEL) /* threads of a row */
+#define PANELS  (SINQ_CUDA_TILE_PAIR / PANEL)
+#define MOST_LEVELS 256u
+
+/* Four codes of a plane of `WIDTH` bits, as bytes. */
+template <int WIDTH>
+static __device__ __forceinline__ uint32_t plane_quad(const uint8_t *lines, uint32_t row, uint32_t quad) {
+    constexpr uint32_t PER_LINE = 8 / WIDTH;
+    const uint32_t word = *(const uint32_t *)(lines + quad / PER_LINE * 64 + 4 * row);
+    return word >> WIDTH * (quad % PER_LINE) & ((1u << WIDTH) - 1u) * 0x01010101u;
+}
+template <int BITS>
+static __device__ __forceinline__ uint32_t code_quad(const uint8_t *lines, uint32_t row, uint32_t quad) {
+    constexpr int LOW = BITS == 3 ? 2 : BITS == 5 || BITS == 6 ? 4 : BITS, HIGH = BITS - LOW;
+    uint32_t codes = plane_quad<LOW>(lines, row, quad);
+    if (HIGH != 0) codes |= plane_quad<HIGH == 0 ? 1 : HIGH>(lines + LOW * 64, row, quad) << LOW;
+    return codes;
+}
+
+/* No value of the thread's share of a row is larger, but for column scales. */
+template <int BITS>
+static __device__ float bound_share(const struct sinq_cuda_matrix &m, uint32_t row, uint32_t share, float top_level) {
+    float bound = 0;
+    if constexpr (BITS == 0) {
+        for (uint32_t k = share; k < m.cols; k += SHARE) bound = fmaxf(bound, fabsf(dense_value(m, row, k)));
+        return bound;
+    } else {
+        for (uint32_t g = share; g < m.groups; g += SHARE) {
+            const float scale = fabsf(scale_of(m, row, g)), zero = fabsf(zero_of(m, row, g));
+            bound = fmaxf(bound, m.has_minima ? scale * top_level + zero : scale * (top_level + zero));
+        }
+        return bound * fabsf(m.factor);
+    }
+}
+
+/* Eight values times `by`, 0 beyond the last column. */
+template <int BITS>
+static __device__ __forceinline__ void load_values(const struct sinq_cuda_matrix &m, const float *levels, uint32_t row,
+                                                   uint32_t first, float by, float (&x)[CHUNK]) {
+    if constexpr (BITS == 0) {
+#pragma unroll
+        for (uint32_t i = 0; i < CHUNK; i++) x[i] = first + i < m.cols ? dense_value(m, row, first + i) * by : 0.0f;
+    } else {
+        const uint32_t group = m.group_size == 0 ? 0 : first / m.group_size, quad = first % 32 / 4;
+        const float scale = scale_of(m, row, group), zero = zero_of(m, row, group), slope = m.factor * by * scale;
+        const float taken = m.has_minima ? 0.0f : zero, base = m.has_minima ? m.factor * by * zero : 0.0f;
+        const uint8_t *const lines = m.codes + ((size_t)(row / PANEL) * m.column_blocks + first / 32) * (BITS * 64);
+        const uint32_t codes[2] = {code_quad<BITS>(lines, row % PANEL, quad), code_quad<BITS>(lines, row % PANEL, quad + 1)};
+#pragma unroll
+        for (uint32_t i = 0; i < CHUNK; i++) {
+            const uint32_t code = codes[i / 4] >> 8 * (i % 4) & 255u, k = first + i;
+            const float level = m.levels == NULL ? (float)code : levels[code];
+            x[i] = slope * (level - taken) - base;
+            if (m.column_scale != NULL) x[i] *= k < m.cols ? load_half(m.column_scale + 2 * (size_t)k) : 0.0f;
+            if (k >= m.cols) x[i] = 0.0f;
+        }
+    }
+}
+
+/* A panel whose rows are rows `to` and following ones of the tiles. */
+template <int BITS>
+static __device__ void tile_panel(const struct sinq_cuda_matrix &m, const struct sinq_cuda_tiles &tiles,
+                                  uint32_t first_row, uint32_t to) {
+    __shared__ float bounds[SHARE][PANEL], levels[MOST_LEVELS];
+    const uint32_t r = threadIdx.x % PANEL, share = threadIdx.x / PANEL, row = min(first_row + r, m.rows - 1);
+    float top_level = (float)((1u << BITS) - 1u), column = 1.0f;
+    if (m.levels != NULL) {
+        const float level = threadIdx.x < 1u << BITS ? ((const float *)m.levels)[threadIdx.x] : 0.0f;
+        levels[threadIdx.x] = level;
+        top_level = block_largest(fabsf(level));
+    }
+    if (m.column_scale != NULL) {
+        column = 0;
+        for (uint32_t k = threadIdx.x; k < m.cols; k += THREADS) {
+            column = fmaxf(column, fabsf(load_half(m.column_scale + 2 * (size_t)k)));
+        }
+        column = block_largest(column);
+    }
+    bounds[share][r] = bound_share<BITS>(m, row, share, top_level);
+    __syncthreads();
+    float bound = 0;
+    for (uint32_t i = 0; i < SHARE; i++) bound = fmaxf(bound, bounds[i][r]);
+    const float by = find_power(bound * column);
+    if (share == 0) tiles.scales[to + r] = 1.0f / by;
+    const uint32_t columns = count_columns(tiles);
+    for (uint32_t first = share * CHUNK; first < columns; first += SHARE * CHUNK) {
+        float x[CHUNK] = {0, 0, 0, 0, 0, 0, 0, 0};
+        if (first < m.cols) load_values<BITS>(m, levels, row, first, by, x);
+        store_chunk<true>(tiles, to + r, first, x);
+    }
+}
+
+static __device__ __forceinline__ void tile_any_panel(const struct sinq_cuda_matrix &m, const struct sinq_cuda_tiles &tiles,
+                                                      uint32_t first_row, uint32_t to) {
+    switch (m.bits) {
+    case 0:
+        tile_panel<0>(m, tiles, first_row, to);
+        break;
+    case 2:
+        tile_panel<2>(m, tiles, first_row, to);
+        break;
+    case 3:
+        tile_panel<3>(m, tiles, first_row, to);
+        break;
+    case 4:
+        tile_panel<4>(m, tiles, first_row, to);
+        break;
+    case 5:
+        tile_panel<5>(m, tiles, first_row, to);
+        break;
+    case 6:
+        tile_panel<6>(m, tiles, first_row, to);
+        break;
+    default:
+        tile_panel<8>(m, tiles, first_row, to);
+        break;
+    }
+}
+
+static __global__ void __launch_bounds__(THREADS)
+    tile_weights_kernel(const __grid_constant__ struct sinq_cuda_tiled_products p, uint32_t first) {
+    begin_kernel();
+    const uint32_t pair = first + blockIdx.x / PANELS, panel = blockIdx.x % PANELS, to = blockIdx.x * PANEL;
+    uint32_t which = 0;
+    while (which + 1 < p.count && pair >= p.first_pair[which + 1]) which++;
+    const struct sinq_cuda_matrix &m = p.products[which].matrix;
+    const uint32_t row = (pair - p.first_pair[which]) * SINQ_CUDA_TILE_PAIR + panel * PANEL;
+    if (row < m.rows) tile_any_panel(m, p.weights, row, to);
+}
+
+static __global__ void __launch_bounds__(THREADS)
+    tile_experts_kernel(const __grid_constant__ struct sinq_cuda_tiled_products p, uint32_t first) {
+    begin_kernel();
+    const uint32_t pair = first + blockIdx.x / PANELS, panel = blockIdx.x % PANELS, to = blockIdx.x * PANEL;
+    const uint32_t expert = pair / p.first_pair[1], row = pair % p.first_pair[1] * SINQ_CUDA_TILE_PAIR + panel * PANEL;
+    __shared__ bool is_chosen;
+    if (threadIdx.x == 0) is_chosen = false;
+    __syncthreads();
+    for (uint32_t i = threadIdx.x; i < *p.map.tile_count; i += THREADS) {
+        if (p.map.tile_experts[i] == expert) is_chosen = true;
+    }
+    __syncthreads();
+    if (is_chosen && row < p.products[0].matrix.rows) tile_any_panel(p.experts[expert], p.weights, row, to);
+}
+
+cudaError_t sinq_cuda_tile_weights(struct sinq_cuda_line line, const struct sinq_cuda_tiled_products *p, uint32_t first,
+                                   uint32_t count) {
+    const dim3 grid(count * PANELS);
+    if (p->experts != NULL) return launch(line, tile_experts_kernel, grid, THREADS, 0, *p, first);
+    return launch(line, tile_weights_kernel, grid, THREADS, 0, *p, first);
+}
