@@ -112,6 +112,7 @@ int sinq_cuda_add_tiled_experts(struct sinq_cuda_builder *builder, const struct 
     p.products[0].matrix = *sinq_cuda_find_matrix(step, op->expert_linear.first_weight);
     p.products[0].y = sinq_cuda_find_rows(step, op->expert_linear.out);
     p.first_pair[1] = (uint32_t)sinq_divide_up(p.products[0].matrix.rows, SINQ_CUDA_TILE_PAIR);
+    p.input.is_split = is_split(&p.products[0].matrix);
     take_map(builder, &p.map, (uint64_t)step->rows * p.chosen, p.expert_count);
     take_tiles(builder, &p, p.map.most_tiles);
     return add_action(builder, step, &p);

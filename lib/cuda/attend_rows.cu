@@ -1,12 +1,12 @@
 /*
- * attend_rows.cu: attention of many rows on matrix units. A block takes 128 rows of a query head, a warp 16 of them, and goes through
+ * attend_rows.cu: attention of many rows on matrix units. A block takes 64 rows of a query head, a warp 16 of them, and goes through
  * the positions 64 at a time: scores, their largest and sum so far, then values times shares. Keys, values, queries and
  * shares are f16, sums f32.
  */
 #include "cuda/attention.cuh"
 
-#define THREADS    256u
-#define BLOCK_ROWS 128u
+#define THREADS    128u
+#define BLOCK_ROWS 64u
 #define POSITIONS  64u
 #define WIDEST     256u
 
@@ -31,34 +31,48 @@ static __device__ __forceinline__ uint32_t pack(float a, float b) {
     return *(const uint32_t *)&halves;
 }
 
-/* Positions [first, first + POSITIONS) of a section of the cache, zeros from `end` on, in rows of WIDTH + 8. */
+static __device__ __forceinline__ void copy_sixteen(__half *to, const uint8_t *from, bool is_there) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"((uint32_t)__cvta_generic_to_shared(to)), "l"(from),
+                 "r"(is_there ? 16 : 0));
+}
+
+/* Eight int8 times their scale. */
+static __device__ __forceinline__ uint4 spread_bytes(const uint8_t *at, float by) {
+    const uint2 v = *(const uint2 *)at;
+    const uint32_t words[2] = {v.x, v.y};
+    uint32_t halves[4];
+#pragma unroll
+    for (uint32_t j = 0; j < 4; j++) {
+        const uint32_t word = words[j / 2] >> 16 * (j % 2);
+        halves[j] = pack((float)(int8_t)(word & 255u) * by, (float)(int8_t)(word >> 8 & 255u) * by);
+    }
+    return make_uint4(halves[0], halves[1], halves[2], halves[3]);
+}
+
+/* Keys or values of a head of the cache. */
+struct section {
+    const uint8_t *bytes;
+    const float *scales;
+    size_t first_entry;
+    uint32_t capacity, stride, width;
+    bool is_i8;
+};
+
+/* Positions [first, first + POSITIONS), zeros from `end` on, in rows of WIDTH + 8; those in f16 come by and by. */
 template <uint32_t WIDTH>
-static __device__ void fetch(const uint8_t *section, const float *scales, bool is_i8, size_t first_entry,
-                             uint32_t capacity, uint32_t stride, uint32_t width, uint32_t first, uint32_t end,
-                             __half *to) {
+static __device__ void fetch(const struct section &s, uint32_t first, uint32_t end, __half *to) {
     constexpr uint32_t CHUNKS = WIDTH / 8;
-#pragma unroll 4
+#pragma unroll 8
     for (uint32_t i = threadIdx.x; i < POSITIONS * CHUNKS; i += THREADS) {
         const uint32_t p = first + i / CHUNKS, k = i % CHUNKS * 8;
-        uint4 chunk = make_uint4(0, 0, 0, 0);
-        if (p < end && k < width) {
-            const size_t entry = first_entry + p % capacity;
-            if (is_i8) {
-                const uint2 v = *(const uint2 *)(section + entry * stride + k);
-                const float by = scales[entry];
-                const uint32_t words[2] = {v.x, v.y};
-                uint32_t halves[4];
-#pragma unroll
-                for (uint32_t j = 0; j < 4; j++) {
-                    const uint32_t word = words[j / 2] >> 16 * (j % 2);
-                    halves[j] = pack((float)(int8_t)(word & 255u) * by, (float)(int8_t)(word >> 8 & 255u) * by);
-                }
-                chunk = make_uint4(halves[0], halves[1], halves[2], halves[3]);
-            } else {
-                chunk = *(const uint4 *)(section + (entry * stride + k) * 2);
-            }
+        const bool is_there = p < end && k < s.width;
+        const size_t entry = s.first_entry + (is_there ? p % s.capacity : 0);
+        __half *const at = &to[i / CHUNKS * (WIDTH + 8) + k];
+        if (s.is_i8) {
+            *(uint4 *)at = is_there ? spread_bytes(s.bytes + entry * s.stride + k, s.scales[entry]) : make_uint4(0, 0, 0, 0);
+        } else {
+            copy_sixteen(at, s.bytes + (entry * s.stride + (is_there ? k : 0)) * 2, is_there);
         }
-        *(uint4 *)&to[i / CHUNKS * (WIDTH + 8) + k] = chunk;
     }
 }
 
@@ -106,13 +120,14 @@ static __device__ __forceinline__ void make_scores(const struct sinq_cuda_attent
             multiply(scores[2 * j + 1], queries[s], b[2], b[3]);
         }
     }
+    const bool is_cut = first + POSITIONS > position || a.window != 0; /* not all rows see all positions */
 #pragma unroll
     for (uint32_t j = 0; j < POSITIONS / 8; j++) {
 #pragma unroll
         for (uint32_t i = 0; i < 4; i++) {
             const uint32_t p = first + 8 * j + lane % 4 * 2 + i % 2, own = position + i / 2 * 8;
             if (a.cap != 0.0f) scores[j][i] = a.cap * tanhf(scores[j][i] / a.cap);
-            if (p > own || (a.window != 0 && p + a.window <= own)) scores[j][i] = -INFINITY;
+            if (is_cut && (p > own || (a.window != 0 && p + a.window <= own))) scores[j][i] = -INFINITY;
         }
     }
 }
@@ -191,13 +206,18 @@ static __device__ __forceinline__ void put_rows(const struct sinq_cuda_attention
     }
 }
 
+/* Wide heads have room for one piece of positions at a time, others for two: the next one comes meanwhile. */
 template <uint32_t WIDTH>
-static __global__ void __launch_bounds__(THREADS, WIDTH <= 128 ? 1 : 1)
-    attend_rows_kernel(const __grid_constant__ struct sinq_cuda_attention a, uint32_t count,
-                       const struct sinq_cuda_state *state) {
+struct shape {
+    static constexpr uint32_t BUFFERS = WIDTH <= 128 ? 2 : 1, RESIDENT = WIDTH <= 128 ? 3 : 1, ROW = WIDTH + 8, BUFFER = 2 * POSITIONS * ROW;
+};
+
+template <uint32_t WIDTH>
+static __global__ void __launch_bounds__(THREADS, shape<WIDTH>::RESIDENT) attend_rows_kernel(const __grid_constant__ struct sinq_cuda_attention a,
+                                                                     uint32_t count, const struct sinq_cuda_state *state) {
+    using S = shape<WIDTH>;
     begin_kernel();
     extern __shared__ __align__(16) __half shared[];
-    __half *const keys = shared, *const values = shared + POSITIONS * (WIDTH + 8);
     const struct sinq_cuda_cache &c = a.cache;
     const uint32_t head = blockIdx.y, kv_head = head / (a.heads / c.kv_heads);
     const uint32_t first_row = (gridDim.x - 1 - blockIdx.x) * BLOCK_ROWS; /* the longest ones first */
@@ -206,20 +226,33 @@ static __global__ void __launch_bounds__(THREADS, WIDTH <= 128 ? 1 : 1)
     const uint32_t begin = a.window != 0 && seen + 1 > a.window ? seen + 1 - a.window : 0;
     const size_t first_entry = (size_t)kv_head * c.capacity;
     const bool is_i8 = c.type == SINQ_KV_I8;
-    uint32_t queries[WIDTH / 16][4];
+    const struct section keys = {c.keys, c.key_scales, first_entry, c.capacity, c.key_dim, c.key_dim, is_i8};
+    const struct section values = {c.shared ? c.keys : c.values, c.shared ? c.key_scales : c.value_scales, first_entry,
+                                   c.capacity, c.shared ? c.key_dim : c.value_dim, c.value_dim, is_i8};
+    uint32_t queries[WIDTH / 16][4], buffer = 0;
     struct rows<WIDTH> rows = {};
     rows.largest[0] = rows.largest[1] = -INFINITY;
     load_queries<WIDTH>(a, head, row, count, queries);
-    for (uint32_t first = begin / POSITIONS * POSITIONS; first < end; first += POSITIONS) {
+    const uint32_t from = begin / POSITIONS * POSITIONS;
+    fetch<WIDTH>(keys, from, end, shared);
+    fetch<WIDTH>(values, from, end, shared + POSITIONS * S::ROW);
+    for (uint32_t first = from; first < end; first += POSITIONS) {
         float scores[POSITIONS / 8][4];
-        fetch<WIDTH>(c.keys, c.key_scales, is_i8, first_entry, c.capacity, c.key_dim, c.key_dim, first, end, keys);
-        fetch<WIDTH>(c.shared ? c.keys : c.values, c.shared ? c.key_scales : c.value_scales, is_i8, first_entry,
-                     c.capacity, c.shared ? c.key_dim : c.value_dim, c.value_dim, first, end, values);
+        __half *const at = shared + buffer * S::BUFFER;
+        asm volatile("cp.async.wait_all;" ::: "memory");
         __syncthreads();
-        make_scores<WIDTH>(a, queries, keys, first, state->position + row, scores);
+        if (S::BUFFERS == 2 && first + POSITIONS < end) {
+            buffer ^= 1;
+            fetch<WIDTH>(keys, first + POSITIONS, end, shared + buffer * S::BUFFER);
+            fetch<WIDTH>(values, first + POSITIONS, end, shared + buffer * S::BUFFER + POSITIONS * S::ROW);
+        }
+        make_scores<WIDTH>(a, queries, at, first, state->position + row, scores);
         make_shares<WIDTH>(rows, scores);
-        add_values<WIDTH>(rows, scores, values);
+        add_values<WIDTH>(rows, scores, at + POSITIONS * S::ROW);
+        if (S::BUFFERS == 2 || first + POSITIONS >= end) continue;
         __syncthreads();
+        fetch<WIDTH>(keys, first + POSITIONS, end, shared);
+        fetch<WIDTH>(values, first + POSITIONS, end, shared + POSITIONS * S::ROW);
     }
     put_rows<WIDTH>(a, rows, head, row, count);
 }
@@ -239,7 +272,7 @@ cudaError_t sinq_cuda_attend_rows(struct sinq_cuda_line line, const struct sinq_
     attend_kernel *const kernel = width == 64    ? attend_rows_kernel<64>
                                   : width == 128 ? attend_rows_kernel<128>
                                                  : attend_rows_kernel<WIDEST>;
-    const size_t shared = 2 * POSITIONS * (width + 8) * sizeof(__half);
+    const size_t shared = (width <= 128 ? 2 : 1) * 2 * POSITIONS * (width + 8) * sizeof(__half);
     const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
     if (status != cudaSuccess) return status;
     return launch(line, kernel, dim3(divide_up(rows, BLOCK_ROWS), a->heads), THREADS, shared, *a, rows, state);

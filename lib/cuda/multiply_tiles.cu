@@ -64,21 +64,49 @@ static __device__ __forceinline__ float *find_row(const struct job &job, const s
            (size_t)(source % p.chosen) * product.matrix.rows + at.column;
 }
 
-/* Two neighbouring results. */
+static __device__ __forceinline__ const float *find_bias(const struct job &job, const struct place &at) {
+    if (job.p.experts == NULL) return job.p.products[at.which].bias;
+    return job.p.biases == NULL ? NULL : job.p.biases[at.expert];
+}
+
+/*
+ * COUNT pairs of neighbouring results, eight columns from one to the next, `column` the first. All that is read is asked for before
+ * anything is written. `y` is where the place's first column goes.
+ */
+template <int COUNT>
 static __device__ __forceinline__ void put(const struct job &job, const struct place &at, float *y, uint32_t column,
-                                           float by, float first, float second) {
+                                           float by, const float (&first)[COUNT], const float (&second)[COUNT]) {
     const struct sinq_cuda_tiled_product &product = job.p.products[at.which];
-    const float *const bias = job.p.experts == NULL   ? product.bias
-                              : job.p.biases == NULL ? NULL
-                                                     : job.p.biases[at.expert];
-    const float values[2] = {first, second};
+    const float *const bias = find_bias(job, at);
+    const uint32_t left = product.matrix.rows - at.column;
+    const bool is_even = ((uintptr_t)y & 7) == 0;
+    float2 scales[COUNT], terms[COUNT];
 #pragma unroll
-    for (uint32_t i = 0; i < 2; i++) {
-        const uint32_t c = column + i;
-        if (at.column + c >= product.matrix.rows) return;
-        float value = values[i] * (by * at.weight_scales[c]);
-        if (bias != NULL) value += bias[at.column + c];
-        y[c] = product.accumulate ? y[c] + value : value;
+    for (int i = 0; i < COUNT; i++) {
+        const uint32_t c = column + 8 * i;
+        scales[i] = __ldg((const float2 *)&at.weight_scales[c]);
+        terms[i] = make_float2(0.0f, 0.0f);
+        if (bias != NULL && c < left) terms[i].x = bias[at.column + c];
+        if (bias != NULL && c + 1 < left) terms[i].y = bias[at.column + c + 1];
+        if (!product.accumulate) continue;
+        if (is_even && c + 1 < left) {
+            const float2 old = *(const float2 *)&y[c];
+            terms[i].x += old.x, terms[i].y += old.y;
+        } else {
+            if (c < left) terms[i].x += y[c];
+            if (c + 1 < left) terms[i].y += y[c + 1];
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+        const uint32_t c = column + 8 * i;
+        const float2 value = {first[i] * (by * scales[i].x) + terms[i].x, second[i] * (by * scales[i].y) + terms[i].y};
+        if (is_even && c + 1 < left) {
+            *(float2 *)&y[c] = value;
+        } else {
+            if (c < left) y[c] = value.x;
+            if (c + 1 < left) y[c + 1] = value.y;
+        }
     }
 }
 
@@ -90,6 +118,7 @@ static __device__ __forceinline__ uint32_t shared_address(const void *at) {
 
 #define STAGES        4u
 #define STAGE_BYTES   (3 * TILE_BYTES)
+#define AT_ONCE       4u /* pairs of results that a thread puts at once */
 #define GROUP_THREADS 288u /* two groups, and the warp that calls tiles */
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -192,8 +221,14 @@ static __device__ __forceinline__ void put_group(const struct job &job, const st
         if (y == NULL) continue;
         const float by = at.input_scales[row + 8 * half];
 #pragma unroll
-        for (uint32_t j = 0; j < 32; j++) {
-            put(job, at, y, 8 * j + 2 * (lane % 4), by, d[4 * j + 2 * half], d[4 * j + 2 * half + 1]);
+        for (uint32_t j = 0; j < 32; j += AT_ONCE) {
+            float first[AT_ONCE], second[AT_ONCE];
+#pragma unroll
+            for (uint32_t i = 0; i < AT_ONCE; i++) {
+                first[i] = d[4 * (j + i) + 2 * half];
+                second[i] = d[4 * (j + i) + 2 * half + 1];
+            }
+            put(job, at, y, 8 * j + 2 * (lane % 4), by, first, second);
         }
     }
 }
@@ -333,11 +368,13 @@ static __global__ void __launch_bounds__(WARP_THREADS) multiply_warps_kernel(con
         float *const y = find_row(job, at, row);
         if (y == NULL) continue;
         const float by = at.input_scales[row];
+        float first[4], second[4];
 #pragma unroll
         for (uint32_t j = 0; j < 4; j++) {
-            put(job, at, y, half * TILE_ROWS + first_column + 8 * j + 2 * (lane % 4), by, d[i / 2][j][i % 2 * 2],
-                d[i / 2][j][i % 2 * 2 + 1]);
+            first[j] = d[i / 2][j][i % 2 * 2];
+            second[j] = d[i / 2][j][i % 2 * 2 + 1];
         }
+        put(job, at, y, half * TILE_ROWS + first_column + 2 * (lane % 4), by, first, second);
     }
 }
 

@@ -41,26 +41,95 @@ static __device__ float bound_share(const struct sinq_cuda_matrix &m, uint32_t r
     }
 }
 
+/* A code as a number, without a conversion: 2^23 + code is put together from bytes. */
+static __device__ __forceinline__ float number_of(uint32_t codes, uint32_t which) {
+    return __uint_as_float(__byte_perm(codes, 0x4b000000u, 0x7650u + which)) - 8388608.0f;
+}
+
+static __device__ __forceinline__ void load_column_scales(const struct sinq_cuda_matrix &m, uint32_t first, float (&x)[CHUNK]) {
+    const uint8_t *const at = m.column_scale + 2 * (size_t)first;
+    if (((uintptr_t)at & 15) == 0 && first + CHUNK <= m.cols) {
+        union {
+            uint4 whole;
+            __half2 halves[CHUNK / 2];
+        } loaded;
+        loaded.whole = *(const uint4 *)at;
+#pragma unroll
+        for (uint32_t i = 0; i < CHUNK / 2; i++) {
+            const float2 pair = __half22float2(loaded.halves[i]);
+            x[2 * i] = pair.x, x[2 * i + 1] = pair.y;
+        }
+        return;
+    }
+#pragma unroll
+    for (uint32_t i = 0; i < CHUNK; i++) x[i] = first + i < m.cols ? load_half(at + 2 * i) : 0.0f;
+}
+
+/* Where a row's scales or zero points lie, and what a code of theirs means. */
+struct row_aux {
+    const uint8_t *entries, *ranges; /* of the first group */
+    float low, step;                 /* without ranges */
+    bool is_f16, is_plain;           /* not plain: asked for value by value */
+};
+
+static __device__ __forceinline__ struct row_aux find_scales(const struct sinq_cuda_matrix &m, uint32_t row) {
+    const size_t entry = (size_t)(row / 16) * m.groups * 16 + row % 16;
+    return {m.scales + (m.scales_are_f16 ? 2 * entry : entry), m.scale_ranges + (size_t)(row / 32) * m.groups * 4, 0.0f, 0.0f,
+            m.scales_are_f16, !m.scales_are_i8};
+}
+static __device__ __forceinline__ struct row_aux find_zeros(const struct sinq_cuda_matrix &m, uint32_t row) {
+    const size_t entry = (size_t)(row / 16) * m.groups * 16 + row % 16;
+    const uint8_t *const ranges = m.zero_ranges == NULL ? NULL : m.zero_ranges + (size_t)(row / 32) * m.groups * 4;
+    return {m.zeros + (m.zeros_are_f16 ? 2 * entry : entry), ranges, m.zero_low, m.zero_step, m.zeros_are_f16,
+            m.zeros != NULL && !m.zeros_are_i8};
+}
+static __device__ __forceinline__ float load_aux(const struct row_aux &aux, uint32_t group) {
+    if (aux.is_f16) return load_half(aux.entries + group * 32);
+    const float code = (float)aux.entries[group * 16];
+    if (aux.ranges == NULL) return aux.low + code * aux.step;
+    const float2 range = __half22float2(*(const __half2 *)(aux.ranges + group * 4));
+    return range.x + code * range.y;
+}
+
+/* A row, as what multiplies and moves its codes is found. */
+struct row_place {
+    const uint8_t *codes; /* of its panel */
+    struct row_aux scales, zeros;
+    float factor;
+    uint32_t row, shift; /* of the group size where that is a power of two, else 32 */
+};
+
+static __device__ __forceinline__ struct row_place find_row(const struct sinq_cuda_matrix &m, uint32_t row, float by) {
+    const uint32_t size = m.group_size;
+    return {m.codes + (size_t)(row / PANEL) * m.column_blocks * (m.bits * 64), find_scales(m, row), find_zeros(m, row),
+            m.factor * by, row, size != 0 && (size & (size - 1)) == 0 ? (uint32_t)__ffs((int)size) - 1 : 32};
+}
+
 /* Eight values times `by`, 0 beyond the last column. */
 template <int BITS>
-static __device__ __forceinline__ void load_values(const struct sinq_cuda_matrix &m, const float *levels, uint32_t row,
-                                                   uint32_t first, float by, float (&x)[CHUNK]) {
+static __device__ __forceinline__ void load_values(const struct sinq_cuda_matrix &m, const float *levels,
+                                                   const struct row_place &at, uint32_t first, float by,
+                                                   float (&x)[CHUNK]) {
     if constexpr (BITS == 0) {
 #pragma unroll
-        for (uint32_t i = 0; i < CHUNK; i++) x[i] = first + i < m.cols ? dense_value(m, row, first + i) * by : 0.0f;
+        for (uint32_t i = 0; i < CHUNK; i++) x[i] = first + i < m.cols ? dense_value(m, at.row, first + i) * by : 0.0f;
     } else {
-        const uint32_t group = m.group_size == 0 ? 0 : first / m.group_size, quad = first % 32 / 4;
-        const float scale = scale_of(m, row, group), zero = zero_of(m, row, group), slope = m.factor * by * scale;
-        const float taken = m.has_minima ? 0.0f : zero, base = m.has_minima ? m.factor * by * zero : 0.0f;
-        const uint8_t *const lines = m.codes + ((size_t)(row / PANEL) * m.column_blocks + first / 32) * (BITS * 64);
-        const uint32_t codes[2] = {code_quad<BITS>(lines, row % PANEL, quad), code_quad<BITS>(lines, row % PANEL, quad + 1)};
+        const uint32_t group = m.group_size == 0 ? 0 : at.shift < 32 ? first >> at.shift : first / m.group_size;
+        const float scale = at.scales.is_plain ? load_aux(at.scales, group) : scale_of(m, at.row, group);
+        const float zero = at.zeros.is_plain ? load_aux(at.zeros, group) : zero_of(m, at.row, group);
+        const float slope = at.factor * scale;
+        const float taken = m.has_minima ? 0.0f : zero, base = m.has_minima ? at.factor * zero : 0.0f;
+        const uint8_t *const lines = at.codes + first / 32 * (BITS * 64);
+        const uint32_t quad = first % 32 / 4, r = at.row % PANEL;
+        const uint32_t codes[2] = {code_quad<BITS>(lines, r, quad), code_quad<BITS>(lines, r, quad + 1)};
+        float columns[CHUNK];
+        if (m.column_scale != NULL) load_column_scales(m, first, columns);
 #pragma unroll
         for (uint32_t i = 0; i < CHUNK; i++) {
-            const uint32_t code = codes[i / 4] >> 8 * (i % 4) & 255u, k = first + i;
-            const float level = m.levels == NULL ? (float)code : levels[code];
+            const float level = m.levels == NULL ? number_of(codes[i / 4], i % 4) : levels[codes[i / 4] >> 8 * (i % 4) & 255u];
             x[i] = slope * (level - taken) - base;
-            if (m.column_scale != NULL) x[i] *= k < m.cols ? load_half(m.column_scale + 2 * (size_t)k) : 0.0f;
-            if (k >= m.cols) x[i] = 0.0f;
+            if (m.column_scale != NULL) x[i] *= columns[i];
+            if (first + i >= m.cols) x[i] = 0.0f;
         }
     }
 }
@@ -79,8 +148,11 @@ static __device__ void tile_panel(const struct sinq_cuda_matrix &m, const struct
     }
     if (m.column_scale != NULL) {
         column = 0;
-        for (uint32_t k = threadIdx.x; k < m.cols; k += THREADS) {
-            column = fmaxf(column, fabsf(load_half(m.column_scale + 2 * (size_t)k)));
+        for (uint32_t k = threadIdx.x * CHUNK; k < m.cols; k += THREADS * CHUNK) {
+            float columns[CHUNK];
+            load_column_scales(m, k, columns);
+#pragma unroll
+            for (uint32_t i = 0; i < CHUNK; i++) column = fmaxf(column, fabsf(columns[i]));
         }
         column = block_largest(column);
     }
@@ -91,14 +163,17 @@ static __device__ void tile_panel(const struct sinq_cuda_matrix &m, const struct
     const float by = find_power(bound * column);
     if (share == 0) tiles.scales[to + r] = 1.0f / by;
     const uint32_t columns = count_columns(tiles);
+    const struct row_place at = find_row(m, row, by);
+#pragma unroll 2
     for (uint32_t first = share * CHUNK; first < columns; first += SHARE * CHUNK) {
         float x[CHUNK] = {0, 0, 0, 0, 0, 0, 0, 0};
-        if (first < m.cols) load_values<BITS>(m, levels, row, first, by, x);
+        if (first < m.cols) load_values<BITS>(m, levels, at, first, by, x);
         store_chunk<true>(tiles, to + r, first, x);
     }
 }
 
-static __device__ __forceinline__ void tile_any_panel(const struct sinq_cuda_matrix &m, const struct sinq_cuda_tiles &tiles,
+/* The matrix is a copy: its parts are at hand. */
+static __device__ __forceinline__ void tile_any_panel(const struct sinq_cuda_matrix m, const struct sinq_cuda_tiles &tiles,
                                                       uint32_t first_row, uint32_t to) {
     switch (m.bits) {
     case 0:
