@@ -4,7 +4,8 @@
 #include "cuda/describe.h"
 
 #define MOST_WEIGHT_BYTES ((uint64_t)256 << 20) /* of tiles of weights at a time */
-#define MOST_SPLIT_ROWS   1024u /* of a dense matrix that is multiplied in two parts: routers are, whose choices must be right */
+#define MOST_SPLIT_ROWS                                                                                                \
+    1024u /* of a dense matrix that is multiplied in two parts: routers are, whose choices must be right */
 
 /* ---- which steps ---- */
 
@@ -12,7 +13,9 @@ static bool is_tiled_product(const struct sinq_cuda_step *step) {
     return step->operation->kind == SINQ_OP_LINEAR && step->rows >= SINQ_CUDA_FEWEST_TILED_ROWS;
 }
 
-static bool is_split(const struct sinq_cuda_matrix *matrix) { return matrix->bits == 0 && matrix->rows <= MOST_SPLIT_ROWS; }
+static bool is_split(const struct sinq_cuda_matrix *matrix) {
+    return matrix->bits == 0 && matrix->rows <= MOST_SPLIT_ROWS;
+}
 
 static uint32_t count_products(const struct sinq_cuda_step *steps, uint32_t left) {
     const struct sinq_operation *const first = steps[0].operation;
@@ -82,8 +85,7 @@ int sinq_cuda_add_tiled(struct sinq_cuda_builder *builder, const struct sinq_cud
         product->y = sinq_cuda_find_rows(step, op->linear.out);
         product->bias = sinq_cuda_find_vector(step, op->linear.bias);
         product->accumulate = op->linear.accumulate;
-        p.first_pair[i + 1] =
-            p.first_pair[i] + (uint32_t)sinq_divide_up(product->matrix.rows, SINQ_CUDA_TILE_PAIR);
+        p.first_pair[i + 1] = p.first_pair[i] + (uint32_t)sinq_divide_up(product->matrix.rows, SINQ_CUDA_TILE_PAIR);
     }
     p.input.is_split = is_split(&p.products[0].matrix);
     take_tiles(builder, &p, sinq_divide_up(steps[0].rows, SINQ_CUDA_TILE_ROWS));

@@ -53,25 +53,32 @@ static __device__ __forceinline__ uint4 spread_bytes(const uint8_t *at, float by
 struct section {
     const uint8_t *bytes;
     const float *scales;
-    size_t first_entry;
     uint32_t capacity, stride, width;
-    bool is_i8;
 };
 
+template <bool IS_I8>
+static __device__ __forceinline__ struct section find_section(const uint8_t *bytes, const float *scales, uint32_t capacity,
+                                                              uint32_t stride, uint32_t width, uint32_t kv_head) {
+    const size_t first = (size_t)kv_head * capacity;
+    return {bytes + first * stride * (IS_I8 ? 1 : 2), IS_I8 ? scales + first : NULL, capacity, stride, width};
+}
+
 /* Positions [first, first + POSITIONS), zeros from `end` on, in rows of WIDTH + 8; those in f16 come by and by. */
-template <uint32_t WIDTH>
-static __device__ void fetch(const struct section &s, uint32_t first, uint32_t end, __half *to) {
-    constexpr uint32_t CHUNKS = WIDTH / 8;
+template <uint32_t WIDTH, bool IS_I8>
+static __device__ __forceinline__ void fetch(const struct section &s, uint32_t first, uint32_t end, __half *to) {
+    constexpr uint32_t CHUNKS = WIDTH / 8, STEP = THREADS / CHUNKS;
+    const uint32_t k = threadIdx.x % CHUNKS * 8, begin = threadIdx.x / CHUNKS, base = first % s.capacity;
+    const uint32_t count = k < s.width && first < end ? end - first : 0; /* positions that are there */
 #pragma unroll 8
-    for (uint32_t i = threadIdx.x; i < POSITIONS * CHUNKS; i += THREADS) {
-        const uint32_t p = first + i / CHUNKS, k = i % CHUNKS * 8;
-        const bool is_there = p < end && k < s.width;
-        const size_t entry = s.first_entry + (is_there ? p % s.capacity : 0);
-        __half *const at = &to[i / CHUNKS * (WIDTH + 8) + k];
-        if (s.is_i8) {
-            *(uint4 *)at = is_there ? spread_bytes(s.bytes + entry * s.stride + k, s.scales[entry]) : make_uint4(0, 0, 0, 0);
+    for (uint32_t i = begin; i < POSITIONS; i += STEP) {
+        uint32_t entry = i < count ? base + i : 0;
+        if (entry >= s.capacity) entry = s.capacity >= POSITIONS ? entry - s.capacity : entry % s.capacity;
+        const size_t at = (size_t)entry * s.stride + (i < count ? k : 0);
+        __half *const place = &to[i * (WIDTH + 8) + k];
+        if (IS_I8) {
+            *(uint4 *)place = i < count ? spread_bytes(s.bytes + at, s.scales[entry]) : make_uint4(0, 0, 0, 0);
         } else {
-            copy_sixteen(at, s.bytes + (entry * s.stride + (is_there ? k : 0)) * 2, is_there);
+            copy_sixteen(place, s.bytes + 2 * at, i < count);
         }
     }
 }
@@ -212,7 +219,7 @@ struct shape {
     static constexpr uint32_t BUFFERS = WIDTH <= 128 ? 2 : 1, RESIDENT = WIDTH <= 128 ? 3 : 1, ROW = WIDTH + 8, BUFFER = 2 * POSITIONS * ROW;
 };
 
-template <uint32_t WIDTH>
+template <uint32_t WIDTH, bool IS_I8>
 static __global__ void __launch_bounds__(THREADS, shape<WIDTH>::RESIDENT) attend_rows_kernel(const __grid_constant__ struct sinq_cuda_attention a,
                                                                      uint32_t count, const struct sinq_cuda_state *state) {
     using S = shape<WIDTH>;
@@ -224,18 +231,17 @@ static __global__ void __launch_bounds__(THREADS, shape<WIDTH>::RESIDENT) attend
     const uint32_t row = first_row + threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4;
     const uint32_t seen = state->position + first_row, end = state->position + min(first_row + BLOCK_ROWS, count);
     const uint32_t begin = a.window != 0 && seen + 1 > a.window ? seen + 1 - a.window : 0;
-    const size_t first_entry = (size_t)kv_head * c.capacity;
-    const bool is_i8 = c.type == SINQ_KV_I8;
-    const struct section keys = {c.keys, c.key_scales, first_entry, c.capacity, c.key_dim, c.key_dim, is_i8};
-    const struct section values = {c.shared ? c.keys : c.values, c.shared ? c.key_scales : c.value_scales, first_entry,
-                                   c.capacity, c.shared ? c.key_dim : c.value_dim, c.value_dim, is_i8};
+    const struct section keys = find_section<IS_I8>(c.keys, c.key_scales, c.capacity, c.key_dim, c.key_dim, kv_head);
+    const struct section values =
+        c.shared ? find_section<IS_I8>(c.keys, c.key_scales, c.capacity, c.key_dim, c.value_dim, kv_head)
+                 : find_section<IS_I8>(c.values, c.value_scales, c.capacity, c.value_dim, c.value_dim, kv_head);
     uint32_t queries[WIDTH / 16][4], buffer = 0;
     struct rows<WIDTH> rows = {};
     rows.largest[0] = rows.largest[1] = -INFINITY;
     load_queries<WIDTH>(a, head, row, count, queries);
     const uint32_t from = begin / POSITIONS * POSITIONS;
-    fetch<WIDTH>(keys, from, end, shared);
-    fetch<WIDTH>(values, from, end, shared + POSITIONS * S::ROW);
+    fetch<WIDTH, IS_I8>(keys, from, end, shared);
+    fetch<WIDTH, IS_I8>(values, from, end, shared + POSITIONS * S::ROW);
     for (uint32_t first = from; first < end; first += POSITIONS) {
         float scores[POSITIONS / 8][4];
         __half *const at = shared + buffer * S::BUFFER;
@@ -243,21 +249,27 @@ static __global__ void __launch_bounds__(THREADS, shape<WIDTH>::RESIDENT) attend
         __syncthreads();
         if (S::BUFFERS == 2 && first + POSITIONS < end) {
             buffer ^= 1;
-            fetch<WIDTH>(keys, first + POSITIONS, end, shared + buffer * S::BUFFER);
-            fetch<WIDTH>(values, first + POSITIONS, end, shared + buffer * S::BUFFER + POSITIONS * S::ROW);
+            fetch<WIDTH, IS_I8>(keys, first + POSITIONS, end, shared + buffer * S::BUFFER);
+            fetch<WIDTH, IS_I8>(values, first + POSITIONS, end, shared + buffer * S::BUFFER + POSITIONS * S::ROW);
         }
         make_scores<WIDTH>(a, queries, at, first, state->position + row, scores);
         make_shares<WIDTH>(rows, scores);
         add_values<WIDTH>(rows, scores, at + POSITIONS * S::ROW);
         if (S::BUFFERS == 2 || first + POSITIONS >= end) continue;
         __syncthreads();
-        fetch<WIDTH>(keys, first + POSITIONS, end, shared);
-        fetch<WIDTH>(values, first + POSITIONS, end, shared + POSITIONS * S::ROW);
+        fetch<WIDTH, IS_I8>(keys, first + POSITIONS, end, shared);
+        fetch<WIDTH, IS_I8>(values, first + POSITIONS, end, shared + POSITIONS * S::ROW);
     }
     put_rows<WIDTH>(a, rows, head, row, count);
 }
 
 typedef void attend_kernel(const struct sinq_cuda_attention, uint32_t, const struct sinq_cuda_state *);
+
+template <bool IS_I8>
+static attend_kernel *find_kernel(uint32_t width) {
+    if (width == 64) return attend_rows_kernel<64, IS_I8>;
+    return width == 128 ? attend_rows_kernel<128, IS_I8> : attend_rows_kernel<WIDEST, IS_I8>;
+}
 
 bool sinq_cuda_can_attend_rows(const struct sinq_cuda_attention *a, uint32_t rows) {
     const struct sinq_cuda_cache *const c = &a->cache;
@@ -269,9 +281,7 @@ cudaError_t sinq_cuda_attend_rows(struct sinq_cuda_line line, const struct sinq_
                                   const struct sinq_cuda_state *state) {
     const uint32_t widest = a->cache.key_dim > a->cache.value_dim ? a->cache.key_dim : a->cache.value_dim;
     const uint32_t width = widest <= 64 ? 64 : widest <= 128 ? 128 : WIDEST;
-    attend_kernel *const kernel = width == 64    ? attend_rows_kernel<64>
-                                  : width == 128 ? attend_rows_kernel<128>
-                                                 : attend_rows_kernel<WIDEST>;
+    attend_kernel *const kernel = a->cache.type == SINQ_KV_I8 ? find_kernel<true>(width) : find_kernel<false>(width);
     const size_t shared = (width <= 128 ? 2 : 1) * 2 * POSITIONS * (width + 8) * sizeof(__half);
     const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
     if (status != cudaSuccess) return status;

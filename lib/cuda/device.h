@@ -294,8 +294,8 @@ cudaError_t sinq_cuda_multiply_tiles(struct sinq_cuda_line line, const struct si
 
 /* Attention of many rows on matrix units: keys and values in f16 or int8, heads of at most 256 values that come in sixteens. */
 bool sinq_cuda_can_attend_rows(const struct sinq_cuda_attention *attention, uint32_t rows);
-cudaError_t sinq_cuda_attend_rows(struct sinq_cuda_line line, const struct sinq_cuda_attention *attention, uint32_t rows,
-                                  const struct sinq_cuda_state *state);
+cudaError_t sinq_cuda_attend_rows(struct sinq_cuda_line line, const struct sinq_cuda_attention *attention,
+                                  uint32_t rows, const struct sinq_cuda_state *state);
 
 /* ---- dense.cu: products with everything else ---- */
 

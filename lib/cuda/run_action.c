@@ -11,7 +11,8 @@ static cudaError_t run_experts(struct sinq_cuda_line line, const struct sinq_cud
 /* As much of the weights at a time as there is room for. */
 static cudaError_t run_tiled(struct sinq_cuda_line line, const struct sinq_cuda_tiled_products *products, uint32_t rows,
                              const struct sinq_cuda_state *state) {
-    const uint32_t pairs = products->first_pair[products->count] * (products->experts == NULL ? 1 : products->expert_count);
+    const uint32_t pairs =
+        products->first_pair[products->count] * (products->experts == NULL ? 1 : products->expert_count);
     cudaError_t status = sinq_cuda_tile_input(line, products, rows, state);
     for (uint32_t first = 0; first < pairs && status == cudaSuccess; first += products->room) {
         const uint32_t count = pairs - first < products->room ? pairs - first : products->room;

@@ -5,6 +5,7 @@
 #include "cuda/tiles.cuh"
 
 #define THREADS 256u
+#define RESIDENT 4u /* blocks of a multiprocessor: limits registers */
 #define PANEL   16u
 #define SHARE   (THREADS / PANEL) /* threads of a row */
 #define PANELS  (SINQ_CUDA_TILE_PAIR / PANEL)
@@ -139,7 +140,8 @@ template <int BITS>
 static __device__ void tile_panel(const struct sinq_cuda_matrix &m, const struct sinq_cuda_tiles &tiles,
                                   uint32_t first_row, uint32_t to) {
     __shared__ float bounds[SHARE][PANEL], levels[MOST_LEVELS];
-    const uint32_t r = threadIdx.x % PANEL, share = threadIdx.x / PANEL, row = min(first_row + r, m.rows - 1);
+    const uint32_t r = threadIdx.x / 8 % PANEL, row = min(first_row + r, m.rows - 1);
+    const uint32_t share = threadIdx.x % 8 + threadIdx.x / 128 * 8; /* eight neighbours write a row of a tile */
     float top_level = (float)((1u << BITS) - 1u), column = 1.0f;
     if (m.levels != NULL) {
         const float level = threadIdx.x < 1u << BITS ? ((const float *)m.levels)[threadIdx.x] : 0.0f;
@@ -200,7 +202,7 @@ static __device__ __forceinline__ void tile_any_panel(const struct sinq_cuda_mat
     }
 }
 
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, RESIDENT)
     tile_weights_kernel(const __grid_constant__ struct sinq_cuda_tiled_products p, uint32_t first) {
     begin_kernel();
     const uint32_t pair = first + blockIdx.x / PANELS, panel = blockIdx.x % PANELS, to = blockIdx.x * PANEL;
@@ -211,7 +213,7 @@ static __global__ void __launch_bounds__(THREADS)
     if (row < m.rows) tile_any_panel(m, p.weights, row, to);
 }
 
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, RESIDENT)
     tile_experts_kernel(const __grid_constant__ struct sinq_cuda_tiled_products p, uint32_t first) {
     begin_kernel();
     const uint32_t pair = first + blockIdx.x / PANELS, panel = blockIdx.x % PANELS, to = blockIdx.x * PANEL;

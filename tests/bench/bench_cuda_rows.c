@@ -68,12 +68,11 @@ static double measure_limit(struct sinq_cuda_line line, cudaEvent_t begin, cudaE
     for (int t = 0; t < 4; t++) {
         require(cudaEventRecord(begin, line.stream), "event");
         for (int i = 0; i < TIMES; i++) {
-            if (multiply(handle, 1, 0, LIMIT, LIMIT, LIMIT, &one, a, BF16, LIMIT, b, BF16, LIMIT, &zero, c, BF16, LIMIT, F32,
-                         DEFAULT) != 0)
+            if (multiply(handle, 1, 0, LIMIT, LIMIT, LIMIT, &one, a, BF16, LIMIT, b, BF16, LIMIT, &zero, c, BF16, LIMIT,
+                         F32, DEFAULT) != 0)
                 return 0;
         }
-        const double rate =
-            2.0 * LIMIT * LIMIT * LIMIT * TIMES / ((double)time_since(line.stream, begin, end) * 1e-3);
+        const double rate = 2.0 * LIMIT * LIMIT * LIMIT * TIMES / ((double)time_since(line.stream, begin, end) * 1e-3);
         if (t > 0 && rate > best) best = rate;
     }
     require(cudaFree(a), "free");
@@ -94,7 +93,8 @@ static void measure(struct sinq_cuda_line line, const char *name, const uint32_t
         p.products[i].y = (struct sinq_cuda_rows){allocate((uint64_t)ROWS * widths[i] * 4), widths[i]};
         p.first_pair[i + 1] = p.first_pair[i] + (uint32_t)sinq_divide_up(widths[i], SINQ_CUDA_TILE_PAIR);
     }
-    const uint32_t pairs = p.first_pair[count], room = (uint32_t)(((uint64_t)256 << 20) / (across * 2 * SINQ_CUDA_TILE_BYTES));
+    const uint32_t pairs = p.first_pair[count],
+                   room = (uint32_t)(((uint64_t)256 << 20) / (across * 2 * SINQ_CUDA_TILE_BYTES));
     p.room = pairs < room ? pairs : room;
     p.input.across = p.weights.across = across;
     p.input.data = allocate((uint64_t)ROWS / SINQ_CUDA_TILE_ROWS * across * SINQ_CUDA_TILE_BYTES);
@@ -124,9 +124,10 @@ static void measure(struct sinq_cuda_line line, const char *name, const uint32_t
     for (uint32_t i = 0; i < count; i++) weights += (uint64_t)widths[i] * cols;
     const double rate = 2.0 * (double)weights * ROWS / ((double)times[2] * 1e-3);
     const double whole = 2.0 * (double)weights * ROWS / ((double)(times[0] + times[1] + times[2]) * 1e-3);
-    printf("%u bits %-8s input %.3f ms, weights %.3f ms, products %.3f ms: %.0f TFLOP/s (%.1f %%), all %.0f (%.1f %%)\n",
-           bits, name, (double)times[0], (double)times[1], (double)times[2], rate * 1e-12, 100 * rate / limit,
-           whole * 1e-12, 100 * whole / limit);
+    printf(
+        "%u bits %-8s input %.3f ms, weights %.3f ms, products %.3f ms: %.0f TFLOP/s (%.1f %%), all %.0f (%.1f %%)\n",
+        bits, name, (double)times[0], (double)times[1], (double)times[2], rate * 1e-12, 100 * rate / limit,
+        whole * 1e-12, 100 * whole / limit);
     for (uint32_t i = 0; i < count; i++) {
         require(cudaFree((void *)(uintptr_t)(p.products[i].matrix.codes - SINQ_DUAL_SCALE_HEADER_BYTES)), "free");
         require(cudaFree(p.products[i].y.data), "free");
@@ -163,8 +164,8 @@ static void measure_attention(struct sinq_cuda_line line, enum sinq_kv_type type
         require(sinq_cuda_attend_rows(line, &a, ROWS, state), "attention");
     }
     const double seconds = (double)time_since(line.stream, begin, end) * 1e-3 / TIMES;
-    printf("attention of %d rows, %s: %.3f ms, %.0f TFLOP/s\n", ROWS, type == SINQ_KV_F16 ? "f16" : "int8", seconds * 1e3,
-           2.0 * ROWS * ROWS * QUERY_HEADS * DIM / seconds * 1e-12);
+    printf("attention of %d rows, %s: %.3f ms, %.0f TFLOP/s\n", ROWS, type == SINQ_KV_F16 ? "f16" : "int8",
+           seconds * 1e3, 2.0 * ROWS * ROWS * QUERY_HEADS * DIM / seconds * 1e-12);
 }
 
 int main(int argc, char **argv) {

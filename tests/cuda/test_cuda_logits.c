@@ -9,7 +9,7 @@
 enum { POSITIONS = 160, MOST_PIECES = 4 };
 
 #define BOUND    1e-2 /* relative norm of the difference */
-#define RANDOM   3e-2 /* likewise, of random weights with keys and values in int8: see find_median */
+#define RANDOM   3e-2 /* likewise, of random weights with keys and values in int8: see find_first_decile */
 #define F32_KV   1e-2 /* where keys and values are in f32 on both sides */
 #define DIVISION 1e-2 /* between two divisions of the same tokens into batches: large ones are multiplied in f16 */
 
@@ -56,10 +56,10 @@ static float *find_logits(const struct sinq_model *model, enum sinq_kv_type kv, 
 static const uint32_t whole[] = {64}, single[] = {1}, uneven[] = {1, 7, 32, 3};
 
 /*
- * Batches are multiplied in f16, keys and values in int8 are rounded anew: where two experts are all but equal, a model may then choose the other
- * one, and what follows differs. The error that half of the positions do not exceed.
+ * Batches are multiplied in f16, keys and values in int8 are rounded anew: where two experts are all but equal, a model may then choose
+ * the other one, and all that follows differs. The error that a tenth of the positions do not exceed: those before.
  */
-static double find_median(const float *a, const float *b, size_t vocabulary) {
+static double find_first_decile(const float *a, const float *b, size_t vocabulary) {
     size_t larger[POSITIONS] = {0};
     double errors[POSITIONS];
     for (size_t p = 0; p < POSITIONS; p++)
@@ -68,7 +68,7 @@ static double find_median(const float *a, const float *b, size_t vocabulary) {
         for (size_t o = 0; o < POSITIONS; o++) larger[p] += !(errors[o] <= errors[p]);
     }
     for (size_t p = 0; p < POSITIONS; p++) {
-        if (larger[p] == POSITIONS / 2) return errors[p];
+        if (larger[p] == POSITIONS - 1 - POSITIONS / 10) return errors[p];
     }
     return NAN;
 }
@@ -88,11 +88,11 @@ static void compare(const struct sinq_source *source, const char *name, bool has
         float *const batches = find_logits(cuda, types[t].kv, whole, 1);
         float *const tokens = find_logits(cuda, types[t].kv, single, 1);
         float *const pieces = find_logits(cuda, types[t].kv, uneven, 4);
-        const bool may_flip = has_experts; /* batches are multiplied in f16, see find_median */
-        const double error = may_flip ? find_median(batches, expected, count / POSITIONS)
+        const bool may_flip = has_experts; /* batches are multiplied in f16, see find_first_decile */
+        const double error = may_flip ? find_first_decile(batches, expected, count / POSITIONS)
                                       : relative_norm(batches, expected, count);
         const double alone =
-            may_flip ? find_median(tokens, expected, count / POSITIONS) : relative_norm(tokens, expected, count);
+            may_flip ? find_first_decile(tokens, expected, count / POSITIONS) : relative_norm(tokens, expected, count);
         const double division = fmax(relative_norm(tokens, batches, count), relative_norm(pieces, batches, count));
         if (getenv("SINQ_VERBOSE") != NULL) {
             printf("%-16s %s: %.2g in batches, %.2g one by one, %.2g between them\n", name, types[t].name, error, alone,
@@ -102,8 +102,8 @@ static void compare(const struct sinq_source *source, const char *name, bool has
         ck_assert_msg(error <= bound && alone <= bound,
                       "%s, keys and values in %s: logits differ by %g in batches, by %g one by one", name,
                       types[t].name, error, alone);
-        ck_assert_msg(may_flip || types[t].kv == SINQ_KV_I8 || division <= DIVISION, "%s: divisions into batches differ by %g",
-                      name, division);
+        ck_assert_msg(may_flip || types[t].kv == SINQ_KV_I8 || division <= DIVISION,
+                      "%s: divisions into batches differ by %g", name, division);
         free(expected);
         free(batches);
         free(tokens);

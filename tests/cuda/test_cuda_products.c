@@ -9,11 +9,11 @@
 #include "cuda_device.h"
 #include "tensor/weight.h"
 
-/* Rows of input, few and many: few are multiplied one by one with inputs of 15 bits and a sign, many by tiles of f16 (of a row of few outputs, much may cancel out). */
+/* Rows of input, few and many: few are multiplied one by one with inputs of 15 bits and a sign, many by tiles of f16. */
 static const struct {
     size_t rows;
     double bound;
-} batches[] = {{3, 3e-4}, {9, 1e-2}, {133, 1e-2}};
+} batches[] = {{3, 3e-4}, {9, 1e-3}, {133, 1e-3}};
 enum { BATCHES = sizeof batches / sizeof batches[0], MOST_ROWS = 133 };
 
 /* y = W x for a few rows, on the device. */
@@ -45,8 +45,7 @@ static void multiply(struct sinq_backend *backend, const struct sinq_weight *wei
     if (status == SINQ_OK) status = ops->enqueue(queue, &linear, &frame, &error);
     if (status == SINQ_OK) status = ops->submit(queue, &error);
     if (status == SINQ_OK) status = ops->wait(queue, &error);
-    if (status == SINQ_OK)
-        status = ops->download(backend, slots[1], 0, y, count * rows * sizeof(float), &error);
+    if (status == SINQ_OK) status = ops->download(backend, slots[1], 0, y, count * rows * sizeof(float), &error);
     ck_assert_msg(status == SINQ_OK, "%s", error.message);
     ops->close_queue(queue);
     ops->free_buffer(backend, slots[0]);
@@ -54,30 +53,40 @@ static void multiply(struct sinq_backend *backend, const struct sinq_weight *wei
     ops->release_weight(backend, held);
 }
 
-/* How far the device's product is from the plain one, in the worst row. Rows of input are of very different sizes, and so are their values. */
+/*
+ * How far the device's product is from the plain one, in the worst row, as a share of the norm of all terms: they may cancel out. Rows of input are of very
+ * different sizes, and so are their values.
+ */
 static double find_error(struct sinq_backend *backend, const struct sinq_weight *weight, size_t count) {
     const size_t rows = (size_t)weight->rows, cols = (size_t)weight->cols;
     float *const plain = malloc(rows * cols * sizeof *plain), *const x = malloc(count * cols * sizeof *x);
-    float *const y = malloc(count * rows * sizeof *y), *const expected = malloc(rows * sizeof *y);
+    float *const y = malloc(count * rows * sizeof *y);
     double worst = 0;
     for (size_t i = 0; i < count * cols; i++) {
-        x[i] = random_value() * (i % 7 == 0 ? 10.0f : 1.0f) * (i / cols % 5 == 3 ? 1e12f : i / cols % 5 == 4 ? 1e-12f : 1.0f);
+        x[i] = random_value() * (i % 7 == 0 ? 10.0f : 1.0f) *
+               (i / cols % 5 == 3   ? 1e12f
+                : i / cols % 5 == 4 ? 1e-12f
+                                    : 1.0f);
     }
     sinq_weight_decode(weight, 0, weight->rows, plain);
     multiply(backend, weight, x, y, count);
     for (size_t t = 0; t < count; t++) {
+        double distance = 0, squares = 0;
         for (size_t r = 0; r < rows; r++) {
             double sum = 0;
-            for (size_t k = 0; k < cols; k++) sum += (double)plain[r * cols + k] * x[t * cols + k];
-            expected[r] = (float)sum;
+            for (size_t k = 0; k < cols; k++) {
+                const double term = (double)plain[r * cols + k] * x[t * cols + k];
+                sum += term;
+                squares += term * term;
+            }
+            distance += (sum - y[t * rows + r]) * (sum - y[t * rows + r]);
         }
-        const double error = relative_norm(y + t * rows, expected, rows);
+        const double error = sqrt(distance / squares);
         worst = error <= worst ? worst : error; /* NaN stays */
     }
     free(plain);
     free(x);
     free(y);
-    free(expected);
     return worst;
 }
 
@@ -100,8 +109,8 @@ static void check_quantized(struct sinq_backend *backend, const struct sinq_dual
         ck_assert_msg(error <= batches[b].bound,
                       "%zu rows, %llu x %llu, %u bits, group %u, scales %s, zeros %s%s, %s: differs by %g",
                       batches[b].rows, (unsigned long long)matrix->rows, (unsigned long long)matrix->cols, matrix->bits,
-                      matrix->group_size, sinq_aux_type_name(matrix->scale_type),
-                      sinq_aux_type_name(matrix->zero_type), matrix->zero_per_block ? " per block" : "",
+                      matrix->group_size, sinq_aux_type_name(matrix->scale_type), sinq_aux_type_name(matrix->zero_type),
+                      matrix->zero_per_block ? " per block" : "",
                       matrix->levels == SINQ_LEVELS_F32 ? "levels" : "plain", error);
     }
     free(blob);
