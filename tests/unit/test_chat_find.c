@@ -267,11 +267,12 @@ START_TEST(a_huge_template_is_refused) {
     write_large("chat_template.jinja", false, (uint64_t)3 << 20, "", "{{ '%' + ", "");
     ck_assert_int_eq(find_in_folder(&chat, &error), SINQ_FAILED);
     ck_assert_ptr_nonnull(strstr(error.message, "chat_template.jinja"));
-    /* As large as is read: in no more than linear time. */
-    write_large("chat_template.jinja", false, (uint64_t)1 << 20, CHATML, "<|im_start|>system\n", "");
+    /* As large as is read: in no more than linear time, but where sanitizers look at the rest of a text in each of its searches. */
+    const uint64_t large = (uint64_t)1 << (IS_SANITIZED ? 16 : 20);
+    write_large("chat_template.jinja", false, large, CHATML, "<|im_start|>system\n", "");
     ck_assert_int_eq(find_in_folder(&chat, &error), SINQ_OK);
     sinq_chat_template_free(chat);
-    write_large("chat_template.jinja", false, (uint64_t)1 << 20, CHATML, "system_message = '", "");
+    write_large("chat_template.jinja", false, large, CHATML, "system_message = '", "");
     ck_assert_int_eq(find_in_folder(&chat, &error), SINQ_OK);
     sinq_chat_template_free(chat);
     remove_folder();

@@ -15,6 +15,13 @@
 #define IS_SANITIZED false
 #endif
 
+/* Arithmetic that each thread does for itself says nothing to the thread sanitizer. */
+#ifdef __SANITIZE_THREAD__
+#define IS_THREAD_SANITIZED true
+#else
+#define IS_THREAD_SANITIZED false
+#endif
+
 /* Whether there are threads besides this one: OpenMP keeps those that it has started. */
 static inline bool has_threads(void) {
     DIR *const tasks = opendir("/proc/self/task");
