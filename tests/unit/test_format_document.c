@@ -96,6 +96,7 @@ START_TEST(the_page_reads_every_kind_of_matrix) {
             storages[storage].scale_type == SINQ_AUX_I8 || storages[storage].zero_type == SINQ_AUX_I8;
         if (has_supers && group_sizes[group] == 0) continue;
         for (uint32_t variant = 0; variant < 8; variant++) {
+            if (IS_SANITIZED && variant != (i + i / 8) % 8) continue; /* sanitizers are slow */
             const struct sinq_dual_scale matrix = describe(shape, width, group, storage, variant);
             char what[200];
             (void)snprintf(what, sizeof what, "%u x %u, %u bits, group %u, %s, variant %u", (unsigned)matrix.rows,
@@ -274,10 +275,10 @@ START_TEST(a_flipped_bit_anywhere_breaks_the_checksum) {
     uint8_t *const blob = make_random_blob(&matrix, &bytes);
     struct blob_header h;
     ck_assert_ptr_null(read_header(blob, bytes, &h));
-    for (uint64_t i = 0; i < bytes; i++) {
+    for (uint64_t i = 0; i < bytes; i += IS_SANITIZED ? 13 : 1) {
         blob[i] ^= (uint8_t)(1u << i % 8);
-        ck_assert_msg(!has_right_checksum(blob, &h), "byte %u", (unsigned)i);
-        ck_assert(!sinq_dual_scale_check(blob, bytes));
+        check_often(!has_right_checksum(blob, &h), "byte %u", (unsigned)i);
+        check_often(!sinq_dual_scale_check(blob, bytes), "byte %u", (unsigned)i);
         blob[i] ^= (uint8_t)(1u << i % 8);
     }
     ck_assert(has_right_checksum(blob, &h));
