@@ -43,7 +43,7 @@ struct sinq_queue {
 
 static struct split_backend *split(struct sinq_backend *backend) { return (struct split_backend *)(void *)backend; }
 
-static bool is_on(uint8_t mask, unsigned side) { return (mask >> side & 1u) != 0; }
+static bool is_on(uint8_t mask, unsigned side) { return ((unsigned)mask >> side & 1u) != 0; }
 
 /* ---- weights ---- */
 
