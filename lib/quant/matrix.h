@@ -11,6 +11,8 @@
 #include "quant/tile.h"
 #include "sinq.h"
 #include "tensor/dual_scale.h"
+#include "tensor/method.h"
+#include "tensor/plain_matrix.h"
 
 /* Rows are padded to this in a unit: rows that share a second-level range. */
 #define SINQ_UNIT_ROW_MULTIPLE SINQ_SCALE_BLOCK_ROWS
@@ -59,16 +61,6 @@ struct sinq_matrix_method {
     unsigned threads;
 };
 
-/*
- * The paper's quantities before any storage rounding: W[r][k] ~= scale[r][g] * (level(code[r][k]) - zero[r][g]) *
- * column[k]. Arrays belong to the caller; column has one row per tile of rows in 2-D tiling, else one.
- */
-struct sinq_plain_matrix {
-    uint8_t *codes;      /* [rows][cols] */
-    float *scale, *zero; /* [rows][groups], groups = ceil(cols / group) */
-    float *column;       /* [row tiles][cols] */
-};
-
 struct sinq_matrix_outcome {
     double error_square, norm_square; /* ||W - W'||^2 and ||W||^2 */
     double kurtosis;                  /* with a gate */
@@ -76,11 +68,6 @@ struct sinq_matrix_outcome {
     bool was_widened;        /* scales or zeros needed a wider type than asked for */
     enum sinq_method method; /* used: SINQ_METHOD_RTN where gated */
 };
-
-/* Levels of a method's table in ascending order, NULL for evenly spaced codes. */
-const float *sinq_method_levels(enum sinq_method method, unsigned *count);
-/* Whether a method normalizes first. */
-bool sinq_method_normalizes(enum sinq_method method);
 
 int sinq_quantize_plain(const struct sinq_unit_matrix *units, const struct sinq_matrix_method *method,
                         struct sinq_plain_matrix *plain, struct sinq_matrix_outcome *outcome, struct sinq_error *error);

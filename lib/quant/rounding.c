@@ -4,52 +4,10 @@
 
 #include "quant/matrix.h"
 
-/* NormalFloat levels: QLoRA's table for 4 bits (bitsandbytes), the reference's for 3. */
-static const float nf4_levels[16] = {
-    -1.0f,
-    -0.6961928009986877f,
-    -0.5250730514526367f,
-    -0.39491748809814453f,
-    -0.28444138169288635f,
-    -0.18477343022823334f,
-    -0.09105003625154495f,
-    0.0f,
-    0.07958029955625534f,
-    0.16093020141124725f,
-    0.24611230194568634f,
-    0.33791524171829224f,
-    0.44070982933044434f,
-    0.5626170039176941f,
-    0.7229568362236023f,
-    1.0f,
-};
-static const float nf3_levels[8] = {
-    -1.0f,
-    -0.5350227355957031f,
-    -0.2469314038753510f,
-    0.0f,
-    0.1833375245332718f,
-    0.3819939494132996f,
-    0.6229856610298157f,
-    1.0f,
-};
-
 /* Real-valued zeros are held this close to the levels, so that storing them in 11 bits costs little. */
 #define LARGEST_REAL_ZERO 32.0f
 
 #define HQQ_STEPS 20
-
-const float *sinq_method_levels(enum sinq_method method, unsigned *count) {
-    const bool is_nf4 = method == SINQ_METHOD_NF4 || method == SINQ_METHOD_SINQ_NF4;
-    const bool is_nf3 = method == SINQ_METHOD_NF3 || method == SINQ_METHOD_SINQ_NF3;
-    *count = is_nf4 ? 16 : is_nf3 ? 8 : 0;
-    return is_nf4 ? nf4_levels : is_nf3 ? nf3_levels : NULL;
-}
-
-bool sinq_method_normalizes(enum sinq_method method) {
-    return method == SINQ_METHOD_SINQ || method == SINQ_METHOD_SINQ_NF4 || method == SINQ_METHOD_SINQ_NF3 ||
-           method == SINQ_METHOD_SINQ_HQQ;
-}
 
 bool sinq_method_has_integer_zeros(enum sinq_method method) {
     return method == SINQ_METHOD_SINQ || method == SINQ_METHOD_RTN;

@@ -1,7 +1,7 @@
-/* The names of methods and of the types of scales and zeros, as options, files and reports spell them. */
-#include <string.h>
+/* method.c: methods: their names and those of the types of scales and zeros, as options, files and reports spell them; their levels. */
+#include "tensor/method.h"
 
-#include "sinq.h"
+#include <string.h>
 
 static const char *const method_names[SINQ_METHOD_COUNT] = {
     [SINQ_METHOD_SINQ] = "sinq",         [SINQ_METHOD_RTN] = "rtn",           [SINQ_METHOD_SINQ_NF4] = "sinq-nf4",
@@ -27,4 +27,46 @@ int sinq_method_from_name(const char *name) {
 
 const char *sinq_aux_type_name(enum sinq_aux_type type) {
     return (unsigned)type < SINQ_AUX_COUNT ? aux_type_names[type] : "unknown";
+}
+
+/* NormalFloat levels: QLoRA's table for 4 bits (bitsandbytes), the reference's for 3. */
+static const float nf4_levels[16] = {
+    -1.0f,
+    -0.6961928009986877f,
+    -0.5250730514526367f,
+    -0.39491748809814453f,
+    -0.28444138169288635f,
+    -0.18477343022823334f,
+    -0.09105003625154495f,
+    0.0f,
+    0.07958029955625534f,
+    0.16093020141124725f,
+    0.24611230194568634f,
+    0.33791524171829224f,
+    0.44070982933044434f,
+    0.5626170039176941f,
+    0.7229568362236023f,
+    1.0f,
+};
+static const float nf3_levels[8] = {
+    -1.0f,
+    -0.5350227355957031f,
+    -0.2469314038753510f,
+    0.0f,
+    0.1833375245332718f,
+    0.3819939494132996f,
+    0.6229856610298157f,
+    1.0f,
+};
+
+const float *sinq_method_levels(enum sinq_method method, unsigned *count) {
+    const bool is_nf4 = method == SINQ_METHOD_NF4 || method == SINQ_METHOD_SINQ_NF4;
+    const bool is_nf3 = method == SINQ_METHOD_NF3 || method == SINQ_METHOD_SINQ_NF3;
+    *count = is_nf4 ? 16 : is_nf3 ? 8 : 0;
+    return is_nf4 ? nf4_levels : is_nf3 ? nf3_levels : NULL;
+}
+
+bool sinq_method_normalizes(enum sinq_method method) {
+    return method == SINQ_METHOD_SINQ || method == SINQ_METHOD_SINQ_NF4 || method == SINQ_METHOD_SINQ_NF3 ||
+           method == SINQ_METHOD_SINQ_HQQ;
 }
