@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "reference_source.h"
 #include "tensor/dual_scale.h"
 #include "weight_map.h"
 #include "weights.h"
@@ -157,16 +158,41 @@ static int fill_weights(struct sinq_weights *weights, struct sinq_directory *dir
     return status;
 }
 
+/* Of the reference implementation; others have tensors of these names, too. */
+static bool is_reference(const struct sinq_weights *weights, const struct sinq_directory *directory) {
+    const char *const quantization = weights->base.quantization;
+    const bool says_so = quantization != NULL && strstr(quantization, "\"sinq\"") != NULL;
+    return (directory->has_reference_sidecar || says_so) && sinq_is_reference(weights);
+}
+
+/* Takes the weights over, whatever comes of it. */
+static int open_reference(struct sinq_weights *weights, struct sinq_source **source, struct sinq_error *error) {
+    char *const path = sinq_join_path(weights->base.path, SINQ_REFERENCE_SIDECAR);
+    struct sinq_input sidecar = {.path = path};
+    int status = path == NULL ? sinq_fail_memory(error, weights->base.path, 0)
+                              : sinq_open_file(path, &sidecar.fd, &sidecar.bytes, error);
+    if (status == SINQ_OK) {
+        status = sinq_open_reference(weights, &sidecar, source, error);
+        close(sidecar.fd);
+    } else {
+        sinq_source_close(&weights->base);
+    }
+    free(path);
+    return status;
+}
+
 int sinq_open_directory(const char *path, struct sinq_source **source, struct sinq_error *error) {
     struct sinq_weights *const weights = sinq_weights_create(path, "Hugging Face directory", true);
     if (weights == NULL) return sinq_fail_memory(error, path, sizeof *weights);
     struct sinq_directory directory = {0};
     const int status = fill_weights(weights, &directory, error);
+    const bool is_quantized = status == SINQ_OK && is_reference(weights, &directory);
     sinq_directory_free(&directory);
     if (status != SINQ_OK) {
         sinq_source_close(&weights->base);
         return status;
     }
+    if (is_quantized) return open_reference(weights, source, error);
     *source = &weights->base;
     return SINQ_OK;
 }

@@ -11,7 +11,8 @@ struct sinq_directory {
     char **sidecars;
     size_t sidecar_count;
     bool has_index, has_config;
-    char *other_weights; /* a file of another format that may hold the weights, for the message; or NULL */
+    bool has_reference_sidecar; /* how the reference implementation of SINQ quantized it */
+    char *other_weights;        /* a file of another format that may hold the weights, for the message; or NULL */
 };
 
 /* Reads the names. sinq_directory_free in any case. */

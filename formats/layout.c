@@ -22,7 +22,12 @@ static int check_planned(const struct sinq_sink_tensor *tensor, uint64_t *total,
     uint64_t values = 1, bytes = 0;
     bool fits = sinq_add_u64(*total, tensor->bytes, total) && *total < LARGEST_CHECKPOINT;
     for (uint32_t i = 0; i < tensor->rank; i++) fits = fits && sinq_multiply_u64(values, tensor->shape[i], &values);
-    if (tensor->block != NULL) {
+    struct sinq_reference_parts parts;
+    if (tensor->reference != NULL) {
+        fits = fits && sinq_find_reference_obstacle(tensor->reference) == NULL;
+        if (fits) sinq_measure_reference(tensor->reference, &parts);
+        bytes = fits ? parts.bytes : 0;
+    } else if (tensor->block != NULL) {
         fits = fits && sinq_measure_block_row(tensor->block, values, &bytes);
     } else {
         fits = fits && sinq_multiply_u64(sinq_dtype_size(tensor->dtype), values, &bytes);

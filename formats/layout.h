@@ -42,9 +42,15 @@ struct sinq_layout;
 
 /* What a file format says; immutable. */
 struct sinq_layout_ops {
-    uint64_t alignment;     /* to which a tensor is filled up with zeros */
-    uint64_t head_overhead; /* bytes of a head beside the header's text */
-    bool has_files_beside;  /* config.json, an index, ... */
+    uint64_t alignment;      /* to which a tensor is filled up with zeros */
+    uint64_t head_overhead;  /* bytes of a head beside the header's text */
+    bool has_files_beside;   /* config.json, an index, ... */
+    bool has_metadata;       /* __metadata__ in safetensors headers, with checksums */
+    bool is_always_indexed;  /* also where there is one file */
+    const char *config_mark; /* a member of config.json that becomes true; NULL: none */
+    /* One more file beside the index; NULL: none. */
+    const char *beside_name;
+    int (*print_beside)(const struct sinq_layout *layout, struct sinq_text *text, struct sinq_error *error);
     /* Checks a planned tensor and measures what it adds to a header. */
     int (*prepare)(const struct sinq_layout *layout, struct sinq_layout_tensor *tensor, struct sinq_error *error);
     /* Opens a shard for tensor layout->finished. */
@@ -68,6 +74,7 @@ struct sinq_layout_ops {
 };
 extern const struct sinq_layout_ops sinq_safetensors_layout; /* `facts` is not used */
 extern const struct sinq_layout_ops sinq_gguf_layout;        /* `facts`: struct sinq_gguf_layout_facts */
+extern const struct sinq_layout_ops sinq_reference_layout;   /* `facts`: struct sinq_reference_layout_facts */
 
 struct sinq_layout {
     const struct sinq_layout_ops *ops;

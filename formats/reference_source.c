@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "config_splice.h"
 #include "tensor/dtype.h"
 
 #define CODES_SUFFIX ".W_q"
@@ -265,6 +266,24 @@ static int read_layers(struct sinq_reference_source *source, const struct sinq_i
     return status;
 }
 
+/* By these the reference's loader knows its own checkpoints: what is made of this one is none. */
+static int clean_config(struct sinq_weights *weights, struct sinq_error *error) {
+    static const char *const marks[] = {"sinq", "is_sinq", "sinq_quantized", "sinq_version"};
+    int status = SINQ_OK;
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0] && weights->base.config != NULL && status == SINQ_OK; i++) {
+        struct sinq_text text = {0};
+        if (strstr(weights->base.config, marks[i]) == NULL) continue;
+        status = sinq_splice_member(weights->base.config, marks[i], NULL, weights->base.path, &text, error);
+        if (status != SINQ_OK) {
+            sinq_text_free(&text);
+            break;
+        }
+        free(weights->base.config);
+        weights->base.config = text.data;
+    }
+    return status;
+}
+
 int sinq_open_reference(struct sinq_weights *weights, const struct sinq_input *sidecar, struct sinq_source **source,
                         struct sinq_error *error) {
     struct sinq_reference_source *const made = calloc(1, sizeof *made);
@@ -272,6 +291,7 @@ int sinq_open_reference(struct sinq_weights *weights, const struct sinq_input *s
         sinq_source_close(&weights->base);
         return sinq_fail_memory(error, "a checkpoint", sizeof *made);
     }
+    int status = clean_config(weights, error);
     made->base = weights->base;
     made->base.ops = &reference_ops;
     made->base.format = "SINQ reference directory";
@@ -280,7 +300,7 @@ int sinq_open_reference(struct sinq_weights *weights, const struct sinq_input *s
     made->base.checksums = NULL;
     made->base.names = NULL;
     made->weights = weights;
-    int status = read_layers(made, sidecar, error);
+    if (status == SINQ_OK) status = read_layers(made, sidecar, error);
     if (status == SINQ_OK) status = show_tensors(made, error);
     if (status == SINQ_OK) {
         *source = &made->base;

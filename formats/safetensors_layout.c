@@ -1,4 +1,5 @@
-/* safetensors_layout.c: the layout of safetensors files, and what their headers say. */
+#include "safetensors_layout.h"
+
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +7,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
-#include "layout.h"
+#include "layout_entries.h"
 #include "tensor/dual_scale.h"
 
 #define LONGEST_NUMBER 20u
@@ -21,17 +22,37 @@
 
 static bool is_quantized(const struct sinq_layout_tensor *tensor) { return tensor->planned.dtype == SINQ_DUAL_SCALE; }
 
-static const char *file_dtype(const struct sinq_layout_tensor *tensor) {
-    return sinq_dtype_name(is_quantized(tensor) ? SINQ_U8 : tensor->planned.dtype);
-}
-
 static size_t count_digits(uint64_t number) {
     size_t digits = 1;
     while ((number /= 10) != 0) digits++;
     return digits;
 }
 
-static int prepare(const struct sinq_layout *layout, struct sinq_layout_tensor *tensor, struct sinq_error *error) {
+/* Bytes of the entry in a header, and of its checksum. */
+static uint64_t measure_entry(const struct sinq_layout *layout, const struct sinq_layout_tensor *tensor,
+                              const struct sinq_layout_entry *entry, struct sinq_text *name) {
+    struct sinq_text once = {0};
+    struct sinq_text twice = {0};
+    sinq_name_layout_entry(tensor, entry, name);
+    sinq_text_add_json(&once, name->failed ? "" : name->data);
+    sinq_text_add_json(&twice, once.failed ? "" : once.data);
+    name->failed |= once.failed || twice.failed;
+    uint64_t bound = once.size + strlen(":{\"dtype\":\"\",\"shape\":[],\"data_offsets\":[,]},") + 2 * LONGEST_NUMBER;
+    bound += strlen(sinq_dtype_name(entry->dtype));
+    if (is_quantized(tensor)) {
+        bound += LONGEST_NUMBER;
+    } else {
+        for (uint32_t i = 0; i < entry->rank; i++) bound += count_digits(entry->shape[i]) + 1;
+        if (layout->ops->has_metadata) bound += twice.size + strlen(":\\\"\\\",") + 2 * sizeof(struct sinq_hash);
+    }
+    if (layout->single_file) bound += twice.size + QUANTIZATION_TENSOR;
+    sinq_text_free(&once);
+    sinq_text_free(&twice);
+    return bound;
+}
+
+int sinq_safetensors_prepare(const struct sinq_layout *layout, struct sinq_layout_tensor *tensor,
+                             struct sinq_error *error) {
     if (strcmp(tensor->name, "__metadata__") == 0) {
         return sinq_fail(error, SINQ_FAILED, "tensor %s: safetensors reserves that name", tensor->name);
     }
@@ -39,24 +60,14 @@ static int prepare(const struct sinq_layout *layout, struct sinq_layout_tensor *
         return sinq_fail(error, SINQ_FAILED, "tensor %s: safetensors has no type %s", tensor->name,
                          tensor->planned.block->name);
     }
-    struct sinq_text once = {0};
-    struct sinq_text twice = {0};
-    sinq_text_add_json(&once, tensor->file_name);
-    sinq_text_add_json(&twice, once.failed ? "" : once.data);
-    const bool failed = once.failed || twice.failed;
-    uint64_t bound = once.size + strlen(":{\"dtype\":\"\",\"shape\":[],\"data_offsets\":[,]},") + 2 * LONGEST_NUMBER;
-    bound += strlen(file_dtype(tensor));
-    if (is_quantized(tensor)) {
-        bound += LONGEST_NUMBER;
-    } else {
-        for (uint32_t i = 0; i < tensor->planned.rank; i++) bound += count_digits(tensor->planned.shape[i]) + 1;
-        bound += twice.size + strlen(":\\\"\\\",") + 2 * sizeof(struct sinq_hash);
-    }
-    if (layout->single_file) bound += twice.size + QUANTIZATION_TENSOR;
-    tensor->header_bound = bound;
-    sinq_text_free(&once);
-    sinq_text_free(&twice);
-    return failed ? sinq_fail_memory(error, "names of tensors", bound) : SINQ_OK;
+    struct sinq_layout_entry entries[SINQ_MOST_REFERENCE_PARTS];
+    const size_t count = sinq_list_layout_entries(tensor, entries);
+    struct sinq_text name = {0};
+    tensor->header_bound = 0;
+    for (size_t i = 0; i < count; i++) tensor->header_bound += measure_entry(layout, tensor, &entries[i], &name);
+    const bool failed = name.failed;
+    sinq_text_free(&name);
+    return failed ? sinq_fail_memory(error, "names of tensors", tensor->header_bound) : SINQ_OK;
 }
 
 static uint64_t header_base(const struct sinq_layout *layout) {
@@ -84,7 +95,7 @@ static uint64_t measure_header(const struct sinq_layout *layout, size_t first, u
     return header;
 }
 
-static int begin_shard(struct sinq_layout *layout, struct sinq_error *error) {
+int sinq_safetensors_begin_shard(struct sinq_layout *layout, struct sinq_error *error) {
     uint64_t data_bytes;
     size_t end;
     const uint64_t header = measure_header(layout, layout->finished, &data_bytes, &end);
@@ -97,14 +108,14 @@ static int begin_shard(struct sinq_layout *layout, struct sinq_error *error) {
     return SINQ_OK;
 }
 
-static bool fits_shard(const struct sinq_layout *layout, const struct sinq_layout_shard *shard,
-                       const struct sinq_layout_tensor *tensor) {
+bool sinq_safetensors_fits_shard(const struct sinq_layout *layout, const struct sinq_layout_shard *shard,
+                                 const struct sinq_layout_tensor *tensor) {
     /* The second bound is what makes the header's room sufficient whatever the real sizes are. */
     return shard->data_start + shard->bytes + tensor->planned.bytes <= layout->max_shard_bytes &&
            data_start_for(shard->header_bound + tensor->header_bound) <= shard->data_start;
 }
 
-static uint64_t measure_shard(const struct sinq_layout *layout, size_t first, size_t *end) {
+uint64_t sinq_safetensors_measure_shard(const struct sinq_layout *layout, size_t first, size_t *end) {
     uint64_t data_bytes;
     const uint64_t start = data_start_for(measure_header(layout, first, &data_bytes, end));
     return start + data_bytes;
@@ -125,24 +136,28 @@ static void print_checksums(const struct sinq_layout *layout, const struct sinq_
     if (text->size > 0) sinq_text_add(text, "}");
 }
 
-static void print_tensor(const struct sinq_layout_tensor *tensor, struct sinq_text *text) {
-    sinq_text_add(text, ",");
-    sinq_text_add_json(text, tensor->file_name);
-    sinq_text_print(text, ":{\"dtype\":\"%s\",\"shape\":[", file_dtype(tensor));
-    if (is_quantized(tensor)) sinq_text_print(text, "%llu", (unsigned long long)tensor->bytes);
-    for (uint32_t i = 0; i < tensor->planned.rank && !is_quantized(tensor); i++) {
-        sinq_text_print(text, "%s%llu", i == 0 ? "" : ",", (unsigned long long)tensor->planned.shape[i]);
+static void print_entry(const struct sinq_layout_tensor *tensor, const struct sinq_layout_entry *entry, bool is_first,
+                        struct sinq_text *text) {
+    struct sinq_text name = {0};
+    const uint64_t offset = tensor->offset + entry->offset;
+    sinq_name_layout_entry(tensor, entry, &name);
+    sinq_text_add(text, is_first ? "" : ",");
+    sinq_text_add_json(text, name.failed ? "" : name.data);
+    text->failed |= name.failed;
+    sinq_text_print(text, ":{\"dtype\":\"%s\",\"shape\":[", sinq_dtype_name(entry->dtype));
+    for (uint32_t i = 0; i < entry->rank; i++) {
+        sinq_text_print(text, "%s%llu", i == 0 ? "" : ",", (unsigned long long)entry->shape[i]);
     }
-    sinq_text_print(text, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)tensor->offset,
-                    (unsigned long long)(tensor->offset + tensor->bytes));
+    sinq_text_print(text, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)offset,
+                    (unsigned long long)(offset + entry->bytes));
+    sinq_text_free(&name);
 }
 
-static int print_header(const struct sinq_layout *layout, size_t shard, const char *quantization,
-                        struct sinq_text *text, struct sinq_error *error) {
-    const struct sinq_layout_shard *const part = &layout->shards[shard];
+static void print_metadata(const struct sinq_layout *layout, const struct sinq_layout_shard *part,
+                           const char *quantization, struct sinq_text *text) {
     struct sinq_text checksums = {0};
     print_checksums(layout, part, &checksums);
-    sinq_text_add(text, "{\"__metadata__\":{\"format\":\"pt\"");
+    sinq_text_add(text, "\"__metadata__\":{\"format\":\"pt\"");
     if (checksums.size > 0) {
         sinq_text_add(text, ",\"checksums\":");
         sinq_text_add_json(text, checksums.data);
@@ -152,15 +167,29 @@ static int print_header(const struct sinq_layout *layout, size_t shard, const ch
         sinq_text_add_json(text, quantization);
     }
     sinq_text_add(text, "}");
-    for (size_t i = part->first; i < part->first + part->count; i++) print_tensor(&layout->tensors[i], text);
-    sinq_text_add(text, "}");
-    const bool failed = checksums.failed || text->failed;
+    text->failed |= checksums.failed;
     sinq_text_free(&checksums);
-    return failed ? sinq_fail_memory(error, "a header", part->data_start) : SINQ_OK;
+}
+
+int sinq_safetensors_print_header(const struct sinq_layout *layout, size_t shard, const char *quantization,
+                                  struct sinq_text *text, struct sinq_error *error) {
+    const struct sinq_layout_shard *const part = &layout->shards[shard];
+    bool is_first = !layout->ops->has_metadata;
+    sinq_text_add(text, "{");
+    if (layout->ops->has_metadata) print_metadata(layout, part, quantization, text);
+    for (size_t i = part->first; i < part->first + part->count; i++) {
+        struct sinq_layout_entry entries[SINQ_MOST_REFERENCE_PARTS];
+        const size_t count = sinq_list_layout_entries(&layout->tensors[i], entries);
+        for (size_t e = 0; e < count; e++, is_first = false) {
+            print_entry(&layout->tensors[i], &entries[e], is_first, text);
+        }
+    }
+    sinq_text_add(text, "}");
+    return text->failed ? sinq_fail_memory(error, "a header", part->data_start) : SINQ_OK;
 }
 
 /* Length, text and spaces up to the data. */
-static void fill_head(const struct sinq_layout_shard *shard, const struct sinq_text *text, uint8_t *head) {
+void sinq_safetensors_fill_head(const struct sinq_layout_shard *shard, const struct sinq_text *text, uint8_t *head) {
     const uint64_t size = shard->data_start - sizeof(uint64_t);
     memset(head, ' ', (size_t)shard->data_start);
     for (unsigned i = 0; i < sizeof size; i++) head[i] = (uint8_t)(size >> 8 * i);
@@ -185,6 +214,24 @@ static int compare_names(const void *a, const void *b) {
     return strcmp((*x)->file_name, (*y)->file_name);
 }
 
+/* The file of each of a tensor's entries. */
+static void print_places(const struct sinq_layout *layout, const struct sinq_layout_tensor *tensor, bool is_first,
+                         struct sinq_text *text) {
+    struct sinq_layout_entry entries[SINQ_MOST_REFERENCE_PARTS];
+    const size_t count = sinq_list_layout_entries(tensor, entries);
+    struct sinq_text name = {0};
+    char shard[SINQ_SHARD_NAME_BYTES];
+    layout->ops->name_shard(layout, tensor->shard, layout->shard_count, shard);
+    for (size_t i = 0; i < count; i++) {
+        sinq_name_layout_entry(tensor, &entries[i], &name);
+        sinq_text_add(text, is_first && i == 0 ? "\n    " : ",\n    ");
+        sinq_text_add_json(text, name.failed ? "" : name.data);
+        sinq_text_print(text, ": \"%s\"", shard);
+    }
+    text->failed |= name.failed;
+    sinq_text_free(&name);
+}
+
 int sinq_layout_print_index(const struct sinq_layout *layout, struct sinq_text *text, struct sinq_error *error) {
     const struct sinq_layout_tensor **const sorted = malloc((layout->finished + 1) * sizeof *sorted);
     if (sorted == NULL) return sinq_fail_memory(error, "the index", layout->finished * sizeof *sorted);
@@ -196,13 +243,7 @@ int sinq_layout_print_index(const struct sinq_layout *layout, struct sinq_text *
     qsort(sorted, layout->finished, sizeof *sorted, compare_names);
     sinq_text_print(text, "{\n  \"metadata\": {\n    \"total_size\": %llu\n  },\n  \"weight_map\": {",
                     (unsigned long long)total);
-    for (size_t i = 0; i < layout->finished; i++) {
-        char name[SINQ_SHARD_NAME_BYTES];
-        name_shard(layout, sorted[i]->shard, layout->shard_count, name);
-        sinq_text_add(text, i == 0 ? "\n    " : ",\n    ");
-        sinq_text_add_json(text, sorted[i]->file_name);
-        sinq_text_print(text, ": \"%s\"", name);
-    }
+    for (size_t i = 0; i < layout->finished; i++) print_places(layout, sorted[i], i == 0, text);
     sinq_text_add(text, "\n  }\n}\n");
     free(sorted);
     return text->failed ? sinq_fail_memory(error, "the index", layout->finished) : SINQ_OK;
@@ -214,30 +255,43 @@ static bool is_number(const cJSON *item, uint64_t expected) {
     return cJSON_IsNumber(item) && item->valuedouble == (double)expected;
 }
 
-static bool is_shape(const cJSON *shape, const struct sinq_layout_tensor *tensor) {
-    const bool is_quantized = tensor->planned.dtype == SINQ_DUAL_SCALE;
-    const uint32_t rank = is_quantized ? 1 : tensor->planned.rank;
-    if (!cJSON_IsArray(shape) || cJSON_GetArraySize(shape) != (int)rank) return false;
-    for (uint32_t i = 0; i < rank; i++) {
-        const uint64_t expected = is_quantized ? tensor->bytes : tensor->planned.shape[i];
-        if (!is_number(cJSON_GetArrayItem(shape, (int)i), expected)) return false;
+static bool is_shape(const cJSON *shape, const struct sinq_layout_entry *entry) {
+    if (!cJSON_IsArray(shape) || cJSON_GetArraySize(shape) != (int)entry->rank) return false;
+    for (uint32_t i = 0; i < entry->rank; i++) {
+        if (!is_number(cJSON_GetArrayItem(shape, (int)i), entry->shape[i])) return false;
     }
     return true;
 }
 
-static bool is_entry(const cJSON *entry, const struct sinq_layout_tensor *tensor) {
-    const enum sinq_dtype dtype = tensor->planned.dtype == SINQ_DUAL_SCALE ? SINQ_U8 : tensor->planned.dtype;
-    const char *const name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(entry, "dtype"));
-    const cJSON *const offsets = cJSON_GetObjectItemCaseSensitive(entry, "data_offsets");
-    return entry != NULL && entry->string != NULL && strcmp(entry->string, tensor->file_name) == 0 && name != NULL &&
-           strcmp(name, sinq_dtype_name(dtype)) == 0 &&
-           is_shape(cJSON_GetObjectItemCaseSensitive(entry, "shape"), tensor) && cJSON_GetArraySize(offsets) == 2 &&
-           is_number(cJSON_GetArrayItem(offsets, 0), tensor->offset) &&
-           is_number(cJSON_GetArrayItem(offsets, 1), tensor->offset + tensor->bytes);
+static bool is_entry(const cJSON *found, const struct sinq_layout_tensor *tensor,
+                     const struct sinq_layout_entry *entry) {
+    struct sinq_text name = {0};
+    const uint64_t offset = tensor->offset + entry->offset;
+    const char *const dtype = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(found, "dtype"));
+    const cJSON *const offsets = cJSON_GetObjectItemCaseSensitive(found, "data_offsets");
+    sinq_name_layout_entry(tensor, entry, &name);
+    const bool is_named =
+        !name.failed && found != NULL && found->string != NULL && strcmp(found->string, name.data) == 0;
+    sinq_text_free(&name);
+    return is_named && dtype != NULL && strcmp(dtype, sinq_dtype_name(entry->dtype)) == 0 &&
+           is_shape(cJSON_GetObjectItemCaseSensitive(found, "shape"), entry) && cJSON_GetArraySize(offsets) == 2 &&
+           is_number(cJSON_GetArrayItem(offsets, 0), offset) &&
+           is_number(cJSON_GetArrayItem(offsets, 1), offset + entry->bytes);
 }
 
-static int check_head(const struct sinq_layout *layout, size_t shard, const char *path, const uint8_t *head,
-                      struct sinq_error *error) {
+/* Goes on from *next, which is the header's entry of this tensor. */
+static bool is_tensor(const cJSON **next, const struct sinq_layout_tensor *tensor) {
+    struct sinq_layout_entry entries[SINQ_MOST_REFERENCE_PARTS];
+    const size_t count = sinq_list_layout_entries(tensor, entries);
+    for (size_t i = 0; i < count; i++) {
+        if (*next == NULL || !is_entry(*next, tensor, &entries[i])) return false;
+        *next = (*next)->next;
+    }
+    return true;
+}
+
+int sinq_safetensors_check_head(const struct sinq_layout *layout, size_t shard, const char *path, const uint8_t *head,
+                                struct sinq_error *error) {
     const struct sinq_layout_shard *const part = &layout->shards[shard];
     const uint64_t expected = part->data_start - sizeof(uint64_t);
     uint64_t size = 0;
@@ -248,12 +302,13 @@ static int check_head(const struct sinq_layout *layout, size_t shard, const char
     cJSON *const header = cJSON_ParseWithLength((const char *)head + sizeof size, (size_t)size);
     int status = SINQ_OK;
     const cJSON *entry = cJSON_IsObject(header) ? header->child : NULL;
-    if (entry == NULL || strcmp(entry->string, "__metadata__") != 0) {
+    const bool has_metadata = entry != NULL && strcmp(entry->string, "__metadata__") == 0;
+    if (!cJSON_IsObject(header) || has_metadata != layout->ops->has_metadata) {
         status = sinq_fail(error, SINQ_FAILED, "%s: read back, its header is not what was written", path);
     }
+    if (has_metadata) entry = entry->next;
     for (size_t i = part->first; i < part->first + part->count && status == SINQ_OK; i++) {
-        entry = entry->next;
-        if (entry != NULL && is_entry(entry, &layout->tensors[i])) continue;
+        if (is_tensor(&entry, &layout->tensors[i])) continue;
         status = sinq_fail(error, SINQ_FAILED, "%s: tensor %s: read back, the header does not say what was written",
                            path, layout->tensors[i].name);
     }
@@ -264,11 +319,12 @@ static int check_head(const struct sinq_layout *layout, size_t shard, const char
 const struct sinq_layout_ops sinq_safetensors_layout = {.alignment = 1,
                                                         .head_overhead = sizeof(uint64_t),
                                                         .has_files_beside = true,
-                                                        .prepare = prepare,
-                                                        .begin_shard = begin_shard,
-                                                        .fits_shard = fits_shard,
-                                                        .measure_shard = measure_shard,
-                                                        .print_header = print_header,
-                                                        .fill_head = fill_head,
-                                                        .check_head = check_head,
+                                                        .has_metadata = true,
+                                                        .prepare = sinq_safetensors_prepare,
+                                                        .begin_shard = sinq_safetensors_begin_shard,
+                                                        .fits_shard = sinq_safetensors_fits_shard,
+                                                        .measure_shard = sinq_safetensors_measure_shard,
+                                                        .print_header = sinq_safetensors_print_header,
+                                                        .fill_head = sinq_safetensors_fill_head,
+                                                        .check_head = sinq_safetensors_check_head,
                                                         .name_shard = name_shard};

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "directory.h"
+#include "reference_sidecar.h"
 
 #define INDEX_NAME "model.safetensors.index.json"
 #define MAX_NAMES  ((size_t)10000)
@@ -97,17 +98,16 @@ static int note_other_weights(const char *path, struct sinq_directory *d, const 
 
 static int add_entry(const char *path, struct sinq_directory *d, const char *name, struct sinq_error *error) {
     static const char *const weight_patterns[] = {"*.safetensors", NULL};
-    const bool is_index = strcmp(name, INDEX_NAME) == 0;
+    const bool is_index = strcmp(name, INDEX_NAME) == 0, is_reference = strcmp(name, SINQ_REFERENCE_SIDECAR) == 0;
     const bool is_weight = matches_any(name, weight_patterns), is_sidecar = sinq_is_sidecar_name(name);
     bool is_file = false;
-    if (!is_index && !is_weight && !is_sidecar) return note_other_weights(path, d, name, error);
+    if (!is_index && !is_reference && !is_weight && !is_sidecar) return note_other_weights(path, d, name, error);
     const int status = check_kind(path, name, &is_file, error);
     /* A weight file or index that is no file is not passed over: opening it will say so. */
     if (status != SINQ_OK || (!is_file && is_sidecar)) return status;
-    if (is_index) {
-        d->has_index = true;
-        return SINQ_OK;
-    }
+    d->has_index = d->has_index || is_index;
+    d->has_reference_sidecar = d->has_reference_sidecar || is_reference;
+    if (is_index || is_reference) return SINQ_OK;
     if (is_weight) return add_name(path, &d->weights, &d->weight_count, name, error);
     d->has_config = d->has_config || strcmp(name, "config.json") == 0;
     return add_name(path, &d->sidecars, &d->sidecar_count, name, error);

@@ -190,7 +190,7 @@ static int begin(struct sinq_sink *base, const struct sinq_sink_plan *plan, size
                  struct sinq_error *error) {
     struct sinq_file_sink *const sink = to_file_sink(base);
     const struct sinq_layout_options options = {.ops = sink->layout_ops,
-                                                .facts = &sink->gguf,
+                                                .facts = sink->layout_facts,
                                                 .max_shard_bytes = sink->max_shard_bytes,
                                                 .single_file = !sink->staging.is_directory};
     int status = sinq_layout_create(plan, &options, &sink->layout, error);
@@ -349,7 +349,20 @@ static int prepare_gguf(struct sinq_file_sink *sink, const struct sinq_create_op
                         struct sinq_error *error) {
     sink->layout_ops = &sinq_gguf_layout;
     sink->gguf = (struct sinq_gguf_layout_facts){.metadata = &sink->metadata, .stem = sink->staging.name};
+    sink->layout_facts = &sink->gguf;
     return sinq_make_gguf_metadata(options->source, options->type, &sink->metadata, error);
+}
+
+static void prepare_reference(struct sinq_file_sink *sink) {
+    sink->layout_ops = &sinq_reference_layout;
+    sink->reference.compute_dtype = sinq_find_compute_dtype(sink->source->config);
+    sink->layout_facts = &sink->reference;
+}
+
+/* What a format writes: a folder of files, or one file. */
+static bool makes_directory(const struct sinq_create_options *options) {
+    if (options->format == SINQ_FORMAT_GGUF) return options->max_shard_bytes != 0;
+    return options->format == SINQ_FORMAT_REFERENCE || options->source->is_directory;
 }
 
 /* The name by which config.json knows a type; NULL: not one of a plain checkpoint's. */
@@ -364,7 +377,7 @@ static const char *name_plain_dtype(const char *type) {
 int sinq_create_checkpoint(const struct sinq_create_options *options, struct sinq_sink **sink,
                            struct sinq_error *error) {
     const bool is_gguf = options->format == SINQ_FORMAT_GGUF;
-    const bool is_directory = is_gguf ? options->max_shard_bytes != 0 : options->source->is_directory;
+    const bool is_directory = makes_directory(options);
     *sink = NULL;
     struct sinq_file_sink *const made = calloc(1, sizeof *made);
     if (made == NULL) return sinq_fail_memory(error, "the output", sizeof *made);
@@ -372,6 +385,7 @@ int sinq_create_checkpoint(const struct sinq_create_options *options, struct sin
     made->source = options->source;
     made->layout_ops = &sinq_safetensors_layout;
     if (options->format == SINQ_FORMAT_PLAIN) made->plain_dtype = name_plain_dtype(options->type);
+    if (options->format == SINQ_FORMAT_REFERENCE) prepare_reference(made);
     made->shard_fd = -1;
     made->max_shard_bytes = options->max_shard_bytes == 0 ? DEFAULT_SHARD_BYTES : options->max_shard_bytes;
     made->max_shard_bytes = sinq_min_u64(made->max_shard_bytes, SINQ_LARGEST_SHARD);

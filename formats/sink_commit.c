@@ -155,6 +155,22 @@ static int write_sidecar(const struct commit *commit, size_t index, struct sinq_
     return status;
 }
 
+static int write_text(const struct commit *commit, const char *name, const struct sinq_text *text,
+                      struct sinq_error *error) {
+    return sinq_staging_write_file(&commit->sink->staging, name, text->data, text->size, error);
+}
+
+/* The layout's mark is put into *text, too. */
+static int mark_config(const struct commit *commit, struct sinq_text *text, struct sinq_error *error) {
+    const char *const mark = commit->sink->layout->ops->config_mark;
+    struct sinq_text marked = {0};
+    if (mark == NULL) return SINQ_OK;
+    const int status = sinq_splice_member(text->data, mark, "true", CONFIG_NAME, &marked, error);
+    sinq_text_free(text);
+    *text = marked;
+    return status;
+}
+
 static int write_config(const struct commit *commit, struct sinq_error *error) {
     struct sinq_text text = {0};
     const char *const config = commit->sink->source->config;
@@ -162,20 +178,29 @@ static int write_config(const struct commit *commit, struct sinq_error *error) {
         commit->sink->plain_dtype != NULL
             ? sinq_splice_plain(config, commit->sink->plain_dtype, CONFIG_NAME, &text, error)
             : sinq_splice_member(config, "quantization_config", commit->quantization, CONFIG_NAME, &text, error);
-    if (status == SINQ_OK) {
-        status = sinq_staging_write_file(&commit->sink->staging, CONFIG_NAME, text.data, text.size, error);
-    }
+    if (status == SINQ_OK) status = mark_config(commit, &text, error);
+    if (status == SINQ_OK) status = write_text(commit, CONFIG_NAME, &text, error);
     sinq_text_free(&text);
     return status;
 }
 
 static int write_index(const struct commit *commit, struct sinq_error *error) {
-    if (commit->sink->layout->shard_count == 1) return SINQ_OK;
+    const struct sinq_layout *const layout = commit->sink->layout;
+    if (layout->shard_count == 1 && !layout->ops->is_always_indexed) return SINQ_OK;
     struct sinq_text text = {0};
-    int status = sinq_layout_print_index(commit->sink->layout, &text, error);
-    if (status == SINQ_OK) {
-        status = sinq_staging_write_file(&commit->sink->staging, INDEX_NAME, text.data, text.size, error);
-    }
+    int status = sinq_layout_print_index(layout, &text, error);
+    if (status == SINQ_OK) status = write_text(commit, INDEX_NAME, &text, error);
+    sinq_text_free(&text);
+    return status;
+}
+
+/* What else a format has. */
+static int write_beside(const struct commit *commit, struct sinq_error *error) {
+    const struct sinq_layout *const layout = commit->sink->layout;
+    if (layout->ops->print_beside == NULL) return SINQ_OK;
+    struct sinq_text text = {0};
+    int status = layout->ops->print_beside(layout, &text, error);
+    if (status == SINQ_OK) status = write_text(commit, layout->ops->beside_name, &text, error);
     sinq_text_free(&text);
     return status;
 }
@@ -187,7 +212,8 @@ static int write_files_beside(const struct commit *commit, struct sinq_error *er
     for (size_t i = 0; i < sink->source->sidecar_count && status == SINQ_OK; i++) {
         status = write_sidecar(commit, i, error);
     }
-    return status == SINQ_OK ? write_index(commit, error) : status;
+    if (status == SINQ_OK) status = write_index(commit, error);
+    return status == SINQ_OK ? write_beside(commit, error) : status;
 }
 
 /* ---- names ---- */

@@ -1,5 +1,5 @@
 /*
- * sink_state.h: the insides of the sink that writes files, safetensors or GGUF, shared by sink.c (tensors come in) and sink_commit.c (the end of it).
+ * sink_state.h: the insides of the sink that writes files, shared by sink.c (tensors come in) and sink_commit.c (the end of it).
  *
  * While it grows, an output is a folder OUT.partial with shards named shard-00001 and so on, each with room for its header
  * filled with spaces, and a journal. Headers are written, and names with the number of shards given, at commit.
@@ -12,6 +12,7 @@
 #include "gguf_layout.h"
 #include "journal.h"
 #include "layout.h"
+#include "reference_layout.h"
 #include "staging.h"
 
 struct sinq_file_sink {
@@ -23,7 +24,9 @@ struct sinq_file_sink {
     const char *plain_dtype;            /* of a plain checkpoint: what config.json calls its numbers' type; else NULL */
     struct sinq_gguf_values metadata;   /* of GGUF */
     struct sinq_gguf_layout_facts gguf; /* likewise */
-    struct sinq_layout *layout;         /* NULL before begin() */
+    struct sinq_reference_layout_facts reference;
+    const void *layout_facts;   /* of these the one that the layout wants; or NULL */
+    struct sinq_layout *layout; /* NULL before begin() */
     struct sinq_journal *journal;
     char **notes;    /* per tensor, or NULL */
     size_t recorded; /* finished tensors that the journal has */

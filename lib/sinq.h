@@ -237,7 +237,8 @@ SINQ_API int sinq_read_scales(const struct sinq_source *source, size_t tensor, u
 enum sinq_format {
     SINQ_FORMAT_NATIVE, /* safetensors in our own layout */
     SINQ_FORMAT_GGUF,
-    SINQ_FORMAT_PLAIN /* safetensors as Hugging Face has them, of numbers alone */
+    SINQ_FORMAT_PLAIN,    /* safetensors as Hugging Face has them, of numbers alone */
+    SINQ_FORMAT_REFERENCE /* a directory that huawei-csl/SINQ and transformers load */
 };
 
 /* One --tensor, --include or --exclude rule, in the order given. The last rule that matches a name wins. */

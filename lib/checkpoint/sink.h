@@ -16,6 +16,7 @@
 
 #include "sinq.h"
 #include "tensor/block_types.h"
+#include "tensor/reference_matrix.h"
 
 struct sinq_sink_tensor {
     const char *name; /* as in the source; the format decides what it is called in the file */
@@ -24,6 +25,8 @@ struct sinq_sink_tensor {
     uint64_t shape[SINQ_MAX_RANK];       /* the logical one */
     uint64_t bytes;                      /* predicted; a SINQ_DUAL_SCALE tensor may turn out larger */
     const struct sinq_block_type *block; /* GGUF's type, in place of dtype; NULL: none */
+    /* A layer as the reference implementation stores it, in place of dtype; NULL: none. Its method may change until it is written. */
+    const struct sinq_reference_matrix *reference;
 };
 
 struct sinq_sink_plan {
