@@ -44,12 +44,13 @@ static size_t drop_end(const char *name, size_t length, const char *end) {
 
 /* What a name says of the recipe: "sinq-4bit-g64", or a type. */
 static void name_coding(const struct sinq_recipe_summary *recipe, char coding[CODING_SIZE]) {
+    const char *const layout = recipe->format == SINQ_FORMAT_REFERENCE ? "sinq-reference" : "sinq";
     if (recipe->type != NULL) {
         snprintf(coding, CODING_SIZE, "%s", recipe->type);
     } else if (recipe->group_size == SINQ_GROUP_ROW) {
-        snprintf(coding, CODING_SIZE, "sinq-%dbit-grow", recipe->bits);
+        snprintf(coding, CODING_SIZE, "%s-%dbit-grow", layout, recipe->bits);
     } else {
-        snprintf(coding, CODING_SIZE, "sinq-%dbit-g%u", recipe->bits, (unsigned)recipe->group_size);
+        snprintf(coding, CODING_SIZE, "%s-%dbit-g%u", layout, recipe->bits, (unsigned)recipe->group_size);
     }
 }
 
@@ -72,7 +73,8 @@ char *sinq_default_output_path(const char *model, bool is_directory, const struc
     length = drop_end(name, length, is_directory ? ".gguf" : suffix);
     if (is_directory && length < whole) length = drop_end(name, length, "-#####-of-#####");
     char coding[CODING_SIZE];
-    const char *const end = recipe->format == SINQ_FORMAT_GGUF ? ".gguf" : is_directory ? "" : suffix;
+    const bool makes_folder = is_directory || recipe->format == SINQ_FORMAT_REFERENCE;
+    const char *const end = recipe->format == SINQ_FORMAT_GGUF ? ".gguf" : makes_folder ? "" : suffix;
     const int parent = slash != NULL && folder == NULL ? (int)(slash - path + 1) : 0;
     name_coding(recipe, coding);
     char *const output = sinq_format("%s%s%.*s%.*s-%s%s", folder != NULL ? folder : "", folder != NULL ? "/" : "",

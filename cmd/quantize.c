@@ -26,6 +26,7 @@ struct run {
 static bool makes_gguf(const struct run *run) { return sinq_read_output_format(run->arguments) == SINQ_FORMAT_GGUF; }
 
 static bool makes_directory(const struct run *run, const struct sinq_source *source) {
+    if (sinq_read_output_format(run->arguments) == SINQ_FORMAT_REFERENCE) return true;
     return makes_gguf(run) ? run->arguments->max_shard_bytes != 0 : sinq_source_is_directory(source);
 }
 
@@ -109,6 +110,8 @@ static int process_model(struct run *run, const char *model, char **output, stru
     }
     if (status == SINQ_OK && makes_gguf(run)) {
         status = sinq_open_gguf_view(absorbed != NULL ? absorbed : source, &view, error);
+    } else if (status == SINQ_OK && options.format == SINQ_FORMAT_REFERENCE) {
+        status = sinq_open_reference_view(source, &view, error);
     }
     result.source = view != NULL ? view : absorbed != NULL ? absorbed : source;
     result.folding = folding;
@@ -202,6 +205,11 @@ static int process_models(struct run *run, int argc, char **argv, int first) {
     return code;
 }
 
+static bool needs_type(const struct sinq_quantize_arguments *arguments) {
+    const enum sinq_format format = sinq_read_output_format(arguments);
+    return format == SINQ_FORMAT_GGUF || format == SINQ_FORMAT_PLAIN;
+}
+
 static int run_quantize(const struct sinq_command *command, int argc, char **argv) {
     struct sinq_quantize_arguments arguments = {.output = NULL};
     int first;
@@ -212,7 +220,7 @@ static int run_quantize(const struct sinq_command *command, int argc, char **arg
         code = sinq_report_usage(command, "which MODEL?");
     } else if (arguments.output != NULL && *arguments.output == '\0') {
         code = sinq_report_usage(command, "-o/--output: the name is empty");
-    } else if ((sinq_read_output_format(&arguments) != SINQ_FORMAT_NATIVE) != (arguments.type != NULL)) {
+    } else if (needs_type(&arguments) != (arguments.type != NULL)) {
         code = sinq_report_usage(command, "--format gguf or safetensors, and --type go together");
     } else if (run.model_count > 1 && arguments.output != NULL && !sinq_is_directory(arguments.output)) {
         code = sinq_report_usage(command, "of several models, -o must name an existing directory; '%s' is none",
@@ -230,6 +238,8 @@ static const struct sinq_example examples[] = {
     {"sinq quantize -n -b 3 models/Qwen3-8B", "Prints what would become of each tensor at 3 bits, and writes nothing."},
     {"sinq quantize --format gguf --type q4_k models/Qwen3-8B",
      "Writes models/Qwen3-8B-q4_k.gguf for llama.cpp, Ollama or LM Studio."},
+    {"sinq quantize --format sinq-reference models/Qwen3-8B",
+     "Writes models/Qwen3-8B-sinq-reference-4bit-g64 for the reference implementation and transformers."},
     {"sinq quantize --format safetensors --type bf16 --absorb models/Qwen3-8B",
      "Writes models/Qwen3-8B-bf16, which computes the same and is easier for other quantizers."},
     {"sinq quantize --tensor 'down_proj=bits:5' --tensor 'layers\\.0\\.=keep' model -o small",

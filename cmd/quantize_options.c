@@ -14,16 +14,19 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .argument = "OUT",
      PLACE(output),
      .completion = SINQ_COMPLETE_FILES,
-     .help = "write OUT (default: MODEL-sinq-<bits>bit-g<group>, MODEL-<type>.gguf or MODEL-<type>, beside MODEL); of "
+     .help = "write OUT (default: MODEL-sinq-<bits>bit-g<group>, MODEL-sinq-reference-<bits>bit-g<group>, "
+             "MODEL-<type>.gguf or MODEL-<type>, beside MODEL); of "
              "several models, or of a file, OUT may be an existing directory to put results into"},
     {.name = "format",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "NAME",
-     .choices = "native gguf safetensors",
+     .choices = "native gguf safetensors sinq-reference",
      PLACE(format),
      .help =
-         "native (safetensors in sinq's own layout), gguf, which llama.cpp, Ollama and LM Studio read, or safetensors "
-         "(a plain checkpoint, as Hugging Face has them); give --type with the latter two (default: native)"},
+         "native (safetensors in sinq's own layout), gguf, which llama.cpp, Ollama and LM Studio read, safetensors (a "
+         "plain checkpoint, as Hugging Face has them), or sinq-reference (a directory that huawei-csl/SINQ and "
+         "transformers load); give --type with gguf and safetensors (default: native). A model that is native or "
+         "sinq-reference already becomes the other with its codes as they are"},
     {.name = "force",
      .letter = 'f',
      .kind = SINQ_OPTION_FLAG,
@@ -104,8 +107,8 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .argument = "HOW",
      .choices = "1d 2d",
      PLACE(tiling),
-     .help = "one column scale for all rows (1d), or one for each block of rows (2d), which the layout that is "
-             "written cannot hold (default: 1d)"},
+     .help = "one column scale for all rows (1d), or one for each block of rows (2d), which only --format "
+             "sinq-reference can hold (default: 1d)"},
 
     {.name = "type",
      .kind = SINQ_OPTION_CHOICE,
@@ -187,6 +190,7 @@ static int read_number(const char *text, int otherwise) {
 enum sinq_format sinq_read_output_format(const struct sinq_quantize_arguments *arguments) {
     const char *const format = arguments->format == NULL ? "native" : arguments->format;
     if (strcmp(format, "gguf") == 0) return SINQ_FORMAT_GGUF;
+    if (strcmp(format, "sinq-reference") == 0) return SINQ_FORMAT_REFERENCE;
     return strcmp(format, "safetensors") == 0 ? SINQ_FORMAT_PLAIN : SINQ_FORMAT_NATIVE;
 }
 

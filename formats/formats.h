@@ -2,7 +2,7 @@
  * formats.h: opening and creating checkpoints on disk.
  *
  * The format of what is read is recognised by content, never by its name: one safetensors file, a GGUF file (of a split one
- * the first part), or a Hugging Face directory with or without an index. Every length, offset, count and product in a file is
+ * the first part), a Hugging Face directory with or without an index, or one of the reference implementation's. Every length, offset, count and product in a file is
  * checked before use; a bad file is refused within a second, and without large allocations, by one line that names file, tensor
  * and reason.
  */
@@ -25,13 +25,22 @@ SINQ_API int sinq_open_checkpoint(const char *path, struct sinq_source **source,
  */
 SINQ_API int sinq_open_gguf_view(const struct sinq_source *source, struct sinq_source **view, struct sinq_error *error);
 
+/*
+ * The same for SINQ_FORMAT_REFERENCE: the source with the frequencies of its ropes, which that loader wants to find among the tensors.
+ */
+SINQ_API int sinq_open_reference_view(const struct sinq_source *source, struct sinq_source **view,
+                                      struct sinq_error *error);
+
 struct sinq_create_options {
     const char *path; /* the final name */
-    enum sinq_format
-        format; /* safetensors: a directory for a directory, a file for a file; GGUF: one file, or with max_shard_bytes a directory */
+    /*
+     * Safetensors: a directory for a directory, a file for a file; GGUF: one file, or with max_shard_bytes a directory; the reference's
+     * layout: a directory
+     */
+    enum sinq_format format;
     const char *type; /* of GGUF and of a plain checkpoint: what most weights become */
     const struct sinq_source
-        *source;              /* refused as the output, by inode; its sidecars are carried over. For GGUF a view */
+        *source; /* refused as the output, by inode; its sidecars are carried over. For GGUF and the reference a view */
     uint64_t max_shard_bytes; /* of a directory's shards; 0 is 4 GiB, and of GGUF one file */
     bool force;               /* an existing output is replaced once the new one is complete */
     bool resume;              /* go on from path.partial if it is there and of the same source and recipe */

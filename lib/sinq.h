@@ -250,18 +250,19 @@ struct sinq_rule {
 };
 
 struct sinq_quantize_options {
-    const char *recipe;     /* "default" or "paper"; NULL is "default" */
-    int bits;               /* 2 3 4 5 6 8; 0 is the recipe's (4) */
-    int group_size;         /* 16 32 64 128, SINQ_GROUP_ROW; -1 is the recipe's */
-    int method;             /* enum sinq_method; -1 is the recipe's */
-    int scale_type;         /* SINQ_AUX_F16 or SINQ_AUX_U8; -1 is the recipe's */
-    int head_bits;          /* lm_head: 0 keeps it */
-    int embed_bits;         /* embeddings: 0 keeps them */
-    double kurtosis_gate;   /* a matrix whose kurtosis exceeds it is rounded without normalization; 0 is off */
-    bool tiling_2d;         /* one column scale per block of rows: for trials alone, our layout cannot hold it */
-    bool is_trial;          /* the recipe is for sinq_open_trial */
+    const char *recipe;   /* "default" or "paper"; NULL is "default" */
+    int bits;             /* 2 3 4 5 6 8; 0 is the recipe's (4) */
+    int group_size;       /* 16 32 64 128, SINQ_GROUP_ROW; -1 is the recipe's */
+    int method;           /* enum sinq_method; -1 is the recipe's */
+    int scale_type;       /* SINQ_AUX_F16 or SINQ_AUX_U8; -1 is the recipe's */
+    int head_bits;        /* lm_head: 0 keeps it */
+    int embed_bits;       /* embeddings: 0 keeps them */
+    double kurtosis_gate; /* a matrix whose kurtosis exceeds it is rounded without normalization; 0 is off */
+    bool tiling_2d; /* one column scale per block of rows: for trials and the reference's layout, ours cannot hold it */
+    bool is_trial;  /* the recipe is for sinq_open_trial */
     bool replace_nonfinite; /* NaN and infinities become zero and are counted, instead of an error */
-    bool allow_requantize;  /* the source is quantized already */
+    bool
+        allow_requantize; /* the source may be quantized already, and is quantized anew; else only its layout can change */
     enum sinq_format format;
     /*
      * GGUF: what linear layers become, one of SINQ_GGUF_TYPES; the source is then a view (sinq_open_gguf_view). A plain checkpoint: what all
@@ -305,6 +306,7 @@ struct sinq_recipe_entry {
      * layout: "f16" for a kept tensor that is in a GGUF's blocks. NULL where bytes are taken over, or the layout is ours.
      */
     const char *type;
+    uint32_t group_asked; /* of the reference's layout: group_size before it was halved until it divides the row */
     bool transposed;
     bool is_linear; /* counts among the linear layers, quantized or not */
     bool is_folded; /* absorbing changes its values: its own columns, or what it carries for others */
@@ -324,6 +326,7 @@ struct sinq_recipe_summary {
     enum sinq_method method;
     enum sinq_aux_type scale_type;
     enum sinq_format format;
+    bool repacks;     /* what is quantized keeps its codes: only the layout changes */
     const char *type; /* of GGUF and plain checkpoints, in place of the four above; else NULL */
     size_t quantized, kept, dropped;
     uint64_t weights_quantized; /* weights that get codes */

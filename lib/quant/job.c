@@ -28,6 +28,14 @@ static enum sinq_dtype find_dtype(const struct sinq_quantize_job *job, size_t i)
     return entry->action == SINQ_QUANTIZE ? SINQ_DUAL_SCALE : sinq_source_tensor(job->source, i)->dtype;
 }
 
+/* Kept tensors whose elements are of `size` bytes. */
+static void order_kept(struct sinq_quantize_job *job, size_t size) {
+    for (size_t i = 0; i < sinq_source_tensor_count(job->source); i++) {
+        const bool is_kept = sinq_recipe_entry(job->recipe, i)->action == SINQ_KEEP;
+        if (is_kept && sinq_dtype_size(find_dtype(job, i)) == size) job->order[job->count++] = i;
+    }
+}
+
 static void order_tensors(struct sinq_quantize_job *job) {
     const size_t tensors = sinq_source_tensor_count(job->source);
     job->count = 0;
@@ -35,18 +43,15 @@ static void order_tensors(struct sinq_quantize_job *job) {
         for (size_t i = 0; i < tensors; i++) job->order[job->count++] = i;
         return;
     }
+    /* What is no multiple of 64 bytes needs no more than to begin at one of its elements'. */
+    const bool is_reference = job->recipe->summary.format == SINQ_FORMAT_REFERENCE;
+    if (is_reference) order_kept(job, 8);
     for (size_t i = 0; i < tensors; i++) {
         const bool is_blob =
             sinq_recipe_entry(job->recipe, i)->action != SINQ_DROP && find_dtype(job, i) == SINQ_DUAL_SCALE;
         if (is_blob) job->order[job->count++] = i;
     }
-    for (size_t size = 8; size > 0; size /= 2) {
-        for (size_t i = 0; i < tensors; i++) {
-            const bool is_kept = sinq_recipe_entry(job->recipe, i)->action == SINQ_KEEP;
-            const size_t element = sinq_dtype_size(find_dtype(job, i));
-            if (is_kept && element == size) job->order[job->count++] = i;
-        }
-    }
+    for (size_t size = is_reference ? 4 : 8; size > 0; size /= 2) order_kept(job, size);
 }
 
 static struct sinq_sink_tensor plan_tensor(const struct sinq_quantize_job *job, size_t position) {
@@ -63,17 +68,24 @@ static struct sinq_sink_tensor plan_tensor(const struct sinq_quantize_job *job, 
     return planned;
 }
 
+static bool is_reference_layer(const struct sinq_quantize_job *job, size_t position) {
+    return job->recipe->summary.format == SINQ_FORMAT_REFERENCE &&
+           sinq_job_entry(job, position)->action == SINQ_QUANTIZE;
+}
+
 static int make_plan(struct sinq_quantize_job *job) {
     const size_t tensors = sinq_source_tensor_count(job->source);
     job->order = calloc(tensors + 1, sizeof *job->order);
     job->planned = calloc(tensors + 1, sizeof *job->planned);
     job->notes = calloc(tensors + 1, sizeof *job->notes);
-    if (job->order == NULL || job->planned == NULL || job->notes == NULL) {
+    job->references = calloc(tensors + 1, sizeof *job->references);
+    if (job->order == NULL || job->planned == NULL || job->notes == NULL || job->references == NULL) {
         return sinq_fail_memory(job->error, "the list of tensors", tensors);
     }
     order_tensors(job);
     for (size_t i = 0; i < job->count; i++) {
         job->planned[i] = plan_tensor(job, i);
+        if (is_reference_layer(job, i)) sinq_job_plan_reference(job, i);
         job->bytes_total += sinq_job_tensor(job, i)->bytes;
     }
     return SINQ_OK;
@@ -102,7 +114,7 @@ static int take_fingerprint(struct sinq_quantize_job *job) {
 
 static int hash_source_tensor(struct sinq_quantize_job *job, size_t position, struct sinq_hash *hash) {
     if (sinq_job_entry(job, position)->type != NULL) return sinq_job_hash_blocks(job, position, hash);
-    if (sinq_job_entry(job, position)->action == SINQ_QUANTIZE) {
+    if (sinq_job_entry(job, position)->action == SINQ_QUANTIZE && !job->recipe->repacks) {
         return sinq_hash_matrices(&job->loader, job->order[position], hash, job->error);
     }
     return sinq_copy_tensor(&job->loader, job->order[position], NULL, NULL, hash, job->error);
@@ -114,6 +126,7 @@ static int recall_tensor(struct sinq_quantize_job *job, size_t position) {
     if (!sinq_parse_note(job->sink->ops->note(job->sink, position), note)) {
         return sinq_fail(job->error, SINQ_FAILED, "%s: the journal of the unfinished output is damaged", tensor->name);
     }
+    if (is_reference_layer(job, position)) sinq_job_recall_reference(job, position);
     /* An untouched file need not be read again. */
     if (job->source->shards[tensor->shard].modified_ns == note->source_modified_ns) return SINQ_OK;
     struct sinq_hash hash;
@@ -161,6 +174,8 @@ static int copy_tensor(struct sinq_quantize_job *job, size_t position) {
 static int process_tensors(struct sinq_quantize_job *job, size_t first, size_t *next) {
     *next = first + 1;
     if (sinq_job_entry(job, first)->type != NULL) return sinq_job_encode(job, first);
+    if (is_reference_layer(job, first)) return sinq_job_write_reference(job, first);
+    if (job->recipe->repacks && sinq_job_entry(job, first)->action == SINQ_QUANTIZE) return sinq_job_repack(job, first);
     *next = first;
     while (*next < job->count && sinq_job_entry(job, *next)->action == SINQ_QUANTIZE) ++*next;
     if (*next > first) return sinq_job_quantize(job, first, *next);
@@ -262,9 +277,13 @@ static char *print_quantization(const struct sinq_quantize_job *job, const struc
 static int finish_output(struct sinq_quantize_job *job, struct sinq_quantize_summary *summary) {
     summarize(job, summary);
     /* Others' formats say it tensor by tensor. */
-    const bool is_native = job->recipe->summary.format == SINQ_FORMAT_NATIVE;
-    char *const quantization = is_native ? print_quantization(job, summary) : NULL;
-    if (quantization == NULL && is_native) return sinq_fail_memory(job->error, "quantization_config", 0);
+    const enum sinq_format format = job->recipe->summary.format;
+    const bool is_native = format == SINQ_FORMAT_NATIVE, is_reference = format == SINQ_FORMAT_REFERENCE;
+    char *const quantization = is_native      ? print_quantization(job, summary)
+                               : is_reference ? sinq_job_print_reference(job)
+                                              : NULL;
+    if (quantization == NULL && (is_native || is_reference))
+        return sinq_fail_memory(job->error, "quantization_config", 0);
     const struct sinq_sink_final final = {.quantization = quantization};
     const int status = job->sink->ops->commit(job->sink, &final, job->progress, job->user, job->error);
     free(quantization);
@@ -273,7 +292,7 @@ static int finish_output(struct sinq_quantize_job *job, struct sinq_quantize_sum
 
 static int run_job(struct sinq_quantize_job *job, struct sinq_quantize_summary *summary) {
     size_t finished = 0;
-    if (job->recipe->tiling_2d)
+    if (job->recipe->tiling_2d && job->recipe->summary.format != SINQ_FORMAT_REFERENCE)
         return sinq_fail(job->error, SINQ_USAGE, "2-D tiling is for trials, it cannot be stored");
     int status = make_plan(job);
     if (status == SINQ_OK) status = take_fingerprint(job);
@@ -319,6 +338,7 @@ int sinq_quantize(const struct sinq_source *source, const struct sinq_recipe *re
     sinq_source_close(absorbed);
     free(job.order);
     free(job.planned);
+    free(job.references);
     free(job.notes);
     return status;
 }

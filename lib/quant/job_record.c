@@ -29,10 +29,14 @@ static char *print_note(const struct sinq_tensor_note *note) {
     sinq_hash_to_text(note->source_hash, hex);
     sinq_text_print(&text,
                     "{\"source\":\"%s\",\"modified\":\"%lld\",\"error\":%.17g,\"norm\":%.17g,\"bytes\":%llu,"
-                    "\"nonfinite\":%llu,\"gated\":%llu,\"widened\":%llu}",
+                    "\"nonfinite\":%llu,\"gated\":%llu,\"widened\":%llu",
                     hex, (long long)note->source_modified_ns, note->error_square, note->norm_square,
                     (unsigned long long)note->bytes, (unsigned long long)note->nonfinite,
                     (unsigned long long)note->gated, (unsigned long long)note->widened);
+    if (note->has_exponents) {
+        sinq_text_print(&text, ",\"factor_exponent\":%d,\"shift\":%d", note->factor_exponent, note->shift);
+    }
+    sinq_text_add(&text, "}");
     return text.data;
 }
 
@@ -70,6 +74,11 @@ bool sinq_parse_note(const char *text, struct sinq_tensor_note *note) {
         note->nonfinite = (uint64_t)numbers[3];
         note->gated = (uint64_t)numbers[4];
         note->widened = (uint64_t)numbers[5];
+        const cJSON *const factor = cJSON_GetObjectItemCaseSensitive(object, "factor_exponent");
+        const cJSON *const shift = cJSON_GetObjectItemCaseSensitive(object, "shift");
+        note->has_exponents = cJSON_IsNumber(factor) && cJSON_IsNumber(shift);
+        note->factor_exponent = note->has_exponents ? factor->valueint : 0;
+        note->shift = note->has_exponents ? shift->valueint : 0;
     }
     cJSON_Delete(object);
     return is_valid;

@@ -9,6 +9,7 @@
 #include "checkpoint/source.h"
 #include "quant/load.h"
 #include "quant/recipe.h"
+#include "quant/reference_recipe.h"
 
 /* What became of one tensor; recorded with it, so that a resumed run knows what the first one did. */
 struct sinq_tensor_note {
@@ -18,6 +19,9 @@ struct sinq_tensor_note {
     uint64_t bytes;          /* written */
     uint64_t nonfinite;      /* values replaced */
     uint64_t gated, widened; /* matrices */
+    /* Of the reference's layout: see struct sinq_reference_matrix. */
+    bool has_exponents;
+    int factor_exponent, shift;
 };
 
 struct sinq_quantize_job {
@@ -31,7 +35,8 @@ struct sinq_quantize_job {
     size_t *order; /* source indices in the order of the output */
     size_t count;
     struct sinq_sink_tensor *planned;
-    struct sinq_tensor_note *notes; /* in the order of the output */
+    struct sinq_reference_matrix *references; /* beside them: layers in the reference's layout */
+    struct sinq_tensor_note *notes;           /* in the order of the output */
     uint64_t bytes_done, bytes_total;
 
     struct sinq_loader loader;
@@ -58,5 +63,16 @@ int sinq_job_quantize(struct sinq_quantize_job *job, size_t first, size_t end);
 /* job_blocks.c: encodes and writes one tensor that gets a type; the hash that this takes of it, alone. */
 int sinq_job_encode(struct sinq_quantize_job *job, size_t position);
 int sinq_job_hash_blocks(struct sinq_quantize_job *job, size_t position, struct sinq_hash *hash);
+
+/*
+ * job_reference.c: a layer in the reference's layout: planned, written, recalled from its note; the quantization_config, malloc'ed,
+ * NULL when out of memory.
+ */
+void sinq_job_plan_reference(struct sinq_quantize_job *job, size_t position);
+int sinq_job_write_reference(struct sinq_quantize_job *job, size_t position);
+void sinq_job_recall_reference(struct sinq_quantize_job *job, size_t position);
+char *sinq_job_print_reference(const struct sinq_quantize_job *job);
+/* A layer of the reference's layout, written in ours. */
+int sinq_job_repack(struct sinq_quantize_job *job, size_t position);
 
 #endif

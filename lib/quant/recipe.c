@@ -12,6 +12,7 @@
 #include "quant/column_scales.h"
 #include "quant/matrix.h"
 #include "quant/peak_memory.h"
+#include "quant/reference_recipe.h"
 #include "quant/rounding.h"
 #include "quant/settings.h"
 #include "tensor/dtype.h"
@@ -84,6 +85,18 @@ static int measure_entry(struct sinq_recipe *recipe, const struct sinq_tensor *t
         sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size, sizes.bytes, recipe->threads);
     recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
     return SINQ_OK;
+}
+
+/* Raises the peak memory for a layer in the reference's layout, or from it. */
+static void measure_layer(struct sinq_recipe *recipe, const struct sinq_tensor *tensor,
+                          const struct sinq_recipe_entry *entry) {
+    const uint64_t element = recipe->repacks ? 0 : sinq_held_bytes(entry->is_folded ? SINQ_F32 : tensor->dtype);
+    const uint64_t stored = recipe->repacks ? sinq_multiply_saturating(tensor->bytes, 2) : 0;
+    const uint64_t bytes =
+        sinq_add_saturating(sinq_add_saturating(entry->bytes_after, stored), sinq_measure_plain_memory(tensor, entry));
+    const uint64_t memory = sinq_estimate_peak_memory(tensor->shape[0], tensor->shape[1], element, entry->group_size,
+                                                      bytes, recipe->threads);
+    recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
 }
 
 /* ---- one tensor ---- */
@@ -223,7 +236,7 @@ static int decide_tensor(const struct maker *maker, size_t index, struct sinq_er
     const struct sinq_tensor *const origin = sinq_source_origin(maker->source, index);
     struct sinq_recipe_entry *const entry = &maker->recipe->entries[index];
     const struct sinq_tensor_role role = sinq_classify_tensor(maker->model_type, origin);
-    if (origin->dtype == SINQ_DUAL_SCALE && !maker->options->allow_requantize) {
+    if (origin->dtype == SINQ_DUAL_SCALE && !maker->options->allow_requantize && !maker->recipe->repacks) {
         return sinq_fail(error, SINQ_USAGE,
                          "%s: tensor %s is quantized already, expected the original weights (or --allow-requantize)",
                          sinq_source_path(maker->source), origin->name);
@@ -240,6 +253,10 @@ static int decide_tensor(const struct maker *maker, size_t index, struct sinq_er
         if (is_cast) drop_tensor(entry);
         return SINQ_OK;
     }
+    if (maker->recipe->repacks) {
+        return sinq_decide_repacked(maker->source, index, &role, maker->options->format, maker->options->scale_type,
+                                    entry, error);
+    }
     struct sinq_rule_match match;
     const char *const other = tensor == origin ? NULL : tensor->name;
     const int status = sinq_match_rules(maker->recipe->rules, origin->name, other, &match, error);
@@ -249,6 +266,9 @@ static int decide_tensor(const struct maker *maker, size_t index, struct sinq_er
     apply_filters(maker, match.filter_rule, entry);
     apply_tensor_rule(maker, index, match.tensor_rule, entry);
     if (entry->action == SINQ_KEEP && sinq_is_in_blocks(maker->source, tensor)) cast_blocks(maker, tensor, entry);
+    if (entry->action == SINQ_QUANTIZE && maker->options->format == SINQ_FORMAT_REFERENCE) {
+        return sinq_fit_reference(maker->source, index, &role, maker->options->tiling_2d, entry, error);
+    }
     return SINQ_OK;
 }
 
@@ -311,16 +331,18 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     const struct sinq_quantize_options *const options = maker->options;
     struct sinq_recipe *const recipe = maker->recipe;
     int status = sinq_settle_options(options, &maker->base, &maker->head, &maker->embedding, error);
-    if (status == SINQ_OK && options->type != NULL && options->format == SINQ_FORMAT_NATIVE) {
-        status = sinq_fail(error, SINQ_USAGE, "--type: our own layout has none");
+    if (status == SINQ_OK && options->type != NULL &&
+        (options->format == SINQ_FORMAT_NATIVE || options->format == SINQ_FORMAT_REFERENCE)) {
+        status = sinq_fail(error, SINQ_USAGE, "--type: our own layout and the reference's have none");
     } else if (status == SINQ_OK && options->type != NULL) {
         status = sinq_settle_block_options(options, &maker->blocks, error);
     } else if (status == SINQ_OK && (options->fallback != NULL || options->weighs_columns)) {
         status = sinq_fail(error, SINQ_USAGE, "%s: is for GGUF's types alone",
                            options->fallback != NULL ? "--fallback" : "--importance");
-    } else if (status == SINQ_OK && options->format != SINQ_FORMAT_NATIVE) {
+    } else if (status == SINQ_OK && options->format != SINQ_FORMAT_NATIVE && options->format != SINQ_FORMAT_REFERENCE) {
         status = sinq_fail(error, SINQ_USAGE, "--type: what numbers become, is missing");
     }
+    if (status == SINQ_OK) status = sinq_check_repacking(maker->source, options, &recipe->repacks, error);
     if (status != SINQ_OK) return status;
     recipe->source = maker->source;
     recipe->count = sinq_source_tensor_count(maker->source);
@@ -338,6 +360,14 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     return status;
 }
 
+/* Of a source that is repacked: what most of it is. */
+static void take_coding(const struct sinq_recipe_entry *entry, struct sinq_recipe_summary *summary) {
+    summary->bits = entry->bits;
+    summary->group_size = entry->group_size;
+    summary->method = entry->method;
+    summary->scale_type = entry->scale_type;
+}
+
 /* What absorbing changes is measured as it then is. */
 static int finish(struct maker *maker, struct sinq_error *error) {
     struct sinq_recipe *const recipe = maker->recipe;
@@ -351,6 +381,10 @@ static int finish(struct maker *maker, struct sinq_error *error) {
     for (size_t i = 0; i < recipe->count && status == SINQ_OK; i++) {
         struct sinq_recipe_entry *const entry = &recipe->entries[i];
         if (entry->action != SINQ_QUANTIZE || entry->type != NULL) continue;
+        if (recipe->repacks || maker->options->format == SINQ_FORMAT_REFERENCE) {
+            measure_layer(recipe, sinq_source_tensor(maker->source, i), entry);
+            continue;
+        }
         status = measure_entry(recipe, sinq_source_tensor(maker->source, i), entry, error);
     }
     if (status != SINQ_OK) return status;
@@ -360,6 +394,13 @@ static int finish(struct maker *maker, struct sinq_error *error) {
     recipe->summary.method = maker->base.method;
     recipe->summary.scale_type = maker->base.scale_type;
     recipe->summary.format = maker->options->format;
+    recipe->summary.repacks = recipe->repacks;
+    for (size_t i = 0; i < recipe->count && recipe->repacks; i++) {
+        if (recipe->entries[i].action == SINQ_QUANTIZE) {
+            take_coding(&recipe->entries[i], &recipe->summary);
+            break;
+        }
+    }
     recipe->summary.type = maker->blocks.type == NULL ? NULL : maker->blocks.type->name;
     sinq_sum_up_recipe(recipe);
     return SINQ_OK;

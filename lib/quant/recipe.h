@@ -19,7 +19,8 @@ struct sinq_recipe {
     double kurtosis_gate; /* 0 is off */
     bool replace_nonfinite;
     bool weighs_columns;         /* of GGUF */
-    bool tiling_2d;              /* of a trial */
+    bool tiling_2d;              /* of a trial, or in the reference's layout */
+    bool repacks;                /* what is quantized keeps its codes, in another layout */
     unsigned threads;            /* at least 1 */
     struct sinq_rule_set *rules; /* owns reasons that quote a rule */
     bool absorbs;

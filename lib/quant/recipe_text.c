@@ -12,6 +12,10 @@ void sinq_recipe_text(const struct sinq_recipe *recipe, struct sinq_text *text) 
                     recipe->replace_nonfinite ? "zero" : "error");
     if (recipe->weighs_columns) sinq_text_add(text, "importance 1\n");
     if (recipe->absorbs) sinq_text_add(text, "absorb 1\n");
+    if (recipe->summary.format == SINQ_FORMAT_REFERENCE) {
+        sinq_text_print(text, "reference tiling %s\n", recipe->tiling_2d ? "2d" : "1d");
+    }
+    if (recipe->repacks) sinq_text_add(text, "repack 1\n");
     for (size_t i = 0; i < recipe->count; i++) {
         const struct sinq_recipe_entry *const entry = &recipe->entries[i];
         sinq_text_add_json(text, sinq_source_tensor(recipe->source, i)->name);

@@ -57,7 +57,7 @@ static int check_options(const struct sinq_quantize_options *options, struct sin
     if (!isfinite(options->kurtosis_gate) || options->kurtosis_gate < 0) {
         return sinq_fail(error, SINQ_USAGE, "--kurtosis-gate %g: expected a number from 0", options->kurtosis_gate);
     }
-    if (options->tiling_2d && !options->is_trial) {
+    if (options->tiling_2d && !options->is_trial && options->format != SINQ_FORMAT_REFERENCE) {
         return sinq_fail(error, SINQ_USAGE,
                          "--tiling 2d: cannot be stored, the dual-scale layout holds one column scale a matrix");
     }
