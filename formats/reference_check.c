@@ -69,7 +69,7 @@ static const char *find_fault(const struct sinq_reference_meta *meta) {
         return "nbits: expected 2, 3, 4, 5, 6 or 8";
     }
     if (meta->factor_exponent < -149 || meta->factor_exponent > 127 || abs(meta->shift) > 64) {
-        return SINQ_REFERENCE_EXPONENTS ": such matrices are not";
+        return SINQ_REFERENCE_EXPONENTS ": no matrix has such";
     }
     if (meta->packing != NULL && meta->packing->bits != meta->bits) return "packing and nbits do not fit each other";
     if (levels != 0 && 1U << meta->bits > levels) return "its method has fewer levels than codes";
