@@ -22,21 +22,24 @@ struct layer {
     struct sinq_plain_matrix plain;
     uint8_t *bytes;
     uint64_t size;
+    struct sinq_matrix_bytes found; /* of a layer that is taken over, in place of units */
+    float *weights;                 /* a panel of rows for each thread */
     double *row_errors, *row_norms;
 };
 
 static uint64_t count_row_groups(const struct layer *layer) { return layer->matrix->cols / layer->matrix->group; }
 
-static int allocate(struct layer *layer, bool has_units) {
+static int allocate(struct layer *layer) {
     const struct sinq_reference_matrix *const m = layer->matrix;
     const char *const name = sinq_job_tensor(layer->job, layer->position)->name;
     struct sinq_reference_parts parts;
     sinq_measure_reference(m, &parts);
     layer->size = parts.bytes;
     layer->bytes = malloc((size_t)parts.bytes);
-    layer->row_errors = has_units ? calloc((size_t)m->rows, sizeof(double)) : NULL;
-    layer->row_norms = has_units ? calloc((size_t)m->rows, sizeof(double)) : NULL;
-    if (layer->bytes == NULL || (has_units && (layer->row_errors == NULL || layer->row_norms == NULL))) {
+    layer->weights = malloc((size_t)(SINQ_PANEL_ROWS * m->cols * layer->job->recipe->threads) * sizeof *layer->weights);
+    layer->row_errors = calloc((size_t)m->rows, sizeof *layer->row_errors);
+    layer->row_norms = calloc((size_t)m->rows, sizeof *layer->row_norms);
+    if (layer->bytes == NULL || layer->weights == NULL || layer->row_errors == NULL || layer->row_norms == NULL) {
         return sinq_fail_memory(layer->job->error, name, parts.bytes);
     }
     return sinq_allocate_plain(m->rows, m->cols, count_row_groups(layer), m->is_tiled ? m->rows / m->group : 1, name,
@@ -46,7 +49,9 @@ static int allocate(struct layer *layer, bool has_units) {
 static void free_layer(struct layer *layer) {
     sinq_free_units(&layer->units);
     sinq_free_plain(&layer->plain);
+    free(layer->found.owned);
     free(layer->bytes);
+    free(layer->weights);
     free(layer->row_errors);
     free(layer->row_norms);
 }
@@ -66,43 +71,65 @@ static int pack(struct layer *layer, float factor, bool is_kept) {
     return status;
 }
 
-/* ---- quantized ---- */
+/* ---- errors ---- */
+
+/* Rows [first, first + count) of the weights as the source has them. */
+static void read_weights(const struct layer *layer, uint64_t first, uint64_t count, float *weights) {
+    const struct sinq_unit_matrix *const units = &layer->units;
+    if (layer->found.bytes != NULL) {
+        sinq_dual_scale_decode(&layer->found.matrix, &layer->found.sizes, layer->found.bytes, first, count, weights);
+        return;
+    }
+    for (uint64_t u = 0; u < units->unit_count; u++) {
+        const struct sinq_tile tile = sinq_unit_tile(units, u);
+        for (uint64_t i = 0; i < count * tile.cols; i++) {
+            const size_t row = (size_t)(i / tile.cols), j = (size_t)(i % tile.cols);
+            weights[row * units->cols + u * units->unit_cols + j] =
+                ldexpf(sinq_tile_value(&tile, (size_t)first + row, j), units->exponent);
+        }
+    }
+}
 
 /* The squared error of one row as it is stored, and its norm. */
-static void measure_row(void *context, uint64_t row, unsigned worker) {
-    const struct layer *const layer = context;
+static void measure_row(const struct layer *layer, uint64_t row, const float *weights) {
     const struct sinq_reference_matrix *const m = layer->matrix;
-    const struct sinq_unit_matrix *const units = &layer->units;
     unsigned count;
     const float *const levels = sinq_method_levels(m->method, &count);
     const float *const column = layer->plain.column + (m->is_tiled ? row / m->group * m->cols : 0);
-    const double unit = ldexp(1.0, units->exponent);
     double error = 0, norm = 0;
-    (void)worker;
-    for (uint64_t u = 0; u < units->unit_count; u++) {
-        const struct sinq_tile tile = sinq_unit_tile(units, u);
-        for (size_t j = 0; j < tile.cols; j++) {
-            const uint64_t k = u * units->unit_cols + j, entry = row * count_row_groups(layer) + k / m->group;
-            const uint8_t code = layer->plain.codes[row * m->cols + k];
-            const float level = levels != NULL ? levels[code] : (float)code;
-            const float value = layer->plain.scale[entry] * (level - layer->plain.zero[entry]) * column[k];
-            const double weight = (double)sinq_tile_value(&tile, (size_t)row, j) * unit;
-            error += (weight - (double)value) * (weight - (double)value);
-            norm += weight * weight;
-        }
+    for (uint64_t k = 0; k < m->cols; k++) {
+        const uint64_t entry = row * count_row_groups(layer) + k / m->group;
+        const uint8_t code = layer->plain.codes[row * m->cols + k];
+        const float level = levels != NULL ? levels[code] : (float)code;
+        const float value = layer->plain.scale[entry] * (level - layer->plain.zero[entry]) * column[k];
+        const double weight = (double)weights[k], difference = weight - (double)value;
+        error += difference * difference;
+        norm += weight * weight;
     }
     layer->row_errors[row] = error;
     layer->row_norms[row] = norm;
 }
 
+static void measure_panel(void *context, uint64_t panel, unsigned worker) {
+    const struct layer *const layer = context;
+    const uint64_t first = panel * SINQ_PANEL_ROWS, cols = layer->matrix->cols;
+    const uint64_t count = sinq_min_u64(SINQ_PANEL_ROWS, layer->matrix->rows - first);
+    float *const weights = layer->weights + worker * SINQ_PANEL_ROWS * cols;
+    read_weights(layer, first, count, weights);
+    for (uint64_t i = 0; i < count; i++) measure_row(layer, first + i, weights + i * cols);
+}
+
 static void measure_errors(struct layer *layer) {
     struct sinq_tensor_note *const note = &layer->job->notes[layer->position];
-    sinq_parallel_for(layer->job->recipe->threads, layer->matrix->rows, measure_row, layer);
+    const uint64_t panels = sinq_divide_up(layer->matrix->rows, SINQ_PANEL_ROWS);
+    sinq_parallel_for(layer->job->recipe->threads, panels, measure_panel, layer);
     for (uint64_t row = 0; row < layer->matrix->rows; row++) {
         note->error_square += layer->row_errors[row];
         note->norm_square += layer->row_norms[row];
     }
 }
+
+/* ---- quantized ---- */
 
 static int quantize_layer(struct layer *layer) {
     struct sinq_quantize_job *const job = layer->job;
@@ -113,7 +140,7 @@ static int quantize_layer(struct layer *layer) {
     struct sinq_hash hash;
     int status = sinq_load_matrix(&job->loader, job->order[layer->position], 0, false, entry->group_size, &layer->units,
                                   &hash, job->error);
-    if (status == SINQ_OK) status = allocate(layer, true);
+    if (status == SINQ_OK) status = allocate(layer);
     if (status != SINQ_OK) return status;
     struct sinq_hasher *const hasher = sinq_hasher_create();
     if (hasher == NULL) return sinq_fail_memory(job->error, "a hash", 1);
@@ -152,21 +179,20 @@ static const char *find_obstacle(const struct sinq_matrix_bytes *found) {
 
 static int take_over_layer(struct layer *layer) {
     struct sinq_quantize_job *const job = layer->job;
+    struct sinq_matrix_bytes *const found = &layer->found;
     const size_t tensor = job->order[layer->position];
-    struct sinq_matrix_bytes found;
-    int status = sinq_fetch_matrix(job->source, tensor, 0, NULL, &found, job->error);
+    int status = sinq_fetch_matrix(job->source, tensor, 0, NULL, found, job->error);
     if (status != SINQ_OK) return status;
-    const char *const why = find_obstacle(&found);
+    const char *const why = find_obstacle(found);
     if (why != NULL) {
-        status = sinq_fail(job->error, SINQ_FAILED, "%s: tensor %s: the reference's layout cannot hold it: %s",
-                           sinq_source_path(job->source), sinq_source_tensor(job->source, tensor)->name, why);
+        return sinq_fail(job->error, SINQ_FAILED, "%s: tensor %s: the reference's layout cannot hold it: %s",
+                         sinq_source_path(job->source), sinq_source_tensor(job->source, tensor)->name, why);
     }
-    if (status == SINQ_OK) status = allocate(layer, false);
-    if (status == SINQ_OK) {
-        sinq_unpack_plain(&found.matrix, &found.sizes, found.bytes, &layer->plain);
-        status = pack(layer, found.matrix.factor, true);
-    }
-    free(found.owned);
+    status = allocate(layer);
+    if (status != SINQ_OK) return status;
+    sinq_unpack_plain(&found->matrix, &found->sizes, found->bytes, &layer->plain);
+    status = pack(layer, found->matrix.factor, true);
+    if (status == SINQ_OK) measure_errors(layer);
     return status;
 }
 

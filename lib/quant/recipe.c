@@ -333,7 +333,8 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     int status = sinq_settle_options(options, &maker->base, &maker->head, &maker->embedding, error);
     if (status == SINQ_OK && options->type != NULL &&
         (options->format == SINQ_FORMAT_NATIVE || options->format == SINQ_FORMAT_REFERENCE)) {
-        status = sinq_fail(error, SINQ_USAGE, "--type: our own layout and the reference's have none");
+        status = sinq_fail(error, SINQ_USAGE, "--type: %s layout has none",
+                           options->format == SINQ_FORMAT_NATIVE ? "our own" : "the reference's");
     } else if (status == SINQ_OK && options->type != NULL) {
         status = sinq_settle_block_options(options, &maker->blocks, error);
     } else if (status == SINQ_OK && (options->fallback != NULL || options->weighs_columns)) {

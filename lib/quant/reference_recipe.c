@@ -36,9 +36,9 @@ int sinq_check_repacking(const struct sinq_source *source, const struct sinq_qua
     *repacks = false;
     if (tensor == NULL || options->allow_requantize || options->is_trial || source->ops->origin != NULL) return SINQ_OK;
     if (!is_reference && options->format != SINQ_FORMAT_NATIVE) return SINQ_OK;
+    if (sinq_is_in_blocks(source, tensor) == is_reference) return SINQ_OK;
     const int status = sinq_source_matrix_info(source, index, 0, &info, error);
-    if (status != SINQ_OK || info.block_type != NULL || sinq_is_in_blocks(source, tensor) == is_reference)
-        return status;
+    if (status != SINQ_OK || info.block_type != NULL) return status;
     if (asks_for_more(options)) {
         return sinq_fail(error, SINQ_USAGE,
                          "%s: is quantized already, and its codes are taken over as they are: options that say how to "

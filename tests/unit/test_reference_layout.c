@@ -175,7 +175,7 @@ static void add_golden(const struct sinq_source *source, const struct golden_cas
     sinq_text_add(&out->sidecar, "}}");
 }
 
-/* Rebuilt from f16 scales, the weights are near those that the reference rebuilds from f32 ones. */
+/* Rebuilt from f16 scales, the weights are near those that the reference rebuilds from f32 ones; zeros of 8 bits are rounded in f16. */
 static void compare_rebuilt(const struct golden_case *c, const struct sinq_source *source) {
     struct sinq_error error;
     double difference = 0, norm = 0;
@@ -188,7 +188,8 @@ static void compare_rebuilt(const struct golden_case *c, const struct sinq_sourc
             norm += theirs * theirs;
         }
     }
-    ck_assert_msg(sqrt(difference / norm) < 2e-3, "%s: rebuilt off by %g", c->name, sqrt(difference / norm));
+    ck_assert_msg(sqrt(difference / norm) < (c->has_aux ? 1e-2 : 1e-3), "%s: rebuilt off by %g", c->name,
+                  sqrt(difference / norm));
     free(row);
 }
 
