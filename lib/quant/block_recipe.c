@@ -58,7 +58,7 @@ int sinq_settle_block_options(const struct sinq_quantize_options *options, struc
 
 int sinq_check_block_rule(const struct sinq_rule_setting *setting, enum sinq_format format, const char *rule,
                           struct sinq_error *error) {
-    const bool is_typed = format != SINQ_FORMAT_NATIVE;
+    const bool is_typed = format == SINQ_FORMAT_GGUF || format == SINQ_FORMAT_PLAIN;
     const bool has_others =
         setting->bits != 0 || setting->group_size >= 0 || setting->method >= 0 || setting->scale_type >= 0;
     if (setting->type != NULL && (!is_typed || has_others)) {
