@@ -76,7 +76,14 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .choices = SINQ_METHOD_CHOICES,
      PLACE(method),
      .help = "sinq, rtn (plain rounding), nf4, nf3 (NormalFloat levels), hqq (half-quadratic zero points), or "
-             "sinq-nf4, sinq-nf3, sinq-hqq, which normalize first (default: the recipe's)"},
+             "sinq-nf4, sinq-nf3, sinq-hqq, which normalize first; search and sinq-search: scales and zero points "
+             "searched for the least error (default: the recipe's)"},
+    {.name = "effort",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "HOW",
+     .choices = "fast default best",
+     PLACE(effort),
+     .help = "how long methods that search do so: fast, default or best"},
     {.name = "scale-type",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "TYPE",
@@ -194,12 +201,18 @@ enum sinq_format sinq_read_output_format(const struct sinq_quantize_arguments *a
     return strcmp(format, "safetensors") == 0 ? SINQ_FORMAT_PLAIN : SINQ_FORMAT_NATIVE;
 }
 
+static enum sinq_effort read_effort(const char *effort) {
+    if (strcmp(effort, "fast") == 0) return SINQ_EFFORT_FAST;
+    return strcmp(effort, "best") == 0 ? SINQ_EFFORT_BEST : SINQ_EFFORT_DEFAULT;
+}
+
 struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quantize_arguments *arguments) {
     struct sinq_quantize_options options = sinq_default_quantize_options();
     if (arguments->recipe != NULL) options.recipe = arguments->recipe;
     if (arguments->bits != NULL) options.bits = read_number(arguments->bits, 0);
     if (arguments->group_size != NULL) options.group_size = read_number(arguments->group_size, (int)SINQ_GROUP_ROW);
     if (arguments->method != NULL) options.method = sinq_method_from_name(arguments->method);
+    if (arguments->effort != NULL) options.effort = read_effort(arguments->effort);
     if (arguments->scale_type != NULL)
         options.scale_type = strcmp(arguments->scale_type, "f16") == 0 ? SINQ_AUX_F16 : SINQ_AUX_U8;
     if (arguments->head_bits != NULL) options.head_bits = read_number(arguments->head_bits, 0);

@@ -190,6 +190,8 @@ enum sinq_method {
     SINQ_METHOD_NF4,
     SINQ_METHOD_NF3,
     SINQ_METHOD_HQQ,
+    SINQ_METHOD_SINQ_SEARCH, /* Sinkhorn normalization, then scale and real zero point of each group searched for least error */
+    SINQ_METHOD_SEARCH,
     SINQ_METHOD_COUNT
 };
 /* "sinq", "rtn", "sinq-nf4", ... and back; -1 for an unknown name. */
@@ -249,12 +251,16 @@ struct sinq_rule {
         setting; /* of SINQ_RULE_TENSOR: "keep", or "bits:3,group:32,method:rtn,scale:f16" in any order and part; of GGUF "type:q6_k" */
 };
 
+/* How long methods that search take for it. */
+enum sinq_effort { SINQ_EFFORT_DEFAULT, SINQ_EFFORT_FAST, SINQ_EFFORT_BEST };
+
 struct sinq_quantize_options {
-    const char *recipe;   /* "default" or "paper"; NULL is "default" */
-    int bits;             /* 2 3 4 5 6 8; 0 is the recipe's (4) */
-    int group_size;       /* 16 32 64 128, SINQ_GROUP_ROW; -1 is the recipe's */
-    int method;           /* enum sinq_method; -1 is the recipe's */
-    int scale_type;       /* SINQ_AUX_F16 or SINQ_AUX_U8; -1 is the recipe's */
+    const char *recipe; /* "default" or "paper"; NULL is "default" */
+    int bits;           /* 2 3 4 5 6 8; 0 is the recipe's (4) */
+    int group_size;     /* 16 32 64 128, SINQ_GROUP_ROW; -1 is the recipe's */
+    int method;         /* enum sinq_method; -1 is the recipe's */
+    int scale_type;     /* SINQ_AUX_F16 or SINQ_AUX_U8; -1 is the recipe's */
+    enum sinq_effort effort;
     int head_bits;        /* lm_head: 0 keeps it */
     int embed_bits;       /* embeddings: 0 keeps them */
     double kurtosis_gate; /* a matrix whose kurtosis exceeds it is rounded without normalization; 0 is off */

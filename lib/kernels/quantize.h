@@ -37,6 +37,19 @@ struct sinq_lane_codes {
     float scale[SINQ_LANES], minimum[SINQ_LANES];
 };
 
+/* What is tried for a line through a group's values. */
+struct sinq_lane_line_search {
+    const float *values;
+    size_t count;
+    float top;
+    const float (*shrinks)[2]; /* of what is below and above the mean */
+    size_t shrink_count;
+    unsigned each, last;
+};
+struct sinq_lane_line {
+    float scale[SINQ_LANES], base[SINQ_LANES];
+};
+
 struct sinq_quantize_kernels {
     /*
      * Sums and sums of squares, in f64, of the rows and columns of C = M * inverse_cols[j] * inverse_rows[i] (in f32) over a
@@ -81,6 +94,16 @@ struct sinq_quantize_kernels {
     void (*encode_levels)(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
                           const float *levels, unsigned count, const float *weights, uint8_t *codes, size_t code_stride,
                           float *row_error, float *row_norm);
+
+    /*
+     * Scale and base of sixteen groups, one a lane, whose values reach from 0 to 1: values[i][lane] ~= base + scale * code,
+     * codes 0 to top. In `line` come a scale and a base to begin with. Each candidate shrinks what lies below and above the mean by its two factors; each
+     * is refined `each` times by least squares, the best of all `last` times more.
+     */
+    void (*search_line)(const struct sinq_lane_line_search *search, struct sinq_lane_line *line);
+    /* line->scale: the best for the given zero points, value + lowest ~= scale * (code - zero), from the scale given. */
+    void (*refit_scale)(const struct sinq_lane_line_search *search, const float lowest[SINQ_LANES],
+                        const float zero[SINQ_LANES], struct sinq_lane_line *line);
 
     /*
      * codes->scale, of either sign and 0 for groups of zeros, is the best that follows from rounding with one of

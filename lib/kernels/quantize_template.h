@@ -251,6 +251,7 @@ static void encode_levels(const float *x, size_t x_stride, unsigned vectors, con
     v_store(row_norm, v_sum_rows(norms));
 }
 
+#include "kernels/line_template.h"
 #include "kernels/search_template.h"
 
 static uint16_t scan_bf16(const uint16_t *values, size_t count) {
@@ -281,6 +282,8 @@ const struct sinq_quantize_kernels KERNELS = {
     .normalize_rows_bf16 = normalize_rows_bf16,
     .encode_uniform = encode_uniform,
     .encode_levels = encode_levels,
+    .search_line = search_line,
+    .refit_scale = refit_scale,
     .search_scale = search_scale,
     .search_minimum = search_minimum,
     .search_levels = search_levels,

@@ -22,6 +22,8 @@ enum sinq_method sinq_drop_column_scale(enum sinq_method method) {
         return SINQ_METHOD_NF3;
     case SINQ_METHOD_SINQ_HQQ:
         return SINQ_METHOD_HQQ;
+    case SINQ_METHOD_SINQ_SEARCH:
+        return SINQ_METHOD_SEARCH;
     default:
         return method;
     }

@@ -37,6 +37,7 @@ int sinq_settle_block_options(const struct sinq_quantize_options *options, struc
                   {options->group_size != -1, "--group-size"},
                   {options->method != -1, "--method"},
                   {options->scale_type != -1, "--scale-type"},
+                  {options->effort != SINQ_EFFORT_DEFAULT, "--effort"},
                   {options->head_bits != 0, "--head-bits"},
                   {options->embed_bits != 0, "--embed-bits"},
                   {options->kurtosis_gate > 0, "--kurtosis-gate"},

@@ -184,6 +184,7 @@ static int begin_work(struct pipeline *p) {
     }
     const struct sinq_matrix_method method = {.method = entry->method,
                                               .bits = (unsigned)entry->bits,
+                                              .effort = job->recipe->effort,
                                               .kurtosis_gate = job->recipe->kurtosis_gate,
                                               .threads = job->recipe->threads};
     return sinq_packing_begin(units, &method, &wished, &p->blobs[p->work.slot], &p->work.packing, job->error);

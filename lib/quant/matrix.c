@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "quant/rounding.h"
 #include "quant/unit.h"
 
 /* ---- threads and their working memory ---- */
@@ -49,11 +50,14 @@ void sinq_start_units(struct sinq_unit_job *job, const struct sinq_unit_matrix *
     if (method->kurtosis_gate > 0 && sinq_method_normalizes(method->method)) {
         outcome->kurtosis = sinq_measure_kurtosis(units, method->threads);
         outcome->was_gated = outcome->kurtosis > method->kurtosis_gate;
-        if (outcome->was_gated) outcome->method = SINQ_METHOD_RTN;
+        if (outcome->was_gated) {
+            outcome->method = sinq_method_is_searched(method->method) ? SINQ_METHOD_SEARCH : SINQ_METHOD_RTN;
+        }
     }
     job->units = units;
     job->method = outcome->method;
     job->bits = method->bits;
+    job->effort = method->effort;
     job->levels = sinq_method_levels(job->method, &job->level_count);
     const size_t group = units->group_size == 0 ? (size_t)units->cols : units->group_size;
     job->row_tile = method->tiling_2d ? group : (size_t)units->padded_rows;
@@ -66,12 +70,14 @@ struct sinq_unit_outcome sinq_add_unit_outcomes(const struct sinq_unit_job *job)
         total.error_square += one->error_square;
         total.norm_square += one->norm_square;
         total.excess += one->excess;
+        total.ideal_square += one->ideal_square;
         total.groups += one->groups;
         total.needs_exact_storage |= one->needs_exact_storage;
     }
     const double unit = ldexp(1.0, 2 * job->units->exponent);
     total.error_square *= unit;
     total.norm_square *= unit;
+    total.ideal_square *= unit;
     return total;
 }
 

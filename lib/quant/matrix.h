@@ -56,8 +56,9 @@ double sinq_measure_kurtosis(const struct sinq_unit_matrix *units, unsigned thre
 struct sinq_matrix_method {
     enum sinq_method method;
     unsigned bits;
-    bool tiling_2d;       /* one column scale per group_size rows: for results in plain arrays alone */
-    double kurtosis_gate; /* 0: none */
+    enum sinq_effort effort; /* of methods that search */
+    bool tiling_2d;          /* one column scale per group_size rows: for results in plain arrays alone */
+    double kurtosis_gate;    /* 0: none */
     unsigned threads;
 };
 
@@ -66,7 +67,7 @@ struct sinq_matrix_outcome {
     double kurtosis;                  /* with a gate */
     bool was_gated;
     bool was_widened;        /* scales or zeros needed a wider type than asked for */
-    enum sinq_method method; /* used: SINQ_METHOD_RTN where gated */
+    enum sinq_method method; /* used: without normalization where gated */
 };
 
 int sinq_quantize_plain(const struct sinq_unit_matrix *units, const struct sinq_matrix_method *method,

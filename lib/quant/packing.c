@@ -62,6 +62,26 @@ static int prepare_blob(struct sinq_packing *packing, struct sinq_error *error) 
     return SINQ_OK;
 }
 
+/* Searched zeros of a group that has values on both sides of zero lie among the codes. */
+static void choose_zero_range(struct sinq_dual_scale *description) {
+    const bool has_range = description->zero_type == SINQ_AUX_U8 && !description->zero_per_block;
+    description->zero_low = 0.0f;
+    description->zero_step = has_range ? (float)((1u << description->bits) - 1u) / 255.0f : 0.0f;
+}
+
+/* The next wider types of scales and zeros. */
+static void widen_types(struct sinq_packing *packing, bool needs_exact) {
+    struct sinq_dual_scale *const description = &packing->description;
+    const bool was_per_block = description->zero_per_block;
+    *description = packing->wished;
+    description->zero_per_block = false;
+    if (sinq_method_is_searched(packing->job.method) && !was_per_block && !needs_exact) {
+        description->zero_per_block = true;
+    } else {
+        description->scale_type = description->zero_type = SINQ_AUX_F16;
+    }
+}
+
 /* Makes ready for the units with the scale and zero types that the description has now. */
 static int prepare_units(struct sinq_packing *packing, struct sinq_error *error) {
     struct sinq_unit_job *const job = &packing->job;
@@ -69,7 +89,11 @@ static int prepare_units(struct sinq_packing *packing, struct sinq_error *error)
     const bool is_integer = sinq_method_has_integer_zeros(job->method);
     description->has_column_scale = sinq_method_normalizes(job->method);
     description->levels = job->levels == NULL ? SINQ_LEVELS_UNIFORM : SINQ_LEVELS_F32;
-    description->zero_per_block = !is_integer && description->zero_type == SINQ_AUX_U8;
+    if (sinq_method_is_searched(job->method)) {
+        choose_zero_range(description);
+    } else {
+        description->zero_per_block = !is_integer && description->zero_type == SINQ_AUX_U8;
+    }
     choose_factor(job, description);
     const int status = prepare_blob(packing, error);
     if (status != SINQ_OK) return status;
@@ -125,11 +149,11 @@ int sinq_packing_settle(struct sinq_packing *packing, bool *again, struct sinq_e
         return sinq_fail_memory(error, "the working memory of a matrix", packing->job.units->padded_rows * 64);
     }
     const struct sinq_unit_outcome total = sinq_add_unit_outcomes(&packing->job);
-    const bool is_costly = total.excess > ALLOWED_EXCESS * total.groups;
+    const bool is_costly = total.excess > ALLOWED_EXCESS * total.groups ||
+                           (total.ideal_square > 0 && total.error_square > (1 + ALLOWED_EXCESS) * total.ideal_square);
     if (description->scale_type != SINQ_AUX_F16 && (is_costly || total.needs_exact_storage)) {
         *again = true;
-        *description = packing->wished;
-        description->scale_type = description->zero_type = SINQ_AUX_F16;
+        widen_types(packing, total.needs_exact_storage);
         return prepare_units(packing, error);
     }
     packing->outcome.error_square = total.error_square;
@@ -151,13 +175,15 @@ void sinq_packing_finish(struct sinq_packing *packing, struct sinq_dual_scale *d
     *description = packing->description;
     const struct sinq_dual_scale *const wished = &packing->wished;
     const bool is_integer = sinq_method_has_integer_zeros(packing->job.method);
+    const bool is_searched = sinq_method_is_searched(packing->job.method);
     uint8_t *const blob = packing->blob->bytes;
     if (packing->job.levels != NULL) write_levels(&packing->job, blob);
     if (is_integer) sinq_write_integer_zeros(description, &packing->sizes, packing->job.integer_zeros, blob);
     sinq_dual_scale_seal(description, blob);
     *outcome = packing->outcome;
     outcome->was_widened = description->scale_type != wished->scale_type ||
-                           description->zero_type != wished->zero_type || (description->zero_per_block && is_integer);
+                           description->zero_type != wished->zero_type ||
+                           (description->zero_per_block && (is_integer || is_searched));
 }
 
 /* ---- all at once ---- */

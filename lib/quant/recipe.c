@@ -50,7 +50,8 @@ void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, 
         .method = method,
         .scale_type = entry->scale_type,
         .zero_type = entry->scale_type == SINQ_AUX_F16 ? SINQ_AUX_F16 : SINQ_AUX_U8,
-        .zero_per_block = entry->scale_type != SINQ_AUX_F16 && !sinq_method_has_integer_zeros(method),
+        .zero_per_block = entry->scale_type != SINQ_AUX_F16 && !sinq_method_has_integer_zeros(method) &&
+                          !sinq_method_is_searched(method),
         .has_column_scale = sinq_method_normalizes(method),
         .transposed = entry->transposed,
         .levels = sinq_method_bits(method) != 0 ? SINQ_LEVELS_F32 : SINQ_LEVELS_UNIFORM,
@@ -351,6 +352,7 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     recipe->replace_nonfinite = options->replace_nonfinite;
     recipe->weighs_columns = options->weighs_columns;
     recipe->tiling_2d = options->tiling_2d;
+    recipe->effort = options->effort;
     recipe->threads = options->threads > 0 ? options->threads : sinq_count_processors();
     recipe->summary.peak_memory = sinq_estimate_peak_memory(0, 0, 0, SINQ_GROUP_ROW, 0, recipe->threads);
     recipe->entries = calloc(recipe->count + 1, sizeof *recipe->entries);

@@ -18,7 +18,8 @@ struct sinq_recipe {
     struct sinq_recipe_summary summary;
     double kurtosis_gate; /* 0 is off */
     bool replace_nonfinite;
-    bool weighs_columns;         /* of GGUF */
+    bool weighs_columns; /* of GGUF */
+    enum sinq_effort effort;
     bool tiling_2d;              /* of a trial, or in the reference's layout */
     bool repacks;                /* what is quantized keeps its codes, in another layout */
     unsigned threads;            /* at least 1 */

@@ -11,6 +11,7 @@ void sinq_recipe_text(const struct sinq_recipe *recipe, struct sinq_text *text) 
     sinq_text_print(text, "recipe 1 gate %016" PRIx64 " nonfinite %s\n", gate,
                     recipe->replace_nonfinite ? "zero" : "error");
     if (recipe->weighs_columns) sinq_text_add(text, "importance 1\n");
+    if (recipe->effort != SINQ_EFFORT_DEFAULT) sinq_text_print(text, "effort %d\n", (int)recipe->effort);
     if (recipe->absorbs) sinq_text_add(text, "absorb 1\n");
     if (recipe->summary.format == SINQ_FORMAT_REFERENCE) {
         sinq_text_print(text, "reference tiling %s\n", recipe->tiling_2d ? "2d" : "1d");

@@ -9,6 +9,10 @@
 
 #define HQQ_STEPS 20
 
+bool sinq_method_is_searched(enum sinq_method method) {
+    return method == SINQ_METHOD_SINQ_SEARCH || method == SINQ_METHOD_SEARCH;
+}
+
 bool sinq_method_has_integer_zeros(enum sinq_method method) {
     return method == SINQ_METHOD_SINQ || method == SINQ_METHOD_RTN;
 }

@@ -22,8 +22,11 @@ struct sinq_group_block {
 struct sinq_group_parameters {
     float scale[SINQ_SCALE_BLOCK_ROWS], zero[SINQ_SCALE_BLOCK_ROWS];
     bool is_constant[SINQ_SCALE_BLOCK_ROWS]; /* all values equal and not zero */
+    bool is_searched[SINQ_SCALE_BLOCK_ROWS]; /* by group_search.h, for its own use */
 };
 
+/* Whether a method's scales and zeros are searched (group_search.h): then zeros are codes under one range of the matrix where that serves. */
+bool sinq_method_is_searched(enum sinq_method method);
 /* Whether a method's zero points are integers. */
 bool sinq_method_has_integer_zeros(enum sinq_method method);
 

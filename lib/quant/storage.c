@@ -50,6 +50,15 @@ void sinq_store_column(enum sinq_aux_type type, const float *values, const bool 
     }
 }
 
+void sinq_store_codes(const float *values, size_t rows, float low, float step, struct sinq_stored_column *stored) {
+    for (size_t r = 0; r < rows; r++) {
+        const float place = fminf(fmaxf((values[r] - low) / step, 0.0f), 255.0f);
+        const float code = (place + 8388608.0f) - 8388608.0f;
+        stored->code[r] = (uint8_t)code;
+        stored->value[r] = low + code * step;
+    }
+}
+
 static void put_half(uint8_t *to, uint16_t half) {
     to[0] = (uint8_t)(half & 0xff);
     to[1] = (uint8_t)(half >> 8);
@@ -75,7 +84,7 @@ void sinq_write_column(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_
             blob[offset + entry] = stored->code[r];
         }
     }
-    if (type == SINQ_AUX_F16) return;
+    if (type == SINQ_AUX_F16 || range_offset == SINQ_NO_RANGES) return;
     uint8_t *const range = locate_range(sizes, first_row, group, range_offset, blob);
     put_half(range, stored->range[0]);
     put_half(range + 2, stored->range[1]);

@@ -22,7 +22,11 @@ struct sinq_stored_column {
 void sinq_store_column(enum sinq_aux_type type, const float *values, const bool *is_free, size_t rows, float shortfall,
                        struct sinq_stored_column *stored);
 
-/* Writes a stored column into a blob's section at `offset` (and its range at `range_offset`). */
+/* The nearest codes of 8 bits under a range that is given. */
+void sinq_store_codes(const float *values, size_t rows, float low, float step, struct sinq_stored_column *stored);
+
+/* Writes a stored column into a blob's section at `offset` (and its range at `range_offset`, if not SINQ_NO_RANGES). */
+#define SINQ_NO_RANGES UINT64_MAX
 void sinq_write_column(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_type type,
                        const struct sinq_stored_column *stored, uint64_t first_row, size_t rows, uint64_t group,
                        uint64_t offset, uint64_t range_offset, uint8_t *blob);

@@ -132,6 +132,7 @@ static int rebuild_matrix(struct trial *trial, size_t tensor, uint64_t index, st
     }
     const struct sinq_matrix_method method = {.method = entry->method,
                                               .bits = (unsigned)entry->bits,
+                                              .effort = trial->recipe->effort,
                                               .tiling_2d = trial->recipe->tiling_2d,
                                               .kurtosis_gate = trial->recipe->kurtosis_gate,
                                               .threads = trial->recipe->threads};

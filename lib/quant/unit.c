@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "quant/group_search.h"
 #include "quant/rounding.h"
 #include "quant/sinkhorn.h"
 #include "quant/storage.h"
@@ -28,6 +29,7 @@ void sinq_free_unit_work(struct sinq_unit_work *work) {
     free(work->col_scale);
     free(work->weights);
     free(work->x);
+    free(work->values);
     free(work->codes);
 }
 
@@ -49,8 +51,10 @@ bool sinq_create_unit_work(const struct sinq_unit_job *job, struct sinq_unit_wor
     work->weights = malloc(stride * sizeof(float));
     work->x = aligned_alloc(SINQ_LINE_BYTES, BLOCK_ROWS * stride * sizeof(float));
     work->codes = aligned_alloc(SINQ_LINE_BYTES, BLOCK_ROWS * stride);
+    const bool is_searched = sinq_method_is_searched(job->method);
+    if (is_searched) work->values = aligned_alloc(SINQ_LINE_BYTES, BLOCK_ROWS * stride * sizeof(float));
     return work->sinkhorn != NULL && work->row_scale != NULL && work->col_scale != NULL && work->weights != NULL &&
-           work->x != NULL && work->codes != NULL;
+           work->x != NULL && work->codes != NULL && (!is_searched || work->values != NULL);
 }
 
 /* One group's columns within a unit. */
@@ -228,7 +232,9 @@ static float store_scales(const struct sinq_unit_job *job, struct block *block) 
         is_free[r] = block->parameters.scale[r] == 0.0f;
     }
     struct sinq_stored_column stored;
-    const float shortfall = ALLOWED_CLIPPING / (float)((1u << job->bits) - 1u);
+    /* What is searched clips on purpose. */
+    const bool is_searched = sinq_method_is_searched(job->method);
+    const float shortfall = is_searched ? INFINITY : ALLOWED_CLIPPING / (float)((1u << job->bits) - 1u);
     sinq_store_column(job->description->scale_type, wished, is_free, block->rows, shortfall, &stored);
     sinq_write_column(job->sizes, job->description->scale_type, &stored, block->first, block->rows, block->group->index,
                       job->sizes->scale_offset, job->sizes->scale_range_offset, job->blob);
@@ -237,6 +243,24 @@ static float store_scales(const struct sinq_unit_job *job, struct block *block) 
         if (!is_free[r]) deviation = fmaxf(deviation, fabsf(stored.value[r] - wished[r]) / wished[r]);
     }
     return deviation;
+}
+
+/* Searched zero points as they are stored, then the best scales for those. */
+static void store_searched_zeros(const struct sinq_unit_job *job, const struct sinq_unit_work *work,
+                                 struct block *block) {
+    const struct sinq_dual_scale *const description = job->description;
+    const bool none_free[BLOCK_ROWS] = {false};
+    struct sinq_stored_column stored;
+    if (description->zero_type == SINQ_AUX_U8 && !description->zero_per_block) {
+        sinq_store_codes(block->parameters.zero, block->rows, description->zero_low, description->zero_step, &stored);
+    } else {
+        sinq_store_column(description->zero_type, block->parameters.zero, none_free, block->rows, INFINITY, &stored);
+    }
+    sinq_write_column(job->sizes, description->zero_type, &stored, block->first, block->rows, block->group->index,
+                      job->sizes->zero_offset,
+                      description->zero_per_block ? job->sizes->zero_range_offset : SINQ_NO_RANGES, job->blob);
+    for (size_t r = 0; r < block->rows; r++) block->zero[r] = stored.value[r];
+    sinq_refit_scales(job->bits, &block->values, work->values, block->zero, &block->parameters);
 }
 
 /* Zero points for the scales as stored: integers are placed anew, real ones go into the blob here. */
@@ -302,6 +326,22 @@ static void round_for_blob(const struct sinq_unit_job *job, const struct sinq_un
     add_block(block, &cost, outcome);
 }
 
+/* Rounds one block for the blob: as searched, to know what storing costs, then as stored. */
+static void round_searched(const struct sinq_unit_job *job, const struct sinq_unit_work *work, struct block *block,
+                           struct sinq_unit_outcome *outcome) {
+    float scale[BLOCK_ROWS], zero[BLOCK_ROWS];
+    struct block_error cost, ideal;
+    use_parameters(block, block->parameters.scale, block->parameters.zero, scale, zero);
+    encode_block(job, work, block, scale, zero, &ideal);
+    store_searched_zeros(job, work, block);
+    (void)store_scales(job, block);
+    use_parameters(block, block->scale, block->zero, scale, zero);
+    encode_block(job, work, block, scale, zero, &cost);
+    add_excess(block, &cost, &ideal, outcome);
+    for (size_t r = 0; r < block->rows; r++) outcome->ideal_square += ideal.error[r];
+    add_block(block, &cost, outcome);
+}
+
 static void round_block(const struct sinq_unit_job *job, const struct sinq_unit_work *work, struct block *block,
                         struct sinq_unit_outcome *outcome) {
     normalize_block(job, block);
@@ -310,14 +350,22 @@ static void round_block(const struct sinq_unit_job *job, const struct sinq_unit_
     block->values.rows = block->rows;
     block->values.cols = block->group->tile.cols;
     sinq_choose_parameters(job->method, job->bits, &block->values, &block->parameters);
+    const bool is_searched = sinq_method_is_searched(job->method);
+    if (is_searched) {
+        sinq_search_groups(job->effort, job->bits, &block->values, work->values, &block->parameters);
+    }
     if (job->blob != NULL) {
         /* A group of zeros is exact with any scale if its zero point is. */
-        const bool has_real_zeros = !sinq_method_has_integer_zeros(job->method);
+        const bool has_real_zeros = !sinq_method_has_integer_zeros(job->method) && !is_searched;
         for (size_t r = 0; r < block->rows; r++) {
             outcome->needs_exact_storage |=
                 block->parameters.is_constant[r] || (has_real_zeros && block->parameters.scale[r] == 0.0f);
         }
-        round_for_blob(job, work, block, outcome);
+        if (is_searched) {
+            round_searched(job, work, block, outcome);
+        } else {
+            round_for_blob(job, work, block, outcome);
+        }
         return;
     }
     struct block_error cost;

@@ -15,6 +15,7 @@ struct sinq_unit_outcome {
     double norm_square;
     double excess; /* what storing adds to the squared error of each group, relative to it; summed over groups */
     double groups;
+    double ideal_square;      /* error_square as it would be with scales and zeros as searched, before storing them */
     bool needs_exact_storage; /* a group whose exactness only f16 keeps */
 };
 
@@ -23,6 +24,7 @@ struct sinq_unit_job {
     const struct sinq_unit_matrix *units;
     enum sinq_method method;
     unsigned bits;
+    enum sinq_effort effort;
     const float *levels;
     unsigned level_count;
     size_t row_tile; /* rows that share a column scale: all, or a group's width in 2-D tiling */
@@ -43,6 +45,7 @@ struct sinq_unit_work {
     float *col_scale; /* [row tiles][unit stride] */
     float *weights;   /* [unit stride]: column scales with zeros in the padding */
     float *x;         /* [32][unit stride] */
+    float *values;    /* [32][unit stride] of methods that search, else NULL */
     uint8_t *codes;   /* [32][unit stride] */
 };
 

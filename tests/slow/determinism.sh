@@ -16,7 +16,7 @@ compare() {
     [ "$sum" = "$expected" ] || { echo "determinism: SINQ_CPU=${SINQ_CPU-} $* gives other bytes"; exit 1; }
 }
 for recipe in "--bits 4 --embed-bits 8" "--bits 3 --group-size 32 --method sinq-hqq --head-bits 3" "--recipe paper --bits 2" \
-    "--method sinq-nf4 --group-size 16" "--method rtn --group-size row --bits 5"; do
+    "--method sinq-nf4 --group-size 16" "--method rtn --group-size row --bits 5" "--method sinq-search --bits 3 --effort best"; do
     expected=
     for cpu in $levels; do
         export SINQ_CPU=$cpu

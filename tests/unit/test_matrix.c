@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "quant/matrix.h"
+#include "tensor/dtype.h"
 #include "unit.h"
 
 static uint32_t random_state = 99;
@@ -140,10 +141,11 @@ static const struct {
     enum sinq_method method;
     unsigned bits;
     double most; /* relative error on Gaussian weights, group 64 */
-} methods[] = {{SINQ_METHOD_SINQ, 4, 0.10},     {SINQ_METHOD_RTN, 4, 0.10},      {SINQ_METHOD_SINQ_NF4, 4, 0.10},
-               {SINQ_METHOD_NF4, 4, 0.10},      {SINQ_METHOD_SINQ_NF3, 3, 0.21}, {SINQ_METHOD_NF3, 3, 0.21},
-               {SINQ_METHOD_SINQ_HQQ, 4, 0.10}, {SINQ_METHOD_HQQ, 4, 0.10},      {SINQ_METHOD_HQQ, 2, 0.50},
-               {SINQ_METHOD_SINQ, 8, 0.006},    {SINQ_METHOD_HQQ, 8, 0.006}};
+} methods[] = {{SINQ_METHOD_SINQ, 4, 0.10},     {SINQ_METHOD_RTN, 4, 0.10},        {SINQ_METHOD_SINQ_NF4, 4, 0.10},
+               {SINQ_METHOD_NF4, 4, 0.10},      {SINQ_METHOD_SINQ_NF3, 3, 0.21},   {SINQ_METHOD_NF3, 3, 0.21},
+               {SINQ_METHOD_SINQ_HQQ, 4, 0.10}, {SINQ_METHOD_HQQ, 4, 0.10},        {SINQ_METHOD_HQQ, 2, 0.50},
+               {SINQ_METHOD_SINQ, 8, 0.006},    {SINQ_METHOD_HQQ, 8, 0.006},       {SINQ_METHOD_SEARCH, 4, 0.09},
+               {SINQ_METHOD_SEARCH, 2, 0.40},   {SINQ_METHOD_SINQ_SEARCH, 3, 0.18}};
 
 START_TEST(every_method_is_near_the_weights) {
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
@@ -270,6 +272,70 @@ START_TEST(gated_nf4_decodes_right) {
 END_TEST
 
 /* The reference loses codes above 127 on reload at 8 bits, and its symmetric mode wastes codes: all of them are used here. */
+/* ---- searched scales and zero points ---- */
+
+static float wild_value(size_t kind, size_t row, size_t group, size_t k) {
+    const float normal = 0.02f * random_normal();
+    switch (kind) {
+    case 1: /* constant groups */
+        return (row + group) % 3 == 0 ? -0.0137f * (float)(row + 1) : normal;
+    case 2: /* one huge outlier */
+        return row == 5 && group == 1 && k == 7 ? 1e6f : normal;
+    case 3: /* all negative */
+        return -fabsf(normal) - 0.01f;
+    case 4: /* some all negative, far from zero */
+        return (row + group) % 4 == 0 ? -1.0f - fabsf(normal) : normal;
+    case 5: /* scales that f16 by itself holds as subnormals only */
+        return normal * 1e-6f;
+    case 6: /* groups of very different sizes */
+        return ldexpf(normal, -(int)((row * 7 + group) % 12));
+    default:
+        return normal;
+    }
+}
+
+/* The squared error in the normalized domain. */
+static double normalized_error(const struct made *m) {
+    double error = 0;
+    for (size_t i = 0; i < m->rows * m->cols; i++) {
+        double t = 1;
+        if (m->description.has_column_scale) {
+            uint16_t half;
+            memcpy(&half, m->blob.bytes + m->sizes.column_scale_offset + 2 * (i % m->cols), sizeof half);
+            t = (double)sinq_half_to_float(half);
+        }
+        const double d = ((double)m->w[i] - (double)m->back[i]) / t;
+        error += d * d;
+    }
+    return error;
+}
+
+START_TEST(searching_is_never_worse_than_the_range) {
+    static const unsigned bits[] = {2, 3, 4, 6};
+    static const uint32_t sizes[] = {16, 64, 0};
+    for (size_t i = 0; i < 7 * 4 * 3; i++) {
+        if (IS_SANITIZED && i % 3 != 0) continue;
+        const size_t kind = i % 7, b = i / 7 % 4, g = i / 28;
+        for (int normalizes = 0; normalizes < 2; normalizes++) {
+            struct made range, search;
+            make_matrix(&range, 40, 192);
+            make_matrix(&search, 40, 192);
+            for (size_t k = 0; k < 40 * 192; k++) range.w[k] = wild_value(kind, k / 192, k % 192 / 64, k % 64);
+            memcpy(search.w, range.w, 40 * 192 * sizeof(float));
+            quantize(&range, normalizes ? SINQ_METHOD_SINQ : SINQ_METHOD_RTN, bits[b], sizes[g], SINQ_AUX_F16, 0,
+                     false);
+            quantize(&search, normalizes ? SINQ_METHOD_SINQ_SEARCH : SINQ_METHOD_SEARCH, bits[b], sizes[g], SINQ_AUX_U8,
+                     0, false);
+            ck_assert_msg(normalized_error(&search) <= normalized_error(&range) * 1.0001,
+                          "kind %zu, %u bits, group %u, normalized %d: %g searched, %g by the range", kind, bits[b],
+                          sizes[g], normalizes, normalized_error(&search), normalized_error(&range));
+            free_matrix(&range);
+            free_matrix(&search);
+        }
+    }
+}
+END_TEST
+
 START_TEST(all_codes_are_used_and_reload) {
     for (size_t b = 0; b < sizeof widths / sizeof widths[0]; b++) {
         struct made m;
@@ -347,5 +413,5 @@ END_TEST
 
 UNIT_MAIN("matrix", any_shape_group_and_width_is_right, every_method_is_near_the_weights,
           constant_matrices_and_groups_are_exact, one_wild_group_does_not_coarsen_the_others,
-          extreme_magnitudes_are_right, gated_nf4_decodes_right, all_codes_are_used_and_reload,
-          f16_storage_keeps_the_codes, normalization_helps_where_columns_differ)
+          extreme_magnitudes_are_right, gated_nf4_decodes_right, searching_is_never_worse_than_the_range,
+          all_codes_are_used_and_reload, f16_storage_keeps_the_codes, normalization_helps_where_columns_differ)

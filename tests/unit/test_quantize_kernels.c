@@ -151,6 +151,29 @@ static void run_encode(const struct sinq_quantize_kernels *k, unsigned bits, boo
     }
 }
 
+/* Groups whose values reach from 0 to 1, and such as do not. */
+static void run_search(const struct sinq_quantize_kernels *k, float top, enum data_kind kind, struct results *r) {
+    static const float shrinks[][2] = {{1.0f, 1.0f}, {0.9f, 0.8f}, {0.7f, 0.9f}};
+    struct sinq_lane_line line;
+    float zero[SINQ_LANES];
+    clear_results(r);
+    for (size_t i = 0; i < SINQ_LANES * 64; i++) {
+        r->x[i] = kind == GAUSSIAN ? (float)(i * 7919 % 1013) / 1012.0f : data.f32[i];
+    }
+    for (size_t l = 0; l < SINQ_LANES; l++) {
+        line.scale[l] = l == 3 ? 0.0f : 1.0f / top;
+        line.base[l] = (float)l * -0.01f;
+        zero[l] = (float)l * 0.4f;
+    }
+    const struct sinq_lane_line_search search = {
+        .values = r->x, .count = 50, .top = top, .shrinks = shrinks, .shrink_count = 3, .each = 1, .last = 2};
+    k->search_line(&search, &line);
+    memcpy(r->row_a, line.scale, sizeof line.scale);
+    memcpy(r->row_b, line.base, sizeof line.base);
+    k->refit_scale(&search, data.rows, zero, &line);
+    memcpy(r->row_c, line.scale, sizeof line.scale);
+}
+
 static void check_version(size_t version, enum data_kind kind) {
     const struct sinq_quantize_kernels *const c = &sinq_quantize_kernels_c, *const k = versions[version].table;
     static const size_t row_counts[] = {16, 32, 64, 80, MOST_ROWS};
@@ -181,6 +204,12 @@ static void check_version(size_t version, enum data_kind kind) {
                 compare(name, has_levels ? "encode_levels" : "encode_uniform", kind, 16, vectors);
             }
         }
+    }
+    for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
+        const float top = (float)((1u << widths[w]) - 1);
+        run_search(c, top, kind, &expected);
+        run_search(k, top, kind, &found);
+        compare(name, "search_line, refit_scale", kind, 16, 4);
     }
     for (size_t count = 0; count < 70; count++) {
         ck_assert_uint_eq(c->scan_bf16(data.bf16, count), k->scan_bf16(data.bf16, count));
