@@ -94,8 +94,8 @@ static void search_rows(const struct plan *plan, const struct sinq_group_block *
     }
 }
 
-void sinq_search_groups(enum sinq_effort effort, unsigned bits, const struct sinq_group_block *block, float *values,
-                        struct sinq_group_parameters *parameters) {
+void sinq_search_parameters(enum sinq_effort effort, unsigned bits, const struct sinq_group_block *block, float *values,
+                            struct sinq_group_parameters *parameters) {
     const float top = (float)((1u << bits) - 1u);
     struct plan plan;
     make_plan(effort, bits, &plan);

@@ -352,7 +352,7 @@ static void round_block(const struct sinq_unit_job *job, const struct sinq_unit_
     sinq_choose_parameters(job->method, job->bits, &block->values, &block->parameters);
     const bool is_searched = sinq_method_is_searched(job->method);
     if (is_searched) {
-        sinq_search_groups(job->effort, job->bits, &block->values, work->values, &block->parameters);
+        sinq_search_parameters(job->effort, job->bits, &block->values, work->values, &block->parameters);
     }
     if (job->blob != NULL) {
         /* A group of zeros is exact with any scale if its zero point is. */

@@ -72,9 +72,9 @@ static double time_iteration(const struct sinq_unit_matrix *units, unsigned thre
     return seconds;
 }
 
-static double time_matrix(const struct sinq_unit_matrix *units, unsigned threads, unsigned bits,
+static double time_matrix(const struct sinq_unit_matrix *units, unsigned threads, unsigned bits, enum sinq_method how,
                           enum sinq_aux_type scale_type, struct sinq_blob *blob) {
-    const struct sinq_matrix_method method = {.method = SINQ_METHOD_SINQ, .bits = bits, .threads = threads};
+    const struct sinq_matrix_method method = {.method = how, .bits = bits, .threads = threads};
     struct sinq_dual_scale description = {
         .rows = SIZE, .cols = SIZE, .group_size = 64, .bits = bits, .scale_type = scale_type, .zero_type = scale_type};
     struct sinq_matrix_outcome outcome;
@@ -120,14 +120,17 @@ int main(void) {
     static const struct {
         const char *name;
         unsigned bits;
+        enum sinq_method method;
         enum sinq_aux_type type;
-    } cases[] = {{"one matrix, 4 bits, f16 scales", 4, SINQ_AUX_F16},
-                 {"one matrix, 4 bits, u8 scales", 4, SINQ_AUX_U8},
-                 {"one matrix, 3 bits, f16 scales", 3, SINQ_AUX_F16}};
+    } cases[] = {{"one matrix, 4 bits, f16 scales", 4, SINQ_METHOD_SINQ, SINQ_AUX_F16},
+                 {"one matrix, 4 bits, u8 scales", 4, SINQ_METHOD_SINQ, SINQ_AUX_U8},
+                 {"one matrix, 3 bits, f16 scales", 3, SINQ_METHOD_SINQ, SINQ_AUX_F16},
+                 {"one matrix, 4 bits, u8, searched", 4, SINQ_METHOD_SINQ_SEARCH, SINQ_AUX_U8}};
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         for (unsigned threads = 1; threads <= 2; threads++) {
             for (int i = 0; i < REPETITIONS; i++) {
-                seconds[threads - 1][i] = time_matrix(&units, threads, cases[c].bits, cases[c].type, &blob);
+                seconds[threads - 1][i] =
+                    time_matrix(&units, threads, cases[c].bits, cases[c].method, cases[c].type, &blob);
             }
             rate[threads - 1] = weights / find_median(seconds[threads - 1], REPETITIONS);
         }

@@ -16,8 +16,9 @@
 static const struct {
     int bits;
     const char *method;
-} settings[] = {{2, "rtn"},      {2, "hqq"}, {2, "sinq"}, {3, "rtn"}, {3, "hqq"},  {3, "nf3"},     {3, "sinq"},
-                {3, "sinq-nf3"}, {4, "rtn"}, {4, "hqq"},  {4, "nf4"}, {4, "sinq"}, {4, "sinq-nf4"}};
+} settings[] = {{2, "rtn"},  {2, "hqq"},      {2, "sinq"},        {2, "sinq-search"}, {3, "rtn"}, {3, "hqq"},
+                {3, "nf3"},  {3, "sinq"},     {3, "sinq-nf3"},    {4, "rtn"},         {4, "hqq"}, {4, "nf4"},
+                {4, "sinq"}, {4, "sinq-nf4"}, {3, "sinq-search"}, {4, "sinq-search"}};
 
 enum { SETTINGS = sizeof settings / sizeof settings[0], MODES = 2, MOST_TEXTS = 8, WINDOW = 512 };
 

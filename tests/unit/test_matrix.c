@@ -326,7 +326,12 @@ START_TEST(searching_is_never_worse_than_the_range) {
                      false);
             quantize(&search, normalizes ? SINQ_METHOD_SINQ_SEARCH : SINQ_METHOD_SEARCH, bits[b], sizes[g], SINQ_AUX_U8,
                      0, false);
-            ck_assert_msg(normalized_error(&search) <= normalized_error(&range) * 1.0001,
+            /* A real zero point costs the rounding of f32 in the largest weight, an integer one does not. */
+            float largest = 0;
+            for (size_t k = 0; k < 40 * 192; k++) largest = fmaxf(largest, fabsf(range.w[k]));
+            const double rounding = ldexp((double)largest, -23);
+            const double allowed = normalized_error(&range) * 1.0001 + rounding * rounding;
+            ck_assert_msg(normalized_error(&search) <= allowed,
                           "kind %zu, %u bits, group %u, normalized %d: %g searched, %g by the range", kind, bits[b],
                           sizes[g], normalizes, normalized_error(&search), normalized_error(&range));
             free_matrix(&range);
