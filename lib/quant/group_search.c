@@ -20,7 +20,7 @@ struct plan {
     unsigned each, last;
 };
 
-/* The factors of one end: docs/quality.md tells how they were chosen. */
+/* The factors of one end: docs/rounding.md tells how they were chosen. */
 static const float *get_factors(unsigned bits) {
     static const float wide[5] = {1.0f, 0.95f, 0.9f, 0.85f, 0.8f}, four[5] = {1.0f, 0.92f, 0.84f, 0.76f, 0.68f},
                        three[5] = {1.0f, 0.9f, 0.8f, 0.7f, 0.6f}, two[5] = {0.88f, 0.76f, 0.64f, 0.52f, 0.4f};

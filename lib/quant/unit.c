@@ -106,7 +106,10 @@ static void normalize_group(const struct sinq_unit_job *job, struct sinq_unit_wo
                                    : (const void *)sinq_tile_f32(&group->tile, first, 0);
         struct sinq_sinkhorn_result result;
         sinq_normalize_tile(work->sinkhorn, &tile, col_scale, group->row_scale + first, &result);
-        if (job->blob != NULL && job->description->scale_type != SINQ_AUX_F16) round_to_halves(col_scale, stride);
+        /* With f16 scales the paper's codes stay as they are. */
+        const bool is_paper = job->blob != NULL && job->description->scale_type == SINQ_AUX_F16;
+        const bool is_chosen = !is_paper || sinq_method_is_searched(job->method);
+        if (job->blob != NULL && is_chosen) round_to_halves(col_scale, stride);
     }
 }
 
