@@ -87,13 +87,14 @@ static int select_device(struct sinq_cuda_backend *backend, const struct sinq_pl
                                                      : "there is no driver, or one too old for this plug-in");
     }
     if (status != cudaSuccess) return sinq_cuda_check(backend, status, "looking for it", error);
+    if (properties.major >= 8) status = sinq_cuda_find_groups(&backend->line.has_groups);
+    if (status != cudaSuccess) return sinq_cuda_check(backend, status, "looking for its code", error);
     if (properties.major < 8) {
         return sinq_fail(error, SINQ_FAILED,
                          "CUDA device %d: %s has compute capability %d.%d, 8.0 is the least that will do",
                          options->device, properties.name, properties.major, properties.minor);
     }
     backend->line.overlaps = properties.major >= 9;
-    backend->line.has_groups = properties.major == 9;
     backend->line.processors = (uint32_t)properties.multiProcessorCount;
     (void)snprintf(name, SINQ_PLUGIN_NAME_BYTES, "cuda:%d, %.200s", options->device, properties.name);
     return SINQ_OK;

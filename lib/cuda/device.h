@@ -23,7 +23,7 @@ struct sinq_cuda_line {
     cudaStream_t stream;
     bool overlaps;
     uint32_t processors; /* multiprocessors */
-    bool has_groups;     /* of warps, which multiply together: compute capability 9.0 */
+    bool has_groups;     /* of warps, which multiply together: code for compute capability 9.0a is there */
 };
 
 /*
@@ -289,6 +289,8 @@ cudaError_t sinq_cuda_tile_input(struct sinq_cuda_line line, const struct sinq_c
 /* Pairs of tiles [first, first + count) of all products (of all experts) into the first tiles of `weights`. */
 cudaError_t sinq_cuda_tile_weights(struct sinq_cuda_line line, const struct sinq_cuda_tiled_products *products,
                                    uint32_t first, uint32_t count);
+/* For a line's has_groups, of the current device. */
+cudaError_t sinq_cuda_find_groups(bool *found);
 cudaError_t sinq_cuda_multiply_tiles(struct sinq_cuda_line line, const struct sinq_cuda_tiled_products *products,
                                      uint32_t first, uint32_t count, uint32_t rows);
 

@@ -264,6 +264,21 @@ static __device__ __forceinline__ void multiply_stages(const struct job &job, co
 }
 #endif
 
+/* Whether the code that this device runs has them: a device of that kind may have to do with code made for others. */
+static __device__ uint32_t has_groups =
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    1;
+#else
+    0;
+#endif
+
+extern "C" cudaError_t sinq_cuda_find_groups(bool *found) {
+    uint32_t has = 0;
+    const cudaError_t status = cudaMemcpyFromSymbol(&has, has_groups, sizeof has);
+    *found = has != 0;
+    return status;
+}
+
 static __global__ void __launch_bounds__(GROUP_THREADS, 1) multiply_groups_kernel(const __grid_constant__ struct job job) {
     begin_kernel();
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL

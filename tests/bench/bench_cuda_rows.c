@@ -179,7 +179,8 @@ int main(int argc, char **argv) {
     require(cudaEventCreate(&end), "event");
     line.processors = (uint32_t)properties.multiProcessorCount;
     line.overlaps = properties.major >= 9;
-    line.has_groups = properties.major == 9 && getenv("SINGLE_WARPS") == NULL;
+    require(sinq_cuda_find_groups(&line.has_groups), "code");
+    line.has_groups = line.has_groups && getenv("SINGLE_WARPS") == NULL;
     const double limit = measure_limit(line, begin, end);
     printf("%s: cuBLAS bf16 8192^3 %.0f TFLOP/s\n", properties.name, limit * 1e-12);
     for (int a = 1; a < (argc > 1 ? argc : 2); a++) {
