@@ -323,7 +323,9 @@ static void write_shards(const char *folder, size_t count) {
     size_t *const ends = calloc(count + 1, sizeof *ends);
     if (ends == NULL) fail(folder);
     for (size_t i = 0; i < count; i++) ends[i + 1] = find_shard_end(ends[i]);
+#ifndef __SANITIZE_THREAD__ /* it cannot see into OpenMP's runtime */
 #pragma omp parallel for schedule(dynamic)
+#endif
     for (size_t i = 0; i < count; i++) {
         char path[4096];
         (void)snprintf(path, sizeof path, "%s/model-%05zu-of-%05zu.safetensors", folder, i + 1, count);
