@@ -76,7 +76,7 @@ struct sinq_common_options {
 #define SINQ_BITS_CHOICES   "2 3 4 5 6 8"
 #define SINQ_KEEP_CHOICES   "keep " SINQ_BITS_CHOICES
 #define SINQ_GROUP_CHOICES  "16 32 64 128 row"
-#define SINQ_METHOD_CHOICES "sinq sinq-search rtn search sinq-nf4 sinq-nf3 sinq-hqq nf4 nf3 hqq"
+#define SINQ_METHOD_CHOICES "sinq sinq-search rtn search sinq-nf4 sinq-nf3 sinq-hqq sinq-noz nf4 nf3 hqq noz"
 #define SINQ_SCALE_CHOICES  "f16 u8"
 #define SINQ_KV_CHOICES     "f16 f32 i8"
 

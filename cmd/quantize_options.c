@@ -77,7 +77,7 @@ const struct sinq_option sinq_quantize_option_table[] = {
      PLACE(method),
      .help = "sinq, rtn (plain rounding), nf4, nf3 (NormalFloat levels), hqq (half-quadratic zero points), or "
              "sinq-nf4, sinq-nf3, sinq-hqq, which normalize first; search and sinq-search: scales and zero points "
-             "searched for the least error (default: the recipe's)"},
+             "searched for the least error; noz, sinq-noz: no zero points, coarser (default: the recipe's)"},
     {.name = "effort",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "HOW",

@@ -124,7 +124,7 @@ static int check_values(const struct sinq_reference_source *source, struct sinq_
          !has_halves(source, layer, SINQ_REFERENCE_SCALE_LOWS, columns))) {
         return fail_part(source, layer, SINQ_REFERENCE_SCALE, "steps and minima in F16, one for 32 codes", error);
     }
-    layer->has_one_zero = has_part(source, layer, SINQ_REFERENCE_ZERO, false, 1);
+    layer->has_one_zero = has_part(source, layer, SINQ_REFERENCE_ZERO, has_zero_codes, 1);
     if (!layer->has_one_zero && !has_part(source, layer, SINQ_REFERENCE_ZERO, has_zero_codes, groups)) {
         return fail_part(source, layer, SINQ_REFERENCE_ZERO, "one, or one a group, as floats or 8-bit codes", error);
     }

@@ -113,7 +113,9 @@ static float *read_groups(const struct sinq_reference_source *source, const stru
 
 static float *read_one_zero(const struct sinq_reference_source *source, const struct sinq_reference_layer *layer,
                             const struct range *range, struct sinq_error *error) {
-    float *const one = read_floats(source, layer->parts[SINQ_REFERENCE_ZERO], 0, 1, error);
+    const int64_t part = layer->parts[SINQ_REFERENCE_ZERO];
+    float *const one = is_codes(source, part) ? read_codes(source, layer, SINQ_REFERENCE_ZERO, 1, 0, 1, error)
+                                              : read_floats(source, part, 0, 1, error);
     float *const values = one == NULL ? NULL : malloc((size_t)(range->count * range->groups) * sizeof *values);
     if (one != NULL && values == NULL) (void)sinq_fail_memory(error, "zeros", range->count * range->groups);
     for (uint64_t i = 0; i < range->count * range->groups && values != NULL; i++) values[i] = *one;

@@ -28,6 +28,7 @@ static enum sinq_method find_method(char *method) {
     if (has_word(method, "nf4")) return normalizes ? SINQ_METHOD_SINQ_NF4 : SINQ_METHOD_NF4;
     if (has_word(method, "nf3")) return normalizes ? SINQ_METHOD_SINQ_NF3 : SINQ_METHOD_NF3;
     if (has_word(method, "hqq")) return normalizes ? SINQ_METHOD_SINQ_HQQ : SINQ_METHOD_HQQ;
+    if (has_word(method, "noz")) return normalizes ? SINQ_METHOD_SINQ_NOZ : SINQ_METHOD_NOZ;
     return normalizes ? SINQ_METHOD_SINQ : SINQ_METHOD_RTN;
 }
 

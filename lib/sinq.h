@@ -192,6 +192,8 @@ enum sinq_method {
     SINQ_METHOD_HQQ,
     SINQ_METHOD_SINQ_SEARCH, /* Sinkhorn normalization, then scale and real zero point of each group searched for least error */
     SINQ_METHOD_SEARCH,
+    SINQ_METHOD_SINQ_NOZ, /* Sinkhorn normalization, then symmetric rounding: one zero point for the whole matrix */
+    SINQ_METHOD_NOZ,
     SINQ_METHOD_COUNT
 };
 /* "sinq", "rtn", "sinq-nf4", ... and back; -1 for an unknown name. */

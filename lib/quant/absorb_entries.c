@@ -24,6 +24,8 @@ enum sinq_method sinq_drop_column_scale(enum sinq_method method) {
         return SINQ_METHOD_HQQ;
     case SINQ_METHOD_SINQ_SEARCH:
         return SINQ_METHOD_SEARCH;
+    case SINQ_METHOD_SINQ_NOZ:
+        return SINQ_METHOD_NOZ;
     default:
         return method;
     }

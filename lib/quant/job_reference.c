@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "checkpoint/source.h"
 #include "quant/job_state.h"
+#include "quant/rounding.h"
 #include "tensor/method.h"
 
 /* A layer in hand. */
@@ -251,7 +252,7 @@ void sinq_job_plan_reference(struct sinq_quantize_job *job, size_t position) {
 void sinq_job_recall_reference(struct sinq_quantize_job *job, size_t position) {
     struct sinq_reference_matrix *const matrix = &job->references[position];
     const struct sinq_tensor_note *const note = &job->notes[position];
-    if (note->gated > 0) matrix->method = SINQ_METHOD_RTN;
+    if (note->gated > 0) matrix->method = sinq_drop_normalization(matrix->method);
     matrix->has_exponents = note->has_exponents;
     matrix->factor_exponent = note->factor_exponent;
     matrix->shift = note->shift;

@@ -50,9 +50,7 @@ void sinq_start_units(struct sinq_unit_job *job, const struct sinq_unit_matrix *
     if (method->kurtosis_gate > 0 && sinq_method_normalizes(method->method)) {
         outcome->kurtosis = sinq_measure_kurtosis(units, method->threads);
         outcome->was_gated = outcome->kurtosis > method->kurtosis_gate;
-        if (outcome->was_gated) {
-            outcome->method = sinq_method_is_searched(method->method) ? SINQ_METHOD_SEARCH : SINQ_METHOD_RTN;
-        }
+        if (outcome->was_gated) outcome->method = sinq_drop_normalization(method->method);
     }
     job->units = units;
     job->method = outcome->method;

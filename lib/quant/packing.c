@@ -78,7 +78,8 @@ static void widen_types(struct sinq_packing *packing, bool needs_exact) {
     if (sinq_method_is_searched(packing->job.method) && !was_per_block && !needs_exact) {
         description->zero_per_block = true;
     } else {
-        description->scale_type = description->zero_type = SINQ_AUX_F16;
+        description->scale_type = SINQ_AUX_F16;
+        if (description->zero_type != SINQ_AUX_NONE) description->zero_type = SINQ_AUX_F16;
     }
 }
 
@@ -121,6 +122,10 @@ int sinq_packing_begin(const struct sinq_unit_matrix *units, const struct sinq_m
         sinq_start_units(&made->job, units, method, &made->outcome);
         made->wished = *wished;
         made->wished.method = made->job.method;
+        if (sinq_method_is_symmetric(method->method)) {
+            made->wished.zero_type = SINQ_AUX_NONE;
+            made->wished.zero_low = sinq_symmetric_zero(method->bits);
+        }
         made->description = made->wished;
         status = prepare_units(made, error);
     }
@@ -178,7 +183,8 @@ void sinq_packing_finish(struct sinq_packing *packing, struct sinq_dual_scale *d
     const bool is_searched = sinq_method_is_searched(packing->job.method);
     uint8_t *const blob = packing->blob->bytes;
     if (packing->job.levels != NULL) write_levels(&packing->job, blob);
-    if (is_integer) sinq_write_integer_zeros(description, &packing->sizes, packing->job.integer_zeros, blob);
+    if (is_integer && description->zero_type != SINQ_AUX_NONE)
+        sinq_write_integer_zeros(description, &packing->sizes, packing->job.integer_zeros, blob);
     sinq_dual_scale_seal(description, blob);
     *outcome = packing->outcome;
     outcome->was_widened = description->scale_type != wished->scale_type ||

@@ -42,6 +42,7 @@ struct rule_use {
 void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, uint64_t cols,
                           struct sinq_dual_scale *matrix) {
     const enum sinq_method method = entry->method;
+    const bool is_symmetric = sinq_method_is_symmetric(method);
     *matrix = (struct sinq_dual_scale){
         .rows = rows,
         .cols = cols,
@@ -49,7 +50,9 @@ void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, 
         .bits = (uint32_t)entry->bits,
         .method = method,
         .scale_type = entry->scale_type,
-        .zero_type = entry->scale_type == SINQ_AUX_F16 ? SINQ_AUX_F16 : SINQ_AUX_U8,
+        .zero_type = is_symmetric                        ? SINQ_AUX_NONE
+                     : entry->scale_type == SINQ_AUX_F16 ? SINQ_AUX_F16
+                                                         : SINQ_AUX_U8,
         .zero_per_block = entry->scale_type != SINQ_AUX_F16 && !sinq_method_has_integer_zeros(method) &&
                           !sinq_method_is_searched(method),
         .has_column_scale = sinq_method_normalizes(method),
@@ -93,8 +96,8 @@ static void measure_layer(struct sinq_recipe *recipe, const struct sinq_tensor *
                           const struct sinq_recipe_entry *entry) {
     const uint64_t element = recipe->repacks ? 0 : sinq_held_bytes(entry->is_folded ? SINQ_F32 : tensor->dtype);
     const uint64_t stored = recipe->repacks ? sinq_multiply_saturating(tensor->bytes, 2) : 0;
-    const uint64_t bytes =
-        sinq_add_saturating(sinq_add_saturating(entry->bytes_after, stored), sinq_measure_plain_memory(tensor, entry));
+    const uint64_t bytes = sinq_add_saturating(sinq_add_saturating(entry->bytes_after, stored),
+                                               sinq_measure_plain_memory(tensor, entry, recipe->threads));
     const uint64_t memory = sinq_estimate_peak_memory(tensor->shape[0], tensor->shape[1], element, entry->group_size,
                                                       bytes, recipe->threads);
     recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);

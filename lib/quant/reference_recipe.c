@@ -1,12 +1,15 @@
 #include "quant/reference_recipe.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/error.h"
 #include "checkpoint/source.h"
+#include "tensor/method.h"
 
 #define LEAST_GROUP 16u
+#define REFERENCE   "the reference's layout"
 
 /* ---- from one layout to the other ---- */
 
@@ -55,6 +58,12 @@ static int fail_tensor(const struct sinq_source *source, size_t tensor, const ch
                      source->tensors[tensor].name, who, why);
 }
 
+/* A matrix with zero points of its own is of no symmetric method, whatever it says. */
+static enum sinq_method name_method(const struct sinq_matrix_info *info) {
+    if (!sinq_method_is_symmetric(info->method) || info->zero_type == SINQ_AUX_NONE) return info->method;
+    return sinq_method_normalizes(info->method) ? SINQ_METHOD_SINQ : SINQ_METHOD_RTN;
+}
+
 int sinq_decide_repacked(const struct sinq_source *source, size_t tensor, const struct sinq_tensor_role *role,
                          enum sinq_format format, int scale_type, struct sinq_recipe_entry *entry,
                          struct sinq_error *error) {
@@ -70,7 +79,7 @@ int sinq_decide_repacked(const struct sinq_source *source, size_t tensor, const 
     entry->action = SINQ_QUANTIZE;
     entry->bits = (int)info.bits;
     entry->group_size = info.group_size;
-    entry->method = info.method;
+    entry->method = name_method(&info);
     entry->scale_type = SINQ_AUX_F16; /* what both can hold without loss: ranges are of other rows in each of them */
     entry->bytes_after = info.native_bytes;
     if (format == SINQ_FORMAT_REFERENCE) {
@@ -117,6 +126,22 @@ static void halve_group(const struct sinq_tensor *tensor, struct sinq_recipe_ent
     while (tensor->shape[1] % entry->group_size != 0 && entry->group_size > LEAST_GROUP) entry->group_size /= 2;
 }
 
+/* A matrix of ours may end in a short group. */
+static int fail_short_group(const struct sinq_source *source, size_t tensor, uint32_t group, struct sinq_error *error) {
+    const struct sinq_tensor *const t = &source->tensors[tensor];
+    uint32_t fitting = group;
+    while (fitting > LEAST_GROUP && t->shape[1] % fitting != 0) fitting /= 2;
+    if (t->shape[1] % fitting != 0)
+        return fail_tensor(source, tensor, REFERENCE, "no group of its divides the row", error);
+    char why[200];
+    (void)snprintf(
+        why, sizeof why,
+        "its groups divide the row, and %u columns do not divide %llu: quantize the original in groups of %u, "
+        "or this with --allow-requantize",
+        group, (unsigned long long)t->shape[1], fitting);
+    return fail_tensor(source, tensor, REFERENCE, why, error);
+}
+
 int sinq_fit_reference(const struct sinq_source *source, size_t tensor, const struct sinq_tensor_role *role,
                        bool is_tiled, struct sinq_recipe_entry *entry, struct sinq_error *error) {
     const struct sinq_tensor *const t = &source->tensors[tensor];
@@ -124,17 +149,29 @@ int sinq_fit_reference(const struct sinq_source *source, size_t tensor, const st
     struct sinq_reference_parts parts;
     if (why == NULL && t->dtype != SINQ_DUAL_SCALE) halve_group(t, entry);
     if (why == NULL && t->dtype == SINQ_DUAL_SCALE) entry->group_asked = entry->group_size;
+    if (why == NULL && entry->group_size != SINQ_GROUP_ROW && t->shape[1] % entry->group_size != 0) {
+        return fail_short_group(source, tensor, entry->group_size, error);
+    }
     const struct sinq_reference_matrix matrix = sinq_describe_reference_layer(t, entry, is_tiled);
     if (why == NULL) why = sinq_find_reference_obstacle(&matrix);
-    if (why != NULL) return fail_tensor(source, tensor, "the reference's layout", why, error);
+    if (why != NULL) return fail_tensor(source, tensor, REFERENCE, why, error);
     sinq_measure_reference(&matrix, &parts);
     entry->bytes_after = parts.bytes;
     return SINQ_OK;
 }
 
-uint64_t sinq_measure_plain_memory(const struct sinq_tensor *tensor, const struct sinq_recipe_entry *entry) {
+uint64_t sinq_measure_plain_memory(const struct sinq_tensor *tensor, const struct sinq_recipe_entry *entry,
+                                   unsigned threads) {
     const uint64_t rows = tensor->shape[0], cols = tensor->shape[1];
     const uint64_t group = entry->group_size == SINQ_GROUP_ROW ? cols : entry->group_size;
     const uint64_t groups = sinq_multiply_saturating(rows, sinq_divide_up(cols, group));
-    return sinq_add_saturating(sinq_multiply_saturating(rows, cols), sinq_multiply_saturating(groups, 16));
+    const uint64_t parts[] = {
+        sinq_multiply_saturating(rows, cols),
+        sinq_multiply_saturating(groups, 4 * sizeof(float)),
+        sinq_multiply_saturating(cols, threads * SINQ_PANEL_ROWS * sizeof(float)),
+        sinq_multiply_saturating(rows, 2 * sizeof(double)),
+    };
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) bytes = sinq_add_saturating(bytes, parts[i]);
+    return bytes;
 }

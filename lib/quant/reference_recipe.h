@@ -32,7 +32,11 @@ int sinq_fit_reference(const struct sinq_source *source, size_t tensor, const st
 struct sinq_reference_matrix sinq_describe_reference_layer(const struct sinq_tensor *tensor,
                                                            const struct sinq_recipe_entry *entry, bool is_tiled);
 
-/* Memory beside its stored bytes that a layer takes in hand: codes a byte each, scales and zeros as floats. */
-uint64_t sinq_measure_plain_memory(const struct sinq_tensor *tensor, const struct sinq_recipe_entry *entry);
+/*
+ * Memory beside its stored bytes that a layer takes in hand: codes a byte each, scales and zeros as floats, a panel of rows for each
+ * thread, and their errors.
+ */
+uint64_t sinq_measure_plain_memory(const struct sinq_tensor *tensor, const struct sinq_recipe_entry *entry,
+                                   unsigned threads);
 
 #endif

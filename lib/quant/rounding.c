@@ -14,8 +14,15 @@ bool sinq_method_is_searched(enum sinq_method method) {
 }
 
 bool sinq_method_has_integer_zeros(enum sinq_method method) {
-    return method == SINQ_METHOD_SINQ || method == SINQ_METHOD_RTN;
+    return method == SINQ_METHOD_SINQ || method == SINQ_METHOD_RTN || sinq_method_is_symmetric(method);
 }
+
+enum sinq_method sinq_drop_normalization(enum sinq_method method) {
+    if (sinq_method_is_symmetric(method)) return SINQ_METHOD_NOZ;
+    return sinq_method_is_searched(method) ? SINQ_METHOD_SEARCH : SINQ_METHOD_RTN;
+}
+
+float sinq_symmetric_zero(unsigned bits) { return (float)(((1u << bits) - 1u) / 2u); }
 
 /* To nearest, ties to even, whatever the size. */
 static float round_even(float value) {
@@ -53,6 +60,15 @@ static void choose_uniform(float lowest, float highest, unsigned bits, float *sc
     const float farthest = fabsf(lowest) / SINQ_LARGEST_ZERO;
     if (farthest > *scale) *scale = farthest;
     *zero = sinq_place_zero(lowest, *scale);
+}
+
+/* Dossier 3.3 "noz": levels -(m/2 - 1) .. m/2 - 1, m/2 rounded down, of m + 1 codes: 3 of 16 stay unused. */
+static void choose_symmetric(float lowest, float highest, unsigned bits, float *scale, float *zero, bool *is_constant) {
+    const float largest = fmaxf(highest, -lowest);
+    *zero = sinq_symmetric_zero(bits);
+    *is_constant = lowest == highest && lowest != 0;
+    /* Equal values are exact by a power of two, which is within those levels. */
+    *scale = largest / (*is_constant ? (float)(1u << (bits - 2)) : *zero - 1.0f);
 }
 
 /* Mean shift: dossier 3.3 "nf4/nf3". */
@@ -157,6 +173,10 @@ void sinq_choose_parameters(enum sinq_method method, unsigned bits, const struct
         case SINQ_METHOD_HQQ:
         case SINQ_METHOD_SINQ_HQQ:
             choose_hqq(x, block->cols, bits, lowest, highest, scale, zero, is_constant);
+            break;
+        case SINQ_METHOD_NOZ:
+        case SINQ_METHOD_SINQ_NOZ:
+            choose_symmetric(lowest, highest, bits, scale, zero, is_constant);
             break;
         default:
             choose_uniform(lowest, highest, bits, scale, zero, is_constant);

@@ -29,9 +29,14 @@ struct sinq_group_parameters {
 bool sinq_method_is_searched(enum sinq_method method);
 /* Whether a method's zero points are integers. */
 bool sinq_method_has_integer_zeros(enum sinq_method method);
+/* What becomes of a method that normalizes where a matrix must not be: see the kurtosis gate. */
+enum sinq_method sinq_drop_normalization(enum sinq_method method);
 
 void sinq_choose_parameters(enum sinq_method method, unsigned bits, const struct sinq_group_block *block,
                             struct sinq_group_parameters *parameters);
+
+/* The one zero point of symmetric methods, which take 3 bits or more. */
+float sinq_symmetric_zero(unsigned bits);
 
 /* The zero point that min-max rounding takes when the scale is given. */
 float sinq_place_zero(float lowest, float scale);

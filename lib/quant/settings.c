@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "tensor/method.h"
 
 struct sinq_quantize_options sinq_default_quantize_options(void) {
     return (struct sinq_quantize_options){.group_size = -1, .method = -1, .scale_type = -1};
@@ -27,6 +28,10 @@ int sinq_apply_setting(const struct sinq_settings *base, const struct sinq_rule_
         result->bits = setting->bits;
     } else if (setting->method >= 0 && only != 0) {
         result->bits = only;
+    }
+    if (sinq_method_is_symmetric(result->method) && result->bits == 2) {
+        return sinq_fail(error, SINQ_USAGE, "%s: method %s needs 3 bits or more", who,
+                         sinq_method_name(result->method));
     }
     if (only == 0 || result->bits == only) return SINQ_OK;
     return sinq_fail(error, SINQ_USAGE, "%s: method %s is for %d bits, not for %d", who,

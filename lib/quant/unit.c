@@ -203,7 +203,7 @@ static void use_parameters(const struct block *block, const float *scale, const 
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
         const bool is_nothing = r >= block->rows || !(scale[r] > 0.0f);
         used_scale[r] = is_nothing ? SCALE_OF_NOTHING : scale[r];
-        used_zero[r] = is_nothing ? 0.0f : zero[r];
+        used_zero[r] = r < block->rows ? zero[r] : 0.0f;
     }
 }
 
@@ -271,6 +271,10 @@ static void store_zeros(const struct sinq_unit_job *job, struct block *block) {
     const bool is_integer = sinq_method_has_integer_zeros(job->method);
     const bool is_kept = job->description->scale_type == SINQ_AUX_F16;
     const bool none_free[BLOCK_ROWS] = {false};
+    if (sinq_method_is_symmetric(job->method)) {
+        memcpy(block->zero, block->parameters.zero, sizeof block->zero);
+        return;
+    }
     for (size_t r = 0; r < block->rows; r++) {
         const bool is_placed = is_integer && !is_kept && block->scale[r] > 0 && !block->parameters.is_constant[r];
         block->zero[r] =

@@ -8,5 +8,7 @@
 const float *sinq_method_levels(enum sinq_method method, unsigned *count);
 /* Whether a method normalizes first: whether its matrices have a column scale. */
 bool sinq_method_normalizes(enum sinq_method method);
+/* Whether a method has one zero point for a matrix. */
+bool sinq_method_is_symmetric(enum sinq_method method);
 
 #endif

@@ -56,6 +56,7 @@ static void add_part(struct sinq_reference_parts *parts, const char *suffix, enu
 void sinq_measure_reference(const struct sinq_reference_matrix *m, struct sinq_reference_parts *parts) {
     const struct sinq_reference_packing *const packing = sinq_find_reference_packing(m->bits);
     const uint64_t groups = count_groups(m), tiles = groups / m->group, columns = groups / AUX_ROWS;
+    const bool has_one_zero = sinq_method_is_symmetric(m->method);
     *parts = (struct sinq_reference_parts){.count = 0};
     add_part(parts, ".W_q", packing->dtype, 2, sinq_count_packed_rows(packing, groups), m->group, 1);
     if (m->has_codes) {
@@ -70,9 +71,11 @@ void sinq_measure_reference(const struct sinq_reference_matrix *m, struct sinq_r
     if (m->is_tiled) add_part(parts, ".meta.scale2", SINQ_F16, 3, tiles, 1, m->group);
     if (!m->is_tiled) add_part(parts, ".meta.scale2", SINQ_F16, 2, 1, m->cols, 1);
     if (m->has_codes) {
-        add_part(parts, ".meta.zero.x", SINQ_U8, 2, groups, 1, 1);
+        add_part(parts, ".meta.zero.x", SINQ_U8, 2, has_one_zero ? 1 : groups, 1, 1);
         add_part(parts, ".meta.zero.s", SINQ_F16, 2, 1, 1, 1);
         add_part(parts, ".meta.zero.m", SINQ_F16, 2, 1, 1, 1);
+    } else if (has_one_zero) {
+        add_part(parts, ".meta.zero", SINQ_F16, 0, 1, 1, 1);
     } else if (m->is_tiled) {
         add_part(parts, ".meta.zero", SINQ_F16, 3, tiles, m->group, 1);
     } else {
@@ -187,23 +190,32 @@ static void find_free(const struct packing *p) {
     }
 }
 
-static void store_codes_of(const struct packing *p, bool is_scale, uint64_t columns) {
+static void store_codes_of(const struct packing *p, bool is_scale, uint64_t count, uint64_t columns) {
     uint8_t *const codes = find_part(p, is_scale ? ".meta.scale.x" : ".meta.zero.x");
     uint16_t *const steps = (uint16_t *)(void *)find_part(p, is_scale ? ".meta.scale.s" : ".meta.zero.s");
     uint16_t *const lows = (uint16_t *)(void *)find_part(p, is_scale ? ".meta.scale.m" : ".meta.zero.m");
-    sinq_encode_reference_aux(p->ordered, is_scale ? p->is_free : NULL, p->groups, columns, codes, steps, lows);
+    sinq_encode_reference_aux(p->ordered, is_scale ? p->is_free : NULL, count, columns, codes, steps, lows);
+}
+
+/* One for all where the method has one: any other then becomes it. */
+static void store_zeros(const struct packing *p) {
+    float *const zero = p->plain->zero;
+    const bool is_one = sinq_method_is_symmetric(p->matrix->method);
+    const uint64_t count = is_one ? 1 : p->groups;
+    order_values(p, zero);
+    if (p->matrix->has_codes) store_codes_of(p, false, count, 1);
+    if (!p->matrix->has_codes) store_halves(p->ordered, count, find_part(p, ".meta.zero"));
+    for (uint64_t i = 1; i < p->groups && is_one; i++) p->ordered[i] = p->ordered[0];
+    take_back(p, zero);
 }
 
 /* Zeros first: which scales matter depends on what became of them. */
 static void store_values(const struct packing *p) {
     struct sinq_plain_matrix *const plain = p->plain;
-    order_values(p, plain->zero);
-    if (p->matrix->has_codes) store_codes_of(p, false, 1);
-    if (!p->matrix->has_codes) store_halves(p->ordered, p->groups, find_part(p, ".meta.zero"));
-    take_back(p, plain->zero);
+    store_zeros(p);
     order_values(p, plain->scale);
     if (p->matrix->has_codes) find_free(p);
-    if (p->matrix->has_codes) store_codes_of(p, true, p->groups / AUX_ROWS);
+    if (p->matrix->has_codes) store_codes_of(p, true, p->groups, p->groups / AUX_ROWS);
     if (!p->matrix->has_codes) store_halves(p->ordered, p->groups, find_part(p, ".meta.scale"));
     take_back(p, plain->scale);
     store_halves(plain->column, p->columns, find_part(p, ".meta.scale2"));
@@ -254,10 +266,12 @@ int sinq_pack_reference(struct sinq_reference_matrix *matrix, struct sinq_plain_
 
 /* ---- the text beside ---- */
 
-static void print_shape(struct sinq_text *text, const struct sinq_reference_matrix *m, const char *key) {
+static void print_shape(struct sinq_text *text, const struct sinq_reference_matrix *m, const char *key, bool is_one) {
     const unsigned long long groups = count_groups(m);
     sinq_text_print(text, "\"%s\": ", key);
-    if (m->is_tiled) {
+    if (is_one) {
+        sinq_text_add(text, "[], ");
+    } else if (m->is_tiled) {
         sinq_text_print(text, "[%llu, %llu, 1], ", groups / m->group, (unsigned long long)m->group);
     } else {
         sinq_text_print(text, "[%llu, 1], ", groups);
@@ -277,9 +291,9 @@ void sinq_print_reference_meta(const struct sinq_reference_matrix *m, const char
     const struct sinq_reference_packing *const packing = sinq_find_reference_packing(m->bits);
     sinq_text_print(text, "{\"nbits\": %u, \"group_size\": %llu, \"shape\": [%llu, %llu], ", (unsigned)m->bits,
                     (unsigned long long)m->group_size, (unsigned long long)m->rows, (unsigned long long)m->cols);
-    if (m->has_codes) print_shape(text, m, "scale.shape");
+    if (m->has_codes) print_shape(text, m, "scale.shape", false);
     sinq_text_add(text, "\"awq_scale\": null, ");
-    if (m->has_codes) print_shape(text, m, "zero.shape");
+    if (m->has_codes) print_shape(text, m, "zero.shape", sinq_method_is_symmetric(m->method));
     sinq_text_print(text, "\"axis\": 1, \"packing\": \"%s\", ", packing->name);
     print_method(text, m);
     sinq_text_print(text, "\"compute_dtype\": \"torch.%s\", \"unpack_view_dtype\": \"torch.%s\", ", compute_dtype,

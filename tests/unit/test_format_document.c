@@ -208,7 +208,7 @@ START_TEST(both_refuse_what_the_page_reserves) {
         {"signed scales", 55, 6},
         {"unknown flag", 55, 0x24},
         {"i8 levels", 56, 2},
-        {"method", 57, 10},
+        {"method", 57, 12},
         {"reserved", 58, 1},
         {"reserved", 59, 1},
         {"infinite factor", 63, 255},

@@ -155,7 +155,7 @@ static void run_file(const char *stem, double gate) {
     const cJSON *description;
     cJSON_ArrayForEach(description, cases) {
         struct golden_case c;
-        if (!load_golden(source, description, &c)) continue;
+        load_golden(source, description, &c);
         run_case(&c, gate);
         free_golden(&c);
         count++;

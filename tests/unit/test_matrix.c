@@ -141,11 +141,12 @@ static const struct {
     enum sinq_method method;
     unsigned bits;
     double most; /* relative error on Gaussian weights, group 64 */
-} methods[] = {{SINQ_METHOD_SINQ, 4, 0.10},     {SINQ_METHOD_RTN, 4, 0.10},        {SINQ_METHOD_SINQ_NF4, 4, 0.10},
-               {SINQ_METHOD_NF4, 4, 0.10},      {SINQ_METHOD_SINQ_NF3, 3, 0.21},   {SINQ_METHOD_NF3, 3, 0.21},
-               {SINQ_METHOD_SINQ_HQQ, 4, 0.10}, {SINQ_METHOD_HQQ, 4, 0.10},        {SINQ_METHOD_HQQ, 2, 0.50},
-               {SINQ_METHOD_SINQ, 8, 0.006},    {SINQ_METHOD_HQQ, 8, 0.006},       {SINQ_METHOD_SEARCH, 4, 0.09},
-               {SINQ_METHOD_SEARCH, 2, 0.40},   {SINQ_METHOD_SINQ_SEARCH, 3, 0.18}};
+} methods[] = {{SINQ_METHOD_SINQ, 4, 0.10},     {SINQ_METHOD_RTN, 4, 0.10},         {SINQ_METHOD_SINQ_NF4, 4, 0.10},
+               {SINQ_METHOD_NF4, 4, 0.10},      {SINQ_METHOD_SINQ_NF3, 3, 0.21},    {SINQ_METHOD_NF3, 3, 0.21},
+               {SINQ_METHOD_SINQ_HQQ, 4, 0.10}, {SINQ_METHOD_HQQ, 4, 0.10},         {SINQ_METHOD_HQQ, 2, 0.50},
+               {SINQ_METHOD_SINQ, 8, 0.006},    {SINQ_METHOD_HQQ, 8, 0.006},        {SINQ_METHOD_SEARCH, 4, 0.09},
+               {SINQ_METHOD_SEARCH, 2, 0.40},   {SINQ_METHOD_SINQ_SEARCH, 3, 0.18}, {SINQ_METHOD_SINQ_NOZ, 4, 0.14},
+               {SINQ_METHOD_NOZ, 3, 0.42}};
 
 START_TEST(every_method_is_near_the_weights) {
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {

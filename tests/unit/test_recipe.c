@@ -154,7 +154,7 @@ START_TEST(wrong_options_are_refused_by_name) {
         {good, "--bits 7: expected 2, 3, 4, 5, 6 or 8"},
         {good, "--bits -1: expected"},
         {good, "--group-size 48: expected 16, 32, 64, 128 or row"},
-        {good, "--method: found number 10"},
+        {good, "--method: found number 12"},
         {good, "--scale-type u6: expected f16 or u8"},
         {good, "--recipe papers: expected default or paper"},
         {good, "--head-bits 7: expected"},

@@ -26,6 +26,18 @@ sinq quantize --format sinq-reference --scale-type u8 u8 -o u8-there | grep -E '
 sinq quantize -q --format sinq-reference native -o stopped --resume
 cmp there/model-00001-of-00001.safetensors stopped/model-00001-of-00001.safetensors
 cmp there/model.safetensors.index.json.meta.json stopped/model.safetensors.index.json.meta.json
+# Without zero points.
+sinq quantize -q -m sinq-noz --scale-type f16 model -o noz
+sinq quantize -q --format sinq-reference noz -o noz-there
+sinq inspect noz-there | grep stored
+sinq eval noz-there --reference noz --weights --top 1 | tail -n 1
+sinq quantize -q noz-there -o noz-back
+cmp noz/model.safetensors noz-back/model.safetensors
+sinq quantize -q -m sinq-noz --format sinq-reference model -o noz8
+grep -c '"method": "sinq_noz_quantAux"' noz8/model.safetensors.index.json.meta.json
+sinq run noz8 -q -p 'It was a dark night, and the wind' -n 8 --temp 0
+echo
+expect 2 sinq quantize -b 2 -m sinq-noz model
 # What cannot be said there.
 expect 1 sinq quantize --format sinq-reference --embed-bits 4 model -o no
 sinq quantize -n --format sinq-reference -g 128 --tensor 'q_proj=bits:3,method:nf3' --exclude 'v_proj' model | grep -E 'q_proj|v_proj|down'
