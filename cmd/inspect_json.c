@@ -54,6 +54,8 @@ static void write_coding(struct sinq_json_writer *json, const struct sinq_source
     sinq_write_text(json, "zero_type", sinq_aux_type_name(info.zero_type));
     sinq_write_flag(json, "zero_per_block", info.zero_per_block);
     sinq_write_flag(json, "has_levels", info.has_levels);
+    sinq_write_flag(json, "has_byte_levels", info.has_byte_levels);
+    sinq_write_flag(json, "scale_signed", info.scale_signed);
     sinq_write_flag(json, "has_column_scale", info.has_column_scale);
     sinq_write_flag(json, "transposed", info.transposed);
 }

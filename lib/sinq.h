@@ -211,8 +211,10 @@ struct sinq_matrix_info {
     uint32_t bits;
     enum sinq_method method;
     enum sinq_aux_type scale_type, zero_type;
-    bool zero_per_block; /* zeros have a range per block of 32 rows, not one for the matrix */
-    bool has_levels;     /* a table of levels stands in place of evenly spaced codes */
+    bool zero_per_block;  /* zeros have a range per block of 32 rows, not one for the matrix */
+    bool has_levels;      /* a table of levels stands in place of evenly spaced codes */
+    bool has_byte_levels; /* of integers */
+    bool scale_signed;
     bool has_column_scale;
     bool transposed; /* the named tensor is [in, out]; the matrix is its transpose */
     uint64_t bytes;  /* of this matrix as stored, everything counted */

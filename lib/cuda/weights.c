@@ -103,6 +103,12 @@ static int copy_block_scales(struct sinq_cuda_backend *backend, const struct sin
     return status;
 }
 
+/* What this plug-in's kernels do not read yet. */
+static bool is_unread(const struct sinq_dual_scale *m) {
+    return m->levels == SINQ_LEVELS_BYTES || m->scale_signed || m->scale_type == SINQ_AUX_U6 ||
+           m->zero_type == SINQ_AUX_U6;
+}
+
 static int fill_matrix(struct sinq_cuda_backend *backend, const struct sinq_weight *weight,
                        struct sinq_cuda_matrix *matrix, struct sinq_error *error) {
     if (weight->rows > INT32_MAX || weight->cols > INT32_MAX) {
@@ -110,6 +116,10 @@ static int fill_matrix(struct sinq_cuda_backend *backend, const struct sinq_weig
                          (unsigned long long)weight->rows, (unsigned long long)weight->cols);
     }
     const bool is_quantized = weight->dtype == SINQ_DUAL_SCALE;
+    if (is_quantized && is_unread(&weight->matrix)) {
+        return sinq_fail(error, SINQ_FAILED,
+                         "CUDA: byte levels, signed scales and scales of 6 bits are not read yet: run it on the CPU");
+    }
     *matrix = (struct sinq_cuda_matrix){
         .rows = (uint32_t)weight->rows, .cols = (uint32_t)weight->cols, .dtype = (int)weight->dtype, .factor = 1.0f};
     if (!is_quantized || weight->bytes != backend->last_bytes) {

@@ -17,16 +17,13 @@ struct bounds {
 
 static void find_levels(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
                         const uint8_t *blob, struct bounds *bounds) {
-    bounds->lowest_level = 0.0f;
-    bounds->highest_level = (float)((1u << matrix->bits) - 1u);
-    if (matrix->levels != SINQ_LEVELS_F32) return;
+    float levels[256];
+    sinq_dual_scale_levels(matrix, sizes, blob, levels);
     bounds->lowest_level = INFINITY;
     bounds->highest_level = -INFINITY;
     for (unsigned code = 0; code < 1u << matrix->bits; code++) {
-        float level;
-        memcpy(&level, blob + sizes->levels_offset + 4 * code, sizeof level);
         /* Whatever a NaN is compared with, it must not be lost. */
-        if (!isfinite(level)) level = INFINITY;
+        const float level = isfinite(levels[code]) ? levels[code] : INFINITY;
         bounds->lowest_level = fminf(bounds->lowest_level, level);
         bounds->highest_level = fmaxf(bounds->highest_level, level);
     }

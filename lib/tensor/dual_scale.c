@@ -42,7 +42,7 @@ enum {
     ALL_FLAGS = 31
 };
 
-#define LEVELS_BYTES 64u /* 16 f32 */
+#define LEVELS_BYTES 64u /* 16 f32, or 16 bytes and padding */
 
 static uint16_t load_u16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 static uint32_t load_u32(const uint8_t *p) { return (uint32_t)load_u16(p) | (uint32_t)load_u16(p + 2) << 16; }
@@ -68,25 +68,34 @@ static void store_f32(uint8_t *p, float value) {
 
 /* ---- sizes ---- */
 
+/* Codes under ranges. */
+static bool is_code(enum sinq_aux_type type) { return type == SINQ_AUX_U8 || type == SINQ_AUX_U6; }
+
+static bool is_stored(enum sinq_aux_type type) { return type == SINQ_AUX_F16 || type == SINQ_AUX_I8 || is_code(type); }
+
+static bool are_zeros_supported(const struct sinq_dual_scale *m) {
+    const bool is_minimum =
+        m->levels == SINQ_LEVELS_UNIFORM && (m->zero_type == SINQ_AUX_F16 || m->zero_type == SINQ_AUX_I8);
+    return (m->zero_type == SINQ_AUX_NONE || is_stored(m->zero_type)) && (!m->has_minima || is_minimum) &&
+           (!m->zero_per_block || is_code(m->zero_type));
+}
+
+static bool are_levels_supported(const struct sinq_dual_scale *m) {
+    if (m->levels == SINQ_LEVELS_UNIFORM) return true;
+    if (m->bits > 4) return false;
+    return m->levels == SINQ_LEVELS_F32 || (m->levels == SINQ_LEVELS_BYTES && m->zero_type == SINQ_AUX_NONE);
+}
+
 static bool is_supported(const struct sinq_dual_scale *m) {
     const bool is_width = m->bits >= 2 && m->bits <= 8 && m->bits != 7;
     const bool is_group =
         m->group_size == 0 || m->group_size == 16 || m->group_size == 32 || m->group_size == 64 || m->group_size == 128;
     const bool has_supers = m->scale_type == SINQ_AUX_I8 || m->zero_type == SINQ_AUX_I8;
-    const bool is_scale = m->scale_type == SINQ_AUX_F16 || m->scale_type == SINQ_AUX_U8 || m->scale_type == SINQ_AUX_I8;
-    const bool is_zero = m->zero_type == SINQ_AUX_NONE || m->zero_type == SINQ_AUX_F16 || m->zero_type == SINQ_AUX_U8 ||
-                         m->zero_type == SINQ_AUX_I8;
-    const bool is_minimum = !m->has_minima || (m->levels == SINQ_LEVELS_UNIFORM &&
-                                               (m->zero_type == SINQ_AUX_F16 || m->zero_type == SINQ_AUX_I8));
-    const bool is_levels = m->levels == SINQ_LEVELS_UNIFORM || (m->levels == SINQ_LEVELS_F32 && m->bits <= 4);
     const bool is_stack = m->stack_count == 0 ? m->stack_index == 0 : m->stack_index < m->stack_count;
-    return is_width && is_group && is_scale && is_zero && is_levels && is_stack && !m->scale_signed && is_minimum &&
-           (!has_supers || m->group_size != 0) && (!m->zero_per_block || m->zero_type == SINQ_AUX_U8) && m->rows > 0 &&
-           m->cols > 0;
-}
-
-static uint64_t measure_aux(enum sinq_aux_type type) {
-    return type == SINQ_AUX_F16 ? 2 : type == SINQ_AUX_NONE ? 0 : 1;
+    const bool is_signed = is_code(m->scale_type) && m->zero_type == SINQ_AUX_NONE;
+    return is_width && is_group && is_stored(m->scale_type) && (!m->scale_signed || is_signed) &&
+           are_zeros_supported(m) && are_levels_supported(m) && is_stack && (!has_supers || m->group_size != 0) &&
+           m->rows > 0 && m->cols > 0;
 }
 
 /* Bytes of a range of 32 rows, and of a panel, in the section behind the entries. */
@@ -101,7 +110,7 @@ static struct range_bytes measure_ranges(const struct sinq_dual_scale_sizes *siz
 }
 
 static struct range_bytes measure_scale_ranges(const struct sinq_dual_scale *m, const struct sinq_dual_scale_sizes *s) {
-    return measure_ranges(s, m->scale_type, m->scale_type == SINQ_AUX_U8);
+    return measure_ranges(s, m->scale_type, is_code(m->scale_type));
 }
 
 static struct range_bytes measure_zero_ranges(const struct sinq_dual_scale *m, const struct sinq_dual_scale_sizes *s) {
@@ -131,20 +140,19 @@ bool sinq_dual_scale_measure(const struct sinq_dual_scale *m, struct sinq_dual_s
     s.groups = m->group_size == 0 ? 1 : sinq_divide_up(s.column_blocks * SINQ_BLOCK_COLUMNS, m->group_size);
     s.supers = sinq_divide_up(m->cols, SINQ_SUPER_COLUMNS);
 
-    uint64_t blocks, entries;
+    uint64_t blocks;
     const uint64_t range_rows = sinq_divide_up(m->rows, SINQ_SCALE_BLOCK_ROWS);
     const struct range_bytes scale_ranges = measure_scale_ranges(m, &s), zero_ranges = measure_zero_ranges(m, &s);
     if (!sinq_multiply_u64(s.panels, s.column_blocks, &blocks)) return false;
-    if (!sinq_multiply_u64(s.panels * SINQ_PANEL_ROWS, s.groups, &entries)) return false;
 
     uint64_t end = SINQ_DUAL_SCALE_HEADER_BYTES;
     const uint64_t column_scales = m->has_column_scale ? s.column_blocks * SINQ_BLOCK_COLUMNS : 0;
     const bool fits = place_section(blocks, m->bits * SINQ_LINE_BYTES, &s.code_offset, &end) &&
-                      place_section(entries, measure_aux(m->scale_type), &s.scale_offset, &end) &&
+                      place_section(s.panels, sinq_measure_entries(m->scale_type, s.groups), &s.scale_offset, &end) &&
                       place_ranges(scale_ranges, range_rows, s.panels, &s.scale_range_offset, &end) &&
                       place_section(column_scales, 2, &s.column_scale_offset, &end) &&
-                      place_section(m->levels == SINQ_LEVELS_F32, LEVELS_BYTES, &s.levels_offset, &end) &&
-                      place_section(entries, measure_aux(m->zero_type), &s.zero_offset, &end) &&
+                      place_section(m->levels != SINQ_LEVELS_UNIFORM, LEVELS_BYTES, &s.levels_offset, &end) &&
+                      place_section(s.panels, sinq_measure_entries(m->zero_type, s.groups), &s.zero_offset, &end) &&
                       place_ranges(zero_ranges, range_rows, s.panels, &s.zero_range_offset, &end);
     if (!fits) return false;
     s.bytes = end;
@@ -156,13 +164,12 @@ struct sinq_dual_scale_sizes sinq_dual_scale_skip(const struct sinq_dual_scale *
                                                   const struct sinq_dual_scale_sizes *sizes, uint64_t panels,
                                                   uint64_t ranges) {
     const struct range_bytes scale = measure_scale_ranges(m, sizes), zero = measure_zero_ranges(m, sizes);
-    const uint64_t entries = panels * SINQ_PANEL_ROWS * sizes->groups;
     struct sinq_dual_scale_sizes moved = *sizes;
     moved.panels -= panels;
     moved.code_offset += panels * sizes->column_blocks * m->bits * SINQ_LINE_BYTES;
-    moved.scale_offset += entries * measure_aux(m->scale_type);
+    moved.scale_offset += panels * sinq_measure_entries(m->scale_type, sizes->groups);
     moved.scale_range_offset += panels * scale.by_panel + ranges * scale.by_range;
-    moved.zero_offset += entries * measure_aux(m->zero_type);
+    moved.zero_offset += panels * sinq_measure_entries(m->zero_type, sizes->groups);
     moved.zero_range_offset += panels * zero.by_panel + ranges * zero.by_range;
     return moved;
 }
@@ -284,6 +291,8 @@ struct sinq_matrix_info sinq_dual_scale_info(const struct sinq_dual_scale *matri
         .zero_type = matrix->zero_type,
         .zero_per_block = matrix->zero_per_block,
         .has_levels = matrix->levels != SINQ_LEVELS_UNIFORM,
+        .has_byte_levels = matrix->levels == SINQ_LEVELS_BYTES,
+        .scale_signed = matrix->scale_signed,
         .has_column_scale = matrix->has_column_scale,
         .transposed = matrix->transposed,
         .bytes = sizes->bytes,

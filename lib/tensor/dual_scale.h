@@ -23,8 +23,11 @@
 #define SINQ_SCALE_BLOCK_ROWS        32u /* rows that share a second-level range */
 #define SINQ_LINE_BYTES              64u
 #define SINQ_SUPER_COLUMNS           256u /* columns of a row that share the factor of i8 scales */
+#define SINQ_ENTRY_QUAD_BYTES        48u  /* 6-bit entries of four groups and a panel's rows */
+#define SINQ_LEVEL_COUNT             16u
+#define SINQ_MOST_LEVEL_BYTE         127u
 
-enum sinq_levels_kind { SINQ_LEVELS_UNIFORM = 0, SINQ_LEVELS_F32 = 1, SINQ_LEVELS_I8 = 2 };
+enum sinq_levels_kind { SINQ_LEVELS_UNIFORM = 0, SINQ_LEVELS_F32 = 1, SINQ_LEVELS_BYTES = 2 };
 
 /* What a header says. Everything else follows from it: see sinq_dual_scale_measure. */
 struct sinq_dual_scale {
@@ -35,13 +38,14 @@ struct sinq_dual_scale {
     enum sinq_method method;           /* for reports only */
     enum sinq_aux_type scale_type, zero_type;
     bool zero_per_block;
-    bool has_minima; /* zeros are taken off after scaling */
-    bool scale_signed;
+    bool has_minima;   /* zeros are taken off after scaling */
+    bool scale_signed; /* the highest bit of a u8 or u6 scale is its sign */
     bool has_column_scale;
     bool transposed;
     enum sinq_levels_kind levels;
     float factor;
-    float zero_low, zero_step; /* of the matrix, when zeros are codes and not per block */
+    float zero_low,
+        zero_step; /* of the matrix, when zeros are codes and not per block; low alone, when there are none */
 };
 
 /* Sizes and places that follow from a struct sinq_dual_scale. Offsets in bytes from the blob's start. */
@@ -84,6 +88,20 @@ void sinq_pack_block(unsigned bits, uint32_t rows, uint32_t cols, const uint8_t 
 void sinq_unpack_block(unsigned bits, uint32_t rows, uint32_t cols, const uint8_t *lines, uint8_t *codes,
                        size_t stride);
 
+/* Bytes of one panel's entries. */
+uint64_t sinq_measure_entries(enum sinq_aux_type type, uint64_t groups);
+
+/*
+ * 6-bit entries of one panel, [group][16], to and from the bytes of the section. Packing fills up the last quad of groups with
+ * zeros; higher bits than six are lost.
+ */
+void sinq_pack_entries(uint64_t groups, const uint8_t *entries, uint8_t *packed);
+void sinq_unpack_entries(uint64_t groups, const uint8_t *packed, uint8_t *entries);
+unsigned sinq_load_entry(const uint8_t *packed, uint64_t group, unsigned row);
+
+/* The highest code of u8 or u6 entries: of the magnitude, where they have a sign. */
+unsigned sinq_most_entry(enum sinq_aux_type type, bool is_signed);
+
 /* Where the lines of panel `panel`, column block `block` are. */
 static inline uint64_t sinq_block_offset(const struct sinq_dual_scale *matrix,
                                          const struct sinq_dual_scale_sizes *sizes, uint64_t panel, uint64_t block) {
@@ -104,6 +122,10 @@ float sinq_dual_scale_scale(const struct sinq_dual_scale *matrix, const struct s
                             const uint8_t *blob, uint64_t row, uint64_t group);
 float sinq_dual_scale_zero(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
                            const uint8_t *blob, uint64_t row, uint64_t group);
+
+/* What each code stands for, zero point aside: the first 2^bits of them are filled in. */
+void sinq_dual_scale_levels(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                            const uint8_t *blob, float levels[256]);
 
 /* The public description of it. */
 struct sinq_matrix_info sinq_dual_scale_info(const struct sinq_dual_scale *matrix,

@@ -19,6 +19,14 @@ static uint64_t locate_entry(const struct sinq_dual_scale_sizes *sizes, uint64_t
     return (row / SINQ_PANEL_ROWS * sizes->groups + group) * SINQ_PANEL_ROWS + row % SINQ_PANEL_ROWS;
 }
 
+/* The code of row and group: a byte, or six bits of a quad of groups. */
+static unsigned load_code(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_type type, const uint8_t *section,
+                          uint64_t row, uint64_t group) {
+    if (type != SINQ_AUX_U6) return section[locate_entry(sizes, row, group)];
+    const uint64_t panel_bytes = sinq_measure_entries(type, sizes->groups);
+    return sinq_load_entry(section + row / SINQ_PANEL_ROWS * panel_bytes, group, (unsigned)(row % SINQ_PANEL_ROWS));
+}
+
 /* low + code * step of the range that covers (row, group). */
 static float apply_range(const struct sinq_dual_scale_sizes *sizes, const uint8_t *ranges, uint64_t row, uint64_t group,
                          unsigned code) {
@@ -36,30 +44,38 @@ static float apply_super(const struct sinq_dual_scale *matrix, const struct sinq
 
 float sinq_dual_scale_scale(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
                             const uint8_t *blob, uint64_t row, uint64_t group) {
-    const uint64_t entry = locate_entry(sizes, row, group);
-    if (matrix->scale_type == SINQ_AUX_F16) return sinq_half_to_float(load_u16(blob + sizes->scale_offset + 2 * entry));
-    const uint8_t code = blob[sizes->scale_offset + entry], *const ranges = blob + sizes->scale_range_offset;
-    if (matrix->scale_type == SINQ_AUX_I8) return apply_super(matrix, sizes, ranges, row, group, code);
-    return apply_range(sizes, ranges, row, group, code);
+    const uint8_t *const section = blob + sizes->scale_offset, *const ranges = blob + sizes->scale_range_offset;
+    if (matrix->scale_type == SINQ_AUX_F16) {
+        return sinq_half_to_float(load_u16(section + 2 * locate_entry(sizes, row, group)));
+    }
+    const unsigned code = load_code(sizes, matrix->scale_type, section, row, group);
+    if (matrix->scale_type == SINQ_AUX_I8) return apply_super(matrix, sizes, ranges, row, group, (uint8_t)code);
+    if (!matrix->scale_signed) return apply_range(sizes, ranges, row, group, code);
+    const unsigned most = sinq_most_entry(matrix->scale_type, true);
+    const float magnitude = apply_range(sizes, ranges, row, group, code & most);
+    return code > most ? -magnitude : magnitude;
 }
 
 float sinq_dual_scale_zero(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
                            const uint8_t *blob, uint64_t row, uint64_t group) {
-    const uint64_t entry = locate_entry(sizes, row, group);
+    const uint8_t *const section = blob + sizes->zero_offset, *const ranges = blob + sizes->zero_range_offset;
     if (matrix->zero_type == SINQ_AUX_NONE) return matrix->zero_low;
-    if (matrix->zero_type == SINQ_AUX_F16) return sinq_half_to_float(load_u16(blob + sizes->zero_offset + 2 * entry));
-    const uint8_t code = blob[sizes->zero_offset + entry], *const ranges = blob + sizes->zero_range_offset;
-    if (matrix->zero_type == SINQ_AUX_I8) return apply_super(matrix, sizes, ranges, row, group, code);
+    if (matrix->zero_type == SINQ_AUX_F16) {
+        return sinq_half_to_float(load_u16(section + 2 * locate_entry(sizes, row, group)));
+    }
+    const unsigned code = load_code(sizes, matrix->zero_type, section, row, group);
+    if (matrix->zero_type == SINQ_AUX_I8) return apply_super(matrix, sizes, ranges, row, group, (uint8_t)code);
     if (matrix->zero_per_block) return apply_range(sizes, ranges, row, group, code);
     return matrix->zero_low + (float)code * matrix->zero_step;
 }
 
-/* What each code stands for, zero point aside. */
-static void fill_levels(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
-                        const uint8_t *blob, float levels[256]) {
+void sinq_dual_scale_levels(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                            const uint8_t *blob, float levels[256]) {
+    const uint8_t *const table = blob + sizes->levels_offset;
     for (unsigned code = 0; code < 1u << matrix->bits; code++) {
-        levels[code] =
-            matrix->levels == SINQ_LEVELS_F32 ? load_f32(blob + sizes->levels_offset + 4 * code) : (float)code;
+        levels[code] = matrix->levels == SINQ_LEVELS_F32     ? load_f32(table + 4 * code)
+                       : matrix->levels == SINQ_LEVELS_BYTES ? (float)(table[code] & SINQ_MOST_LEVEL_BYTE)
+                                                             : (float)code;
     }
 }
 
@@ -110,7 +126,7 @@ void sinq_dual_scale_decode_block(const struct sinq_dual_scale *matrix, const st
                                   float out[SINQ_PANEL_ROWS * SINQ_BLOCK_COLUMNS]) {
     float levels[256];
     const uint64_t first = panel * SINQ_PANEL_ROWS, rows = sinq_min_u64(SINQ_PANEL_ROWS, matrix->rows - first);
-    fill_levels(matrix, sizes, blob, levels);
+    sinq_dual_scale_levels(matrix, sizes, blob, levels);
     memset(out, 0, SINQ_PANEL_ROWS * SINQ_BLOCK_COLUMNS * sizeof *out);
     decode_block(matrix, sizes, blob, levels, first, (uint32_t)rows, block, out, SINQ_BLOCK_COLUMNS);
 }
@@ -118,7 +134,7 @@ void sinq_dual_scale_decode_block(const struct sinq_dual_scale *matrix, const st
 void sinq_dual_scale_decode(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
                             const uint8_t *blob, uint64_t first, uint64_t count, float *out) {
     float levels[256];
-    fill_levels(matrix, sizes, blob, levels);
+    sinq_dual_scale_levels(matrix, sizes, blob, levels);
     while (count > 0) {
         const uint64_t rows = sinq_min_u64(count, SINQ_PANEL_ROWS - first % SINQ_PANEL_ROWS);
         for (uint64_t block = 0; block < sizes->column_blocks; block++) {

@@ -62,11 +62,13 @@ static inline void find_sections(struct blob_header *h) {
     const uint64_t super_bytes = h->panels * h->supers * 16 * 4;
     uint64_t end = 128;
     h->codes_at = next_section(h->panels * h->blocks * h->bits * 64, &end);
-    h->scales_at = next_section(entries * (h->scale_type == 1 ? 2 : 1), &end);
-    h->scale_ranges_at = next_section(h->scale_type == 5 ? super_bytes : h->scale_type == 2 ? ranges * 4 : 0, &end);
+    const uint64_t quad_bytes = h->panels * ceil_divide(h->groups, 4) * 48;
+    h->scales_at = next_section(h->scale_type == 3 ? quad_bytes : entries * (h->scale_type == 1 ? 2 : 1), &end);
+    h->scale_ranges_at = next_section(h->scale_type == 5 ? super_bytes : h->scale_type != 1 ? ranges * 4 : 0, &end);
     h->column_at = next_section(h->flags & 4 ? h->blocks * 32 * 2 : 0, &end);
-    h->levels_at = next_section(h->levels_kind == 1 ? 64 : 0, &end);
-    h->zeros_at = next_section(entries * (h->zero_type == 1 ? 2 : h->zero_type == 0 ? 0 : 1), &end);
+    h->levels_at = next_section(h->levels_kind != 0 ? 64 : 0, &end);
+    const uint64_t zero_bytes = h->zero_type == 0 ? 0 : h->zero_type == 3 ? quad_bytes : entries;
+    h->zeros_at = next_section(h->zero_type == 1 ? 2 * zero_bytes : zero_bytes, &end);
     h->zero_ranges_at = next_section(h->zero_type == 5 ? super_bytes : h->flags & 1 ? ranges * 4 : 0, &end);
     h->end = ceil_divide(end, 64) * 64;
 }
@@ -96,13 +98,16 @@ static inline const char *read_header(const uint8_t *blob, uint64_t available, s
     if (h->bits < 2 || h->bits == 7 || h->bits > 8) return "bits";
     if (h->group_size != 0 && h->group_size != 16 && h->group_size != 32 && h->group_size != 64 && h->group_size != 128)
         return "group size";
-    if (h->scale_type != 1 && h->scale_type != 2 && h->scale_type != 5) return "scale type";
-    if (h->zero_type > 2 && h->zero_type != 5) return "zero type";
+    const bool has_scale_codes = h->scale_type == 2 || h->scale_type == 3;
+    if (h->scale_type != 1 && h->scale_type != 5 && !has_scale_codes) return "scale type";
+    if (h->zero_type > 3 && h->zero_type != 5) return "zero type";
     if ((h->scale_type == 5 || h->zero_type == 5) && h->group_size == 0) return "group size";
-    if ((h->flags & ~29u) != 0 || ((h->flags & 1) != 0 && h->zero_type != 2)) return "flags";
+    if ((h->flags & ~31u) != 0 || ((h->flags & 1) != 0 && h->zero_type != 2 && h->zero_type != 3)) return "flags";
+    if ((h->flags & 2) != 0 && (!has_scale_codes || h->zero_type != 0)) return "flags";
     if ((h->flags & 16) != 0 && h->zero_type != 1 && h->zero_type != 5) return "minima";
     if ((h->flags & 16) != 0 && h->levels_kind != 0) return "minima";
-    if (h->levels_kind > 1 || (h->levels_kind == 1 && h->bits > 4)) return "levels";
+    if (h->levels_kind > 2 || (h->levels_kind != 0 && h->bits > 4)) return "levels";
+    if (h->levels_kind == 2 && h->zero_type != 0) return "levels";
     if (h->method > 11) return "method";
     if (h->stack_count == 0 ? h->stack_index != 0 : h->stack_index >= h->stack_count) return "stack";
     if (!isfinite(h->factor) || !isfinite(h->zero_low) || !isfinite(h->zero_step)) return "factor";
@@ -160,30 +165,48 @@ static inline float read_super(const uint8_t *supers, const struct blob_header *
            (float)(byte < 128 ? byte : byte - 256);
 }
 
+/* Section 5.2: an entry of one byte or of six bits. */
+static inline unsigned read_entry(const uint8_t *section, unsigned type, const struct blob_header *h, uint64_t row,
+                                  uint64_t group) {
+    if (type != 3) return section[(row / 16 * h->groups + group) * 16 + row % 16];
+    const uint8_t *const quad = section + (row / 16 * ceil_divide(h->groups, 4) + group / 4) * 48;
+    const unsigned r = (unsigned)(row % 16), place = (unsigned)(group % 4);
+    const unsigned nibbles = quad[(place < 2 ? 0 : 16) + r];
+    return (place % 2 == 0 ? nibbles % 16 : nibbles / 16) + ((quad[32 + r] >> 2 * place & 3u) << 4);
+}
+
 static inline float read_scale(const uint8_t *blob, const struct blob_header *h, uint64_t row, uint64_t group) {
-    const uint64_t entry = (row / 16 * h->groups + group) * 16 + row % 16;
-    if (h->scale_type == 1) return read_f16(blob + h->scales_at + 2 * entry);
-    const uint8_t q = blob[h->scales_at + entry];
-    if (h->scale_type == 5) return read_super(blob + h->scale_ranges_at, h, row, group, q);
-    return read_ranged(blob + h->scale_ranges_at, h, row, group, q);
+    const uint8_t *const ranges = blob + h->scale_ranges_at;
+    if (h->scale_type == 1) return read_f16(blob + h->scales_at + 2 * ((row / 16 * h->groups + group) * 16 + row % 16));
+    const unsigned q = read_entry(blob + h->scales_at, h->scale_type, h, row, group);
+    if (h->scale_type == 5) return read_super(ranges, h, row, group, (uint8_t)q);
+    if ((h->flags & 2) == 0) return read_ranged(ranges, h, row, group, q);
+    const unsigned sign = h->scale_type == 3 ? 32 : 128;
+    const float magnitude = read_ranged(ranges, h, row, group, q % sign);
+    return q < sign ? magnitude : -magnitude;
 }
 
 static inline float read_zero(const uint8_t *blob, const struct blob_header *h, uint64_t row, uint64_t group) {
-    const uint64_t entry = (row / 16 * h->groups + group) * 16 + row % 16;
+    const uint8_t *const ranges = blob + h->zero_ranges_at;
     if (h->zero_type == 0) return h->zero_low;
-    if (h->zero_type == 1) return read_f16(blob + h->zeros_at + 2 * entry);
-    const uint8_t q = blob[h->zeros_at + entry];
-    if (h->zero_type == 5) return read_super(blob + h->zero_ranges_at, h, row, group, q);
-    if (h->flags & 1) return read_ranged(blob + h->zero_ranges_at, h, row, group, q);
+    if (h->zero_type == 1) return read_f16(blob + h->zeros_at + 2 * ((row / 16 * h->groups + group) * 16 + row % 16));
+    const unsigned q = read_entry(blob + h->zeros_at, h->zero_type, h, row, group);
+    if (h->zero_type == 5) return read_super(ranges, h, row, group, (uint8_t)q);
+    if (h->flags & 1) return read_ranged(ranges, h, row, group, q);
     const float product = (float)q * h->zero_step;
     return h->zero_low + product;
+}
+
+/* Section 5.5. */
+static inline float read_level(const uint8_t *blob, const struct blob_header *h, unsigned code) {
+    if (h->levels_kind == 0) return (float)code;
+    return h->levels_kind == 1 ? read_f32(blob + h->levels_at + 4 * code) : (float)(blob[h->levels_at + code] % 128);
 }
 
 /* Section 1. */
 static inline float read_weight(const uint8_t *blob, const struct blob_header *h, uint64_t row, uint64_t col) {
     const uint64_t group = h->group_size == 0 ? 0 : col / h->group_size;
-    const unsigned code = read_code(blob, h, row, col);
-    const float level = h->levels_kind == 1 ? read_f32(blob + h->levels_at + 4 * code) : (float)code;
+    const float level = read_level(blob, h, read_code(blob, h, row, col));
     const float s = read_scale(blob, h, row, group), z = read_zero(blob, h, row, group);
     const float t = h->flags & 4 ? read_f16(blob + h->column_at + 2 * col) : 1.0f;
     const bool has_minima = (h->flags & 16) != 0;

@@ -55,12 +55,14 @@ static inline uint8_t *make_random_blob(const struct sinq_dual_scale *matrix, ui
     fill_aux(blob, matrix->scale_type, sizes.scale_offset, sizes.scale_range_offset, 2.0f);
     fill_ranges(blob, matrix->scale_type, sizes.scale_range_offset, sizes.column_scale_offset, 0.5f, 0.01f);
     fill_aux(blob, SINQ_AUX_F16, sizes.column_scale_offset, sizes.levels_offset, 2.0f);
-    for (uint64_t at = sizes.levels_offset; at < sizes.zero_offset; at += sizeof(float)) {
+    for (uint64_t at = sizes.levels_offset; at < sizes.zero_offset && matrix->levels == SINQ_LEVELS_F32;
+         at += sizeof(float)) {
         const float level = random_value();
         memcpy(blob + at, &level, sizeof level);
     }
     fill_aux(blob, matrix->zero_type, sizes.zero_offset, sizes.zero_range_offset, 7.0f);
-    fill_ranges(blob, matrix->zero_type, sizes.zero_range_offset, sizes.bytes, 3.0f, 0.05f);
+    if (matrix->zero_type != SINQ_AUX_NONE)
+        fill_ranges(blob, matrix->zero_type, sizes.zero_range_offset, sizes.bytes, 3.0f, 0.05f);
     sinq_dual_scale_seal(matrix, blob);
     *bytes = sizes.bytes;
     return blob;

@@ -141,7 +141,7 @@ START_TEST(headers_it_cannot_hold_are_refused) {
         {"9 bits", 52, 9, "no matrix"},
         {"group 48", 40, 48, "no matrix"},
         {"scale type", 53, 7, "no matrix"},
-        {"zero type", 54, 3, "no matrix"},
+        {"zero type", 54, 4, "no matrix"},
         {"flags", 55, 0x90, "no matrix"},
         {"signed", 55, 2, "no matrix"},
         {"levels", 56, 2, "no matrix"},

@@ -23,16 +23,21 @@ enum {
 static const struct {
     const char *name;
     enum sinq_aux_type scale_type, zero_type;
-    bool zero_per_block, has_minima;
-} storages[] = {{"f16", SINQ_AUX_F16, SINQ_AUX_F16, false, false},
-                {"u8", SINQ_AUX_U8, SINQ_AUX_U8, false, false},
-                {"u8 with zero ranges", SINQ_AUX_U8, SINQ_AUX_U8, true, false},
-                {"u8 with f16 zeros", SINQ_AUX_U8, SINQ_AUX_F16, false, false},
-                {"f16 with u8 zeros", SINQ_AUX_F16, SINQ_AUX_U8, false, false},
-                {"f16 with minima", SINQ_AUX_F16, SINQ_AUX_F16, false, true},
-                {"i8 with minima", SINQ_AUX_I8, SINQ_AUX_I8, false, true},
-                {"i8 with one zero", SINQ_AUX_I8, SINQ_AUX_NONE, false, false},
-                {"u8 with i8 zeros", SINQ_AUX_U8, SINQ_AUX_I8, false, false}};
+    bool zero_per_block, has_minima, scale_signed;
+} storages[] = {{"f16", SINQ_AUX_F16, SINQ_AUX_F16, false, false, false},
+                {"u8", SINQ_AUX_U8, SINQ_AUX_U8, false, false, false},
+                {"u8 with zero ranges", SINQ_AUX_U8, SINQ_AUX_U8, true, false, false},
+                {"u8 with f16 zeros", SINQ_AUX_U8, SINQ_AUX_F16, false, false, false},
+                {"f16 with u8 zeros", SINQ_AUX_F16, SINQ_AUX_U8, false, false, false},
+                {"f16 with minima", SINQ_AUX_F16, SINQ_AUX_F16, false, true, false},
+                {"i8 with minima", SINQ_AUX_I8, SINQ_AUX_I8, false, true, false},
+                {"i8 with one zero", SINQ_AUX_I8, SINQ_AUX_NONE, false, false, false},
+                {"u8 with i8 zeros", SINQ_AUX_U8, SINQ_AUX_I8, false, false, false},
+                {"u6", SINQ_AUX_U6, SINQ_AUX_U6, false, false, false},
+                {"u6 with zero ranges", SINQ_AUX_U6, SINQ_AUX_U6, true, false, false},
+                {"u6 with u8 zeros", SINQ_AUX_U6, SINQ_AUX_U8, true, false, false},
+                {"signed u6", SINQ_AUX_U6, SINQ_AUX_NONE, false, false, true},
+                {"signed u8", SINQ_AUX_U8, SINQ_AUX_NONE, false, false, true}};
 enum { STORAGES = sizeof storages / sizeof storages[0] };
 
 /* Checks are plain ifs in inner loops: the test library writes a record of each assertion. */
@@ -67,6 +72,12 @@ static void check_values(const char *what, const uint8_t *blobs, uint64_t bytes,
     sinq_source_close(&memory->base);
 }
 
+/* Levels of bytes where they may be, else of f32. */
+static enum sinq_levels_kind choose_levels(size_t width, size_t storage) {
+    if (widths[width] > 4 || storages[storage].has_minima) return SINQ_LEVELS_UNIFORM;
+    return storages[storage].zero_type == SINQ_AUX_NONE ? SINQ_LEVELS_BYTES : SINQ_LEVELS_F32;
+}
+
 static struct sinq_dual_scale describe(size_t shape, size_t width, size_t group, size_t storage, uint32_t variant) {
     return (struct sinq_dual_scale){
         .rows = shapes[shape][0],
@@ -79,8 +90,8 @@ static struct sinq_dual_scale describe(size_t shape, size_t width, size_t group,
         .has_minima = storages[storage].has_minima,
         .has_column_scale = (variant & 1) == 0,
         .transposed = (variant & 2) != 0,
-        .levels = (variant & 4) != 0 && widths[width] <= 4 && !storages[storage].has_minima ? SINQ_LEVELS_F32
-                                                                                            : SINQ_LEVELS_UNIFORM,
+        .scale_signed = storages[storage].scale_signed,
+        .levels = (variant & 4) != 0 ? choose_levels(width, storage) : SINQ_LEVELS_UNIFORM,
         .method = (enum sinq_method)(variant % SINQ_METHOD_COUNT),
         .factor = 0.37f,
         .zero_low = -3.25f,
@@ -160,19 +171,22 @@ END_TEST
 /* Section 8's table. */
 START_TEST(bits_per_weight_are_what_the_page_says) {
     static const struct {
-        size_t storage;
+        size_t storage, group;
         uint64_t bytes;
-    } cases[] = {{1, 8953984}, {0, 9445504}, {2, 8953984 + 32768}};
+    } cases[] = {{1, 3, 8953984}, {0, 3, 9445504}, {2, 3, 8953984 + 32768}, {12, 2, 8855744}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct sinq_dual_scale matrix = describe(0, 2, 3, cases[i].storage, 0);
+        struct sinq_dual_scale matrix = describe(0, 2, cases[i].group, cases[i].storage, 4);
+        matrix.levels = matrix.levels == SINQ_LEVELS_BYTES ? SINQ_LEVELS_BYTES : SINQ_LEVELS_UNIFORM;
         matrix.rows = matrix.cols = 4096;
         struct sinq_dual_scale_sizes sizes;
         ck_assert(sinq_dual_scale_measure(&matrix, &sizes));
         ck_assert_uint_eq(sizes.bytes, cases[i].bytes);
-        struct blob_header h = {.rows = 4096, .cols = 4096, .bits = 4, .group_size = 64, .flags = 4};
-        h.scale_type = storages[cases[i].storage].scale_type == SINQ_AUX_F16 ? 1 : 2;
-        h.zero_type = h.scale_type;
-        h.flags |= storages[cases[i].storage].zero_per_block;
+        struct blob_header h = {.rows = 4096, .cols = 4096, .bits = 4, .flags = 4};
+        h.group_size = matrix.group_size;
+        h.scale_type = (unsigned)matrix.scale_type;
+        h.zero_type = (unsigned)matrix.zero_type;
+        h.levels_kind = (unsigned)matrix.levels;
+        h.flags |= matrix.zero_per_block | (matrix.scale_signed ? 2 : 0);
         find_sections(&h);
         ck_assert_uint_eq(h.end, cases[i].bytes);
     }
@@ -201,13 +215,13 @@ START_TEST(both_refuse_what_the_page_reserves) {
         {"7 bits", 52, 7},
         {"9 bits", 52, 9},
         {"no scales", 53, 0},
-        {"u6 scales", 53, 3},
         {"u4 scales", 53, 4},
-        {"u6 zeros", 54, 3},
+        {"u4 zeros", 54, 4},
         {"f16 zero ranges", 55, 5},
-        {"signed scales", 55, 6},
+        {"signed f16 scales", 55, 6},
         {"unknown flag", 55, 0x24},
-        {"i8 levels", 56, 2},
+        {"byte levels with zeros", 56, 2},
+        {"unknown levels", 56, 3},
         {"method", 57, 12},
         {"reserved", 58, 1},
         {"reserved", 59, 1},
@@ -244,9 +258,12 @@ START_TEST(both_refuse_what_does_not_go_together) {
         const char *what;
         uint8_t group_size, scale_type, zero_type, flags, levels_kind;
     } cases[] = {
-        {"i8 scales of whole rows", 0, 5, 1, 0, 0}, {"i8 zeros of whole rows", 0, 1, 5, 0, 0},
-        {"one minimum for all", 64, 5, 0, 16, 0},   {"u8 minima", 64, 2, 2, 16, 0},
-        {"minima under levels", 64, 1, 1, 16, 1},   {"i8 zeros with ranges", 64, 2, 5, 1, 0},
+        {"i8 scales of whole rows", 0, 5, 1, 0, 0},    {"i8 zeros of whole rows", 0, 1, 5, 0, 0},
+        {"one minimum for all", 64, 5, 0, 16, 0},      {"u8 minima", 64, 2, 2, 16, 0},
+        {"minima under levels", 64, 1, 1, 16, 1},      {"i8 zeros with ranges", 64, 2, 5, 1, 0},
+        {"one zero with ranges", 64, 2, 0, 1, 0},      {"signed i8 scales", 64, 5, 0, 2, 0},
+        {"signed scales with zeros", 64, 2, 2, 2, 0},  {"signed u6 scales with zeros", 64, 3, 3, 2, 0},
+        {"byte levels with u8 zeros", 64, 2, 2, 0, 2},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct sinq_dual_scale matrix = describe(2, 2, 3, 0, 0), parsed;
