@@ -138,7 +138,8 @@ help:
 	'make bench-quantize  the speed of quantizing a checkpoint of 4096-wide matrices' \
 	'make bench-kernels   the speed of the kernels that run models' \
 	'make bench-tokenizer the speed of tokenizing, with the tokenizers of the shared data' \
-	'make quality MODEL=  what quantizing MODEL costs, by bits and method: writes docs/quality.md; takes long' \
+	'make quality MODEL= TWIN=  what quantizing MODEL costs, by method, bits and text: docs/quality.md, .tsv, .png; takes long, but' \
+	'                     measures only what is new; QUALITY_METHODS= and QUALITY_BITS= restrict it (tests/bench/quality.sh)' \
 	'make quality-gguf MODEL= TWIN=  its part on GGUF types with and without --absorb' \
 	'make install         PREFIX=/usr/local DESTDIR=' \
 	'make CUDA=1          besides: the plug-in for CUDA devices; needs CUDA 12.8 or later (CUDA_HOME=/usr/local/cuda)' \

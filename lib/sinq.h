@@ -794,6 +794,16 @@ SINQ_API struct sinq_work sinq_count_work(const struct sinq_model *model, const 
 
 /* ---- evaluating with text ---------------------------------------------------------------------------------------- */
 
+/* One prediction that counts. */
+struct sinq_text_score {
+    size_t subject;
+    uint64_t window, position; /* made at this token of the window */
+    double nll;
+    double reference_nll, kl; /* with a reference */
+    bool same_top;
+};
+typedef void sinq_text_score_fn(void *user, const struct sinq_text_score *score);
+
 struct sinq_text_options {
     uint64_t window; /* tokens; 0: 2048, the model's context or the text, whichever is smallest */
     uint64_t
@@ -804,6 +814,9 @@ struct sinq_text_options {
     bool exact;
     enum sinq_kv_type kv_type;
     unsigned threads;
+    sinq_text_score_fn
+        *score; /* or NULL: told each subject's predictions in the order of the text, by the calling thread */
+    void *score_user;
 };
 
 struct sinq_text_report {

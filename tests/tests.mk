@@ -15,7 +15,8 @@ TOOL_SOURCES  := $(sort $(wildcard tests/tools/*.c))
 TOOL_PROGRAMS := $(TOOL_SOURCES:%.c=$(BUILD)/%)
 BENCH_PROGRAM := $(BUILD)/tests/bench/bench_quantize
 QUALITY_PROGRAM := $(BUILD)/tests/bench/quality
-TEXTS         ?= $(wildcard $(addprefix $(SHARED_DATA)/text/,books.txt wiki.txt c4.txt))
+QUALITY_DRAWING := $(BUILD)/tests/bench/draw_quality
+TEXTS         ?= $(foreach text,books wiki c4,$(wildcard $(SHARED_DATA)/text/$(text).txt))
 BENCH_KERNELS := $(BUILD)/tests/bench/bench_kernels
 BENCH_TOKENIZER := $(BUILD)/tests/bench/bench_tokenizer
 INTEROP       := $(BUILD)/tests/interop/interop
@@ -43,11 +44,14 @@ $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o
 $(BENCH_PROGRAM) $(BENCH_KERNELS) $(BENCH_TOKENIZER) $(QUALITY_PROGRAM): %: %.o $(STATIC)
 	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(STATIC) $(LIBS)
 
+$(QUALITY_DRAWING): $(QUALITY_DRAWING).o $(filter %/canvas.o %/font.o %/memory.o,$(CMD_OBJECTS)) $(STATIC)
+	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(LIBS) -lpng
+
 $(INTEROP): $(BUILD)/tests/interop/interop.o $(BUILD)/tests/interop/llama.o $(STATIC)
 	$(if $(Q),@echo "  LD      $@")
 	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(LIBS) -ldl
 
-.SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o $(BENCH_KERNELS).o $(BENCH_TOKENIZER).o $(QUALITY_PROGRAM).o
+.SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o $(BENCH_KERNELS).o $(BENCH_TOKENIZER).o $(QUALITY_PROGRAM).o $(QUALITY_DRAWING).o
 
 .PHONY: check-arm64 check-avx2-vnni check-build check-unit check-cli check-determinism check-memory check-kill check-slow check-fuzz-replay
 check: packages
@@ -146,8 +150,10 @@ bench-quantize: $(PROGRAM) $(BENCH_PROGRAM) $(TOOL_PROGRAMS)
 	@$(BENCH_PROGRAM)
 	@sh tests/bench/bench_quantize.sh
 
-quality: $(QUALITY_PROGRAM)
-	@sh tests/bench/quality.sh $(QUALITY_PROGRAM) "$(MODEL)" $(or $(WINDOWS),0) $(TEXTS)
+quality: $(PROGRAM) $(QUALITY_PROGRAM) $(QUALITY_DRAWING)
+	@MODEL='$(MODEL)' TWIN='$(TWIN)' TEXTS='$(TEXTS)' WINDOWS='$(WINDOWS)' SHARED_DATA='$(SHARED_DATA)' \
+	  sh tests/bench/quality.sh $(PROGRAM) $(QUALITY_PROGRAM) $(QUALITY_DRAWING) $(or $(QUALITY_CACHE),$(BUILD)/quality)
+
 # The part of it on GGUF's types.
 quality-gguf: $(PROGRAM)
 	@sh tests/bench/quality_gguf.sh $(PROGRAM) "$(MODEL)" "$(TWIN)" $(TEXTS)
@@ -158,4 +164,4 @@ bench-tokenizer: $(BENCH_TOKENIZER)
 	  $(addprefix $(SHARED_DATA)/text/,wiki.test.raw calib-c4.txt calib-wiki.txt books.txt)
 
 -include tests/fuzz/fuzz.mk
--include $(EVEX_OBJECTS:.o=.d) $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d $(QUALITY_PROGRAM).d $(BENCH_KERNELS).d $(BENCH_TOKENIZER).d
+-include $(EVEX_OBJECTS:.o=.d) $(TEST_SOURCES:%.c=$(BUILD)/%.d) $(TOOL_SOURCES:%.c=$(BUILD)/%.d) $(BENCH_PROGRAM).d $(QUALITY_PROGRAM).d $(QUALITY_DRAWING).d $(BENCH_KERNELS).d $(BENCH_TOKENIZER).d

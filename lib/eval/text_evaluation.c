@@ -38,6 +38,8 @@ struct evaluation {
     sinq_progress_fn *progress;
     void *user;
     struct sinq_progress report;
+    sinq_text_score_fn *score;
+    void *score_user;
 };
 
 /* ---- one block of predictions ---- */
@@ -54,6 +56,19 @@ static void score_row(void *context, uint64_t item, unsigned worker) {
                                                    &subject->predictions[row]);
 }
 
+static void tell_score(const struct evaluation *e, const struct side *subject, uint64_t position,
+                       const struct sinq_text_prediction *prediction) {
+    if (e->score == NULL) return;
+    const struct sinq_text_score score = {.subject = (size_t)(subject - e->sides),
+                                          .window = e->report.item,
+                                          .position = position,
+                                          .nll = prediction->nll,
+                                          .reference_nll = prediction->reference_nll,
+                                          .kl = prediction->kl,
+                                          .same_top = prediction->same_top};
+    e->score(e->score_user, &score);
+}
+
 static int add_predictions(struct evaluation *e, struct side *subject, uint64_t position, uint32_t count,
                            struct sinq_error *error) {
     for (uint32_t row = 0; row < count; row++) {
@@ -62,6 +77,7 @@ static int add_predictions(struct evaluation *e, struct side *subject, uint64_t 
                              "window %llu: the logits after %llu tokens are no distribution: not finite",
                              (number)e->report.item + 1, (number)(position + row + 1));
         sinq_add_prediction(&subject->statistics, &subject->predictions[row]);
+        tell_score(e, subject, position + row, &subject->predictions[row]);
     }
     return SINQ_OK;
 }
@@ -245,7 +261,9 @@ int sinq_evaluate_subjects(const struct sinq_text_subject *subjects, size_t coun
                            .side_count = count + (reference != NULL),
                            .threads = options->threads != 0 ? options->threads : sinq_count_processors(),
                            .progress = progress,
-                           .user = user};
+                           .user = user,
+                           .score = options->score,
+                           .score_user = options->score_user};
     if (count == 0) return SINQ_OK;
     e.sides = calloc(e.side_count, sizeof *e.sides);
     if (e.sides == NULL) return sinq_fail_memory(error, "an evaluation", e.side_count * sizeof *e.sides);

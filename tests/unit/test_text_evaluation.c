@@ -228,12 +228,31 @@ START_TEST(without_a_reference_one_model_is_run) {
 }
 END_TEST
 
+/* What a report's means are made of, prediction by prediction. */
+struct told {
+    uint64_t count, last_window, last_position;
+    double nll[3], kl[3];
+};
+
+static void tell(void *user, const struct sinq_text_score *score) {
+    struct told *const told = user;
+    ck_assert_uint_ge(score->window, told->last_window);
+    ck_assert_uint_lt(score->position, 99);
+    ck_assert_uint_lt(score->subject, 3);
+    told->last_window = score->window;
+    told->last_position = score->position;
+    told->nll[score->subject] += score->nll;
+    told->kl[score->subject] += score->kl;
+    told->count++;
+}
+
 START_TEST(several_at_once_are_what_each_is_alone) {
     enum { SUBJECTS = 3 };
     const struct sinq_model models[SUBJECTS] = {make_model(1, 256), make_model(2, 64), make_model(3, 256)};
     const struct sinq_model reference = make_model(4, 256);
     const struct sinq_text_subject subjects[SUBJECTS] = {{&models[0], true}, {&models[1], false}, {&models[2], true}};
-    const struct sinq_text_options options = {.window = 100, .threads = 2};
+    struct told told = {.count = 0};
+    struct sinq_text_options options = {.window = 100, .threads = 2, .score = tell, .score_user = &told};
     struct sinq_text_report reports[SUBJECTS], alone;
     struct sinq_error error;
     make_text();
@@ -243,7 +262,12 @@ START_TEST(several_at_once_are_what_each_is_alone) {
     ck_assert_uint_eq(seen.exact, 2);
     ck_assert_uint_eq(seen.fed, 4 * 7 * 99);
     ck_assert_uint_eq(seen.open, 0);
+    ck_assert_uint_eq(told.count, SUBJECTS * reports[0].scored);
+    ck_assert(told.last_window == reports[0].windows - 1 && told.last_position == 98);
+    options.score = NULL;
     for (int i = 0; i < SUBJECTS; i++) {
+        check_near("told", "nll", told.nll[i] / (double)reports[i].scored, reports[i].nll);
+        check_near("told", "kl", told.kl[i] / (double)reports[i].scored, reports[i].kl);
         ck_assert_int_eq(sinq_evaluate_text(&models[i], &reference, text, TOKENS, &options, NULL, NULL, &alone, &error),
                          SINQ_OK);
         ck_assert(alone.nll == reports[i].nll && alone.kl == reports[i].kl && alone.kl_99 == reports[i].kl_99);
