@@ -20,20 +20,31 @@ bool sinq_cuda_is_quantized_product(const struct sinq_cuda_step *step) {
            sinq_cuda_can_multiply(sinq_cuda_find_matrix(step, step->operation->linear.weight));
 }
 
-uint32_t sinq_cuda_count_products(const struct sinq_cuda_step *steps, uint32_t left) {
+uint32_t sinq_cuda_count_alike(const struct sinq_cuda_step *steps, uint32_t left, sinq_cuda_alike *are_alike) {
     const struct sinq_operation *const first = steps[0].operation;
-    const struct sinq_cuda_matrix *const like = sinq_cuda_find_matrix(&steps[0], first->linear.weight);
     uint32_t count = 1;
     if (first->linear.out.slot == first->linear.in.slot) return 1;
     for (; count < left && count < SINQ_CUDA_MOST_PRODUCTS; count++) {
         const struct sinq_cuda_step *const step = &steps[count];
-        if (step->rows != steps[0].rows || !sinq_cuda_is_quantized_product(step)) break;
         const struct sinq_operation *const op = step->operation;
-        const struct sinq_cuda_matrix *const matrix = sinq_cuda_find_matrix(step, op->linear.weight);
+        if (step->rows != steps[0].rows || op->kind != SINQ_OP_LINEAR) break;
         if (!sinq_cuda_same_view(op->linear.in, first->linear.in) || op->linear.out.slot == op->linear.in.slot) break;
-        if (matrix->bits != like->bits || matrix->group_size != like->group_size || matrix->cols != like->cols) break;
+        if (!are_alike(sinq_cuda_find_matrix(&steps[0], first->linear.weight),
+                       sinq_cuda_find_matrix(step, op->linear.weight))) {
+            break;
+        }
     }
     return count;
+}
+
+/* One kernel does both. */
+static bool are_alike(const struct sinq_cuda_matrix *a, const struct sinq_cuda_matrix *b) {
+    return sinq_cuda_can_multiply(b) && a->bits == b->bits && a->group_size == b->group_size && a->cols == b->cols &&
+           a->has_byte_levels == b->has_byte_levels;
+}
+
+uint32_t sinq_cuda_count_products(const struct sinq_cuda_step *steps, uint32_t left) {
+    return sinq_cuda_count_alike(steps, left, are_alike);
 }
 
 struct sinq_cuda_ahead sinq_cuda_look_ahead(const struct sinq_cuda_products *products, uint64_t first, uint64_t size) {

@@ -17,20 +17,12 @@ static bool is_split(const struct sinq_cuda_matrix *matrix) {
     return matrix->bits == 0 && matrix->rows <= MOST_SPLIT_ROWS;
 }
 
+static bool are_alike(const struct sinq_cuda_matrix *a, const struct sinq_cuda_matrix *b) {
+    return a->cols == b->cols && is_split(a) == is_split(b);
+}
+
 static uint32_t count_products(const struct sinq_cuda_step *steps, uint32_t left) {
-    const struct sinq_operation *const first = steps[0].operation;
-    const struct sinq_cuda_matrix *const like = sinq_cuda_find_matrix(&steps[0], first->linear.weight);
-    uint32_t count = 1;
-    if (first->linear.out.slot == first->linear.in.slot) return 1;
-    for (; count < left && count < SINQ_CUDA_MOST_PRODUCTS; count++) {
-        const struct sinq_cuda_step *const step = &steps[count];
-        if (step->rows != steps[0].rows || !is_tiled_product(step)) break;
-        const struct sinq_operation *const op = step->operation;
-        const struct sinq_cuda_matrix *const matrix = sinq_cuda_find_matrix(step, op->linear.weight);
-        if (!sinq_cuda_same_view(op->linear.in, first->linear.in) || op->linear.out.slot == op->linear.in.slot) break;
-        if (matrix->cols != like->cols || is_split(matrix) != is_split(like)) break;
-    }
-    return count;
+    return sinq_cuda_count_alike(steps, left, are_alike);
 }
 
 uint32_t sinq_cuda_count_tiled_steps(const struct sinq_cuda_step *steps, uint32_t left) {

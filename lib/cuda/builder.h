@@ -35,6 +35,11 @@ static inline bool sinq_cuda_same_view(struct sinq_view a, struct sinq_view b) {
 /* Codes of products, from byte `first` of them all on, `size` bytes. */
 struct sinq_cuda_ahead sinq_cuda_look_ahead(const struct sinq_cuda_products *products, uint64_t first, uint64_t size);
 
+/* Whether products with two matrices can be carried out as one. */
+typedef bool sinq_cuda_alike(const struct sinq_cuda_matrix *first, const struct sinq_cuda_matrix *other);
+/* How many products from this step on, a product, have one input and are alike. */
+uint32_t sinq_cuda_count_alike(const struct sinq_cuda_step *steps, uint32_t left, sinq_cuda_alike *are_alike);
+
 bool sinq_cuda_is_quantized_product(const struct sinq_cuda_step *step);
 /* How many products from this step on, a quantized one, are carried out as one. */
 uint32_t sinq_cuda_count_products(const struct sinq_cuda_step *steps, uint32_t left);

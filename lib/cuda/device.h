@@ -60,8 +60,11 @@ struct sinq_cuda_matrix {
     float factor, zero_low, zero_step;
     bool scales_are_f16, zeros_are_f16;
     bool scales_are_i8, zeros_are_i8; /* ranges hold a factor for each row and 256 columns */
-    bool has_minima;                  /* zeros are taken off after scaling */
-    uint32_t supers;                  /* such factors of a row */
+    bool scales_are_u6, zeros_are_u6; /* 6 bits: groups in fours */
+    uint32_t scale_sign;              /* the bit of an entry that is its sign, or 0 */
+    bool has_byte_levels;
+    bool has_minima; /* zeros are taken off after scaling */
+    uint32_t supers; /* such factors of a row */
 };
 
 /* ---- rows.cu: operations that compute each row by itself; struct sinq_operation says what each one means ---- */

@@ -86,16 +86,42 @@ __device__ __forceinline__ void multiply_add(int (&c)[4], uint32_t a0, uint32_t 
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b.x), "r"(b.y));
 }
 
+/*
+ * Four codes, each a byte of at most four bits, become their levels' bytes. Selectors of byte_perm are nibbles, of which three bits
+ * choose one of eight bytes: of sixteen levels it takes the lower and the upper half of the table, then one of both.
+ */
+template <int BITS>
+__device__ __forceinline__ uint32_t find_levels(uint32_t codes, const uint4 &table) {
+    const uint32_t nibbles = __byte_perm(codes | codes >> 4, 0, 0x4420);
+    if (BITS < 4) return __byte_perm(table.x, table.y, nibbles);
+    const uint32_t low = __byte_perm(table.x, table.y, nibbles & 0x7777u);
+    const uint32_t high = __byte_perm(table.z, table.w, nibbles & 0x7777u);
+    return __byte_perm(low, high, (nibbles >> 1 & 0x4444u) | 0x3210u);
+}
+
+/* Codes or their levels. */
+template <int BITS, bool LEVELS>
+__device__ __forceinline__ uint32_t unpack_values(uint32_t low, uint32_t high, int q, uint32_t t, const uint4 &table) {
+    const uint32_t codes = unpack<BITS>(low, high, q, t);
+    if constexpr (LEVELS) return find_levels<BITS>(codes, table);
+    return codes;
+}
+
 /* The lane's columns of one step: rows 0 and 1 into c, 2 and 3 into d. */
-template <int BITS, int LANE>
+template <int BITS, bool LEVELS, int LANE>
 __device__ __forceinline__ void multiply_step(int (&c)[4], int (&d)[4], const codes<BITS> &w, const uint2 (&x)[LANE / 8],
-                                              uint32_t t) {
+                                              uint32_t t, const uint4 &table) {
 #pragma unroll
     for (int m = 0; m < LANE / 8; m++) {
-        multiply_add(c, unpack<BITS>(w.low.x, w.high.x, 2 * m, t), unpack<BITS>(w.low.y, w.high.y, 2 * m, t),
-                     unpack<BITS>(w.low.x, w.high.x, 2 * m + 1, t), unpack<BITS>(w.low.y, w.high.y, 2 * m + 1, t), x[m]);
-        multiply_add(d, unpack<BITS>(w.low.z, w.high.z, 2 * m, t), unpack<BITS>(w.low.w, w.high.w, 2 * m, t),
-                     unpack<BITS>(w.low.z, w.high.z, 2 * m + 1, t), unpack<BITS>(w.low.w, w.high.w, 2 * m + 1, t), x[m]);
+        uint32_t first[4], second[4]; /* quads of the four rows */
+        const uint32_t lows[4] = {w.low.x, w.low.y, w.low.z, w.low.w}, highs[4] = {w.high.x, w.high.y, w.high.z, w.high.w};
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+            first[r] = unpack_values<BITS, LEVELS>(lows[r], highs[r], 2 * m, t, table);
+            second[r] = unpack_values<BITS, LEVELS>(lows[r], highs[r], 2 * m + 1, t, table);
+        }
+        multiply_add(c, first[0], first[1], second[0], second[1], x[m]);
+        multiply_add(d, first[2], first[3], second[2], second[3], x[m]);
     }
 }
 
@@ -115,18 +141,45 @@ __device__ __forceinline__ struct aux spread_bytes(uint32_t v, float low, float 
     for (int i = 0; i < 4; i++) a.value[i] = low + (float)(v >> 8 * i & 255u) * step;
     return a;
 }
-
-/* `entry` as in docs/format.md 5.2, of the first of the rows; `range` as in 5.3. */
-__device__ __forceinline__ struct aux load_scales(const struct sinq_cuda_matrix &m, size_t entry, size_t range) {
-    if (m.scales_are_f16) return spread_halves(*(const uint2 *)(m.scales + 2 * entry));
-    const __half2 r = *(const __half2 *)(m.scale_ranges + 4 * range);
-    return spread_bytes(*(const uint32_t *)(m.scales + entry), __low2float(r), __high2float(r));
+__device__ __forceinline__ struct aux spread_signed_bytes(uint32_t v, float low, float step, uint32_t sign) {
+    struct aux a = spread_bytes(v & (sign - 1) * 0x01010101u, low, step);
+#pragma unroll
+    for (int i = 0; i < 4; i++) a.value[i] = (v >> 8 * i & sign) != 0 ? -a.value[i] : a.value[i];
+    return a;
 }
-__device__ __forceinline__ struct aux load_zeros(const struct sinq_cuda_matrix &m, size_t entry, size_t range) {
-    if (m.zeros_are_f16) return spread_halves(*(const uint2 *)(m.zeros + 2 * entry));
-    const uint32_t bytes = *(const uint32_t *)(m.zeros + entry);
+
+/* Where the entries of four rows and a group are. */
+struct entry_place {
+    uint32_t panel, group, quarter;
+    size_t range; /* docs/format.md, 5.3 */
+};
+
+/* Four bytes, or four entries of 6 bits as bytes. */
+__device__ __forceinline__ uint32_t load_entries(const uint8_t *entries, bool are_u6, const struct entry_place &at,
+                                                 uint32_t groups) {
+    if (!are_u6) return *(const uint32_t *)(entries + ((size_t)at.panel * groups + at.group) * 16 + at.quarter * 4);
+    const uint8_t *const quad = entries + ((size_t)at.panel * ((groups + 3) / 4) + at.group / 4) * 48 + at.quarter * 4;
+    const uint32_t place = at.group % 4, low = *(const uint32_t *)(quad + place / 2 * 16);
+    return (low >> place % 2 * 4 & 0x0f0f0f0fu) | (*(const uint32_t *)(quad + 32) >> 2 * place & 0x03030303u) << 4;
+}
+__device__ __forceinline__ struct aux load_half_entries(const uint8_t *entries, const struct entry_place &at,
+                                                        uint32_t groups) {
+    return spread_halves(*(const uint2 *)(entries + (((size_t)at.panel * groups + at.group) * 16 + at.quarter * 4) * 2));
+}
+
+__device__ __forceinline__ struct aux load_scales(const struct sinq_cuda_matrix &m, const struct entry_place &at) {
+    if (m.scales_are_f16) return load_half_entries(m.scales, at, m.groups);
+    const uint32_t bytes = load_entries(m.scales, m.scales_are_u6, at, m.groups);
+    const __half2 r = *(const __half2 *)(m.scale_ranges + 4 * at.range);
+    if (m.scale_sign != 0) return spread_signed_bytes(bytes, __low2float(r), __high2float(r), m.scale_sign);
+    return spread_bytes(bytes, __low2float(r), __high2float(r));
+}
+__device__ __forceinline__ struct aux load_zeros(const struct sinq_cuda_matrix &m, const struct entry_place &at) {
+    if (m.zeros == NULL) return {{m.zero_low, m.zero_low, m.zero_low, m.zero_low}};
+    if (m.zeros_are_f16) return load_half_entries(m.zeros, at, m.groups);
+    const uint32_t bytes = load_entries(m.zeros, m.zeros_are_u6, at, m.groups);
     if (m.zero_ranges == NULL) return spread_bytes(bytes, m.zero_low, m.zero_step);
-    const __half2 r = *(const __half2 *)(m.zero_ranges + 4 * range);
+    const __half2 r = *(const __half2 *)(m.zero_ranges + 4 * at.range);
     return spread_bytes(bytes, __low2float(r), __high2float(r));
 }
 
@@ -165,10 +218,10 @@ struct batch {
 };
 
 /* One tile. `next` holds its first batch, and afterwards that of tile `following`, if that is below `end`. */
-template <int BITS, int GROUP>
+template <int BITS, int GROUP, bool LEVELS>
 __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const int8_t *digits, uint32_t plane,
                                          const float2 *scales, const struct place &at, uint32_t tile, uint32_t following,
-                                         uint32_t end, batch<BITS, GROUP> &next, float (&sums)[4]) {
+                                         uint32_t end, const uint4 &table, batch<BITS, GROUP> &next, float (&sums)[4]) {
     using S = shape<BITS, GROUP>;
     using B = batch<BITS, GROUP>;
     constexpr int CHUNK_STEPS = S::CHUNK / S::STEP;
@@ -192,11 +245,10 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
             if (step % CHUNK_STEPS == 0) {
                 const uint32_t group = (first + step * S::STEP) / GROUP + at.t;
                 const uint32_t stored = m.group_size == 0 ? 0 : min(group, m.groups - 1);
-                const size_t entry = ((size_t)at.entry_panel * m.groups + stored) * 16 + at.quarter * 4;
-                const size_t range = (size_t)at.pair * m.groups + stored;
+                const struct entry_place entry = {at.entry_panel, stored, at.quarter, (size_t)at.pair * m.groups + stored};
                 is_there = group * GROUP < m.cols;
-                s = load_scales(m, entry, range);
-                z = load_zeros(m, entry, range);
+                s = load_scales(m, entry);
+                z = load_zeros(m, entry);
                 input = is_there ? scales[group] : make_float2(0.0f, 0.0f);
             }
             const uint32_t slot = ((uint32_t)(step * S::STEP) + at.t * S::LANE * (GROUP < S::STEP)) / GROUP & 3;
@@ -205,7 +257,7 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
             for (int k = 0; k < S::LANE / 8; k++) {
                 right[k] = slot == own ? *(const uint2 *)(x + step * S::STEP + 8 * k) : make_uint2(0, 0);
             }
-            multiply_step<BITS, S::LANE>(c, d, w.of[i], right, at.t);
+            multiply_step<BITS, LEVELS, S::LANE>(c, d, w.of[i], right, at.t, table);
             if (step % CHUNK_STEPS != CHUNK_STEPS - 1) continue;
             const int dots[4] = {c[0] * 256 + c[1], c[2] * 256 + c[3], d[0] * 256 + d[1], d[2] * 256 + d[3]};
 #pragma unroll
@@ -215,6 +267,12 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
             }
         }
     }
+}
+
+/* Levels are bytes below 128. */
+__device__ __forceinline__ uint4 find_table(const struct sinq_cuda_matrix &m) {
+    const uint4 v = *(const uint4 *)m.levels;
+    return make_uint4(v.x & 0x7f7f7f7fu, v.y & 0x7f7f7f7fu, v.z & 0x7f7f7f7fu, v.w & 0x7f7f7f7fu);
 }
 
 /* One of the `count` parts that a pair's columns are shared out to; `slot` is the pair's number among all. */
@@ -243,7 +301,7 @@ __device__ __forceinline__ bool join_parts(const struct part &part, float *sum) 
 }
 
 /* The pair's rows of y. BEGINS: the kernel has not begun yet. */
-template <int BITS, int GROUP, bool BEGINS>
+template <int BITS, int GROUP, bool LEVELS, bool BEGINS>
 __device__ __forceinline__ void multiply_pair(const struct sinq_cuda_matrix &m, const int8_t *digits, uint32_t plane,
                                               const float2 *scales, uint32_t pair, const struct part &part,
                                               const float *bias, bool accumulate, float *y) {
@@ -253,11 +311,13 @@ __device__ __forceinline__ void multiply_pair(const struct sinq_cuda_matrix &m, 
     const uint32_t first = part.index * tiles / part.count, end = (part.index + 1) * tiles / part.count;
     const struct place at = find_place(m, pair);
     float sums[4] = {0, 0, 0, 0};
+    uint4 table = make_uint4(0, 0, 0, 0);
+    if (LEVELS) table = find_table(m);
     batch<BITS, GROUP> next;
     if (first + warp < end) next.load(at, m.column_blocks, first + warp, 0);
     if (BEGINS) begin_kernel(); /* codes do not depend on what ran before */
     for (uint32_t tile = first + warp; tile < end; tile += warps) {
-        add_tile<BITS, GROUP>(m, digits, plane, scales, at, tile, tile + warps, end, next, sums);
+        add_tile<BITS, GROUP, LEVELS>(m, digits, plane, scales, at, tile, tile + warps, end, table, next, sums);
     }
 #pragma unroll
     for (int r = 0; r < 4; r++) {
@@ -276,7 +336,7 @@ __device__ __forceinline__ void multiply_pair(const struct sinq_cuda_matrix &m, 
     y[row] = accumulate ? y[row] + sum : sum;
 }
 
-template <int BITS, int GROUP, int RESIDENT>
+template <int BITS, int GROUP, bool LEVELS, int RESIDENT>
 static __global__ void __launch_bounds__(32 * MOST_WARPS, RESIDENT)
     multiply_kernel(const __grid_constant__ struct sinq_cuda_products p) {
     const uint32_t slot = blockIdx.x / p.splits, row = blockIdx.y;
@@ -286,12 +346,12 @@ static __global__ void __launch_bounds__(32 * MOST_WARPS, RESIDENT)
     const uint32_t pair = slot - p.first_pair[which];
     const struct part part = {blockIdx.x % p.splits, p.splits, slot, p.partial, p.finished};
     const struct sinq_cuda_input &input = product.input;
-    multiply_pair<BITS, GROUP, true>(product.matrix, input.digits + (size_t)row * 2 * input.padded, input.padded,
+    multiply_pair<BITS, GROUP, LEVELS, true>(product.matrix, input.digits + (size_t)row * 2 * input.padded, input.padded,
                                (const float2 *)input.scales + (size_t)row * (input.padded / GROUP), pair, part,
                                product.bias, product.accumulate, product.y.data + (size_t)row * product.y.stride);
 }
 
-template <int BITS, int GROUP>
+template <int BITS, int GROUP, bool LEVELS>
 static __global__ void __launch_bounds__(32 * MOST_WARPS, FEW_RESIDENT)
     multiply_experts_kernel(const __grid_constant__ struct sinq_cuda_expert_products p) {
     begin_kernel();
@@ -299,7 +359,7 @@ static __global__ void __launch_bounds__(32 * MOST_WARPS, FEW_RESIDENT)
     const uint32_t expert = (uint32_t)p.choices.data[(size_t)row * p.choices.stride + choice];
     const struct sinq_cuda_matrix &m = p.matrices[expert];
     const size_t at = (size_t)row * p.chosen + choice;
-    multiply_pair<BITS, GROUP, false>(m, p.input.digits + at * 2 * p.input.padded, p.input.padded,
+    multiply_pair<BITS, GROUP, LEVELS, false>(m, p.input.digits + at * 2 * p.input.padded, p.input.padded,
                                (const float2 *)p.input.scales + at * (p.input.padded / GROUP), pair, {0, 1, 0, NULL, NULL},
                                p.biases == NULL ? NULL : p.biases[expert], false,
                                p.out.data + (size_t)row * p.out.stride + (size_t)choice * m.rows);
@@ -316,45 +376,50 @@ struct kernels {
     uint32_t tile;
 };
 
-template <int BITS, int GROUP>
+template <int BITS, int GROUP, bool LEVELS>
 static struct kernels list_kernels() {
-    return {multiply_kernel<BITS, GROUP, FEW_RESIDENT>, multiply_kernel<BITS, GROUP, MANY_RESIDENT>,
-            multiply_experts_kernel<BITS, GROUP>, shape<BITS, GROUP>::TILE};
+    return {multiply_kernel<BITS, GROUP, LEVELS, FEW_RESIDENT>, multiply_kernel<BITS, GROUP, LEVELS, MANY_RESIDENT>,
+            multiply_experts_kernel<BITS, GROUP, LEVELS>, shape<BITS, GROUP>::TILE};
 }
 
-template <int BITS>
+template <int BITS, bool LEVELS>
 static struct kernels find_group(uint32_t group_size) {
     switch (group_size) {
     case 16:
-        return list_kernels<BITS, 16>();
+        return list_kernels<BITS, 16, LEVELS>();
     case 32:
-        return list_kernels<BITS, 32>();
+        return list_kernels<BITS, 32, LEVELS>();
     case 64:
-        return list_kernels<BITS, 64>();
+        return list_kernels<BITS, 64, LEVELS>();
     default:
-        return list_kernels<BITS, 128>();
+        return list_kernels<BITS, 128, LEVELS>();
     }
+}
+
+template <int BITS>
+static struct kernels find_levels_kernels(const struct sinq_cuda_matrix *m) {
+    return m->has_byte_levels ? find_group<BITS, true>(m->group_size) : find_group<BITS, false>(m->group_size);
 }
 
 static struct kernels find_kernels(const struct sinq_cuda_matrix *m) {
     switch (m->bits) {
     case 2:
-        return find_group<2>(m->group_size);
+        return find_levels_kernels<2>(m);
     case 3:
-        return find_group<3>(m->group_size);
+        return find_levels_kernels<3>(m);
     case 4:
-        return find_group<4>(m->group_size);
+        return find_levels_kernels<4>(m);
     case 5:
-        return find_group<5>(m->group_size);
+        return find_group<5, false>(m->group_size);
     case 6:
-        return find_group<6>(m->group_size);
+        return find_group<6, false>(m->group_size);
     default:
-        return find_group<8>(m->group_size);
+        return find_group<8, false>(m->group_size);
     }
 }
 
 bool sinq_cuda_can_multiply(const struct sinq_cuda_matrix *matrix) {
-    return matrix->bits != 0 && matrix->levels == NULL && matrix->zeros != NULL && !matrix->scales_are_i8 &&
+    return matrix->bits != 0 && (matrix->levels == NULL || matrix->has_byte_levels) && !matrix->scales_are_i8 &&
            !matrix->zeros_are_i8 && !matrix->has_minima;
 }
 

@@ -76,13 +76,13 @@ struct row_aux {
 static __device__ __forceinline__ struct row_aux find_scales(const struct sinq_cuda_matrix &m, uint32_t row) {
     const size_t entry = (size_t)(row / 16) * m.groups * 16 + row % 16;
     return {m.scales + (m.scales_are_f16 ? 2 * entry : entry), m.scale_ranges + (size_t)(row / 32) * m.groups * 4, 0.0f, 0.0f,
-            m.scales_are_f16, !m.scales_are_i8};
+            m.scales_are_f16, !m.scales_are_i8 && !m.scales_are_u6 && m.scale_sign == 0};
 }
 static __device__ __forceinline__ struct row_aux find_zeros(const struct sinq_cuda_matrix &m, uint32_t row) {
     const size_t entry = (size_t)(row / 16) * m.groups * 16 + row % 16;
     const uint8_t *const ranges = m.zero_ranges == NULL ? NULL : m.zero_ranges + (size_t)(row / 32) * m.groups * 4;
     return {m.zeros + (m.zeros_are_f16 ? 2 * entry : entry), ranges, m.zero_low, m.zero_step, m.zeros_are_f16,
-            m.zeros != NULL && !m.zeros_are_i8};
+            m.zeros != NULL && !m.zeros_are_i8 && !m.zeros_are_u6};
 }
 static __device__ __forceinline__ float load_aux(const struct row_aux &aux, uint32_t group) {
     if (aux.is_f16) return load_half(aux.entries + group * 32);
@@ -144,7 +144,7 @@ static __device__ void tile_panel(const struct sinq_cuda_matrix &m, const struct
     const uint32_t share = threadIdx.x % 8 + threadIdx.x / 128 * 8; /* eight neighbours write a row of a tile */
     float top_level = (float)((1u << BITS) - 1u), column = 1.0f;
     if (m.levels != NULL) {
-        const float level = threadIdx.x < 1u << BITS ? ((const float *)m.levels)[threadIdx.x] : 0.0f;
+        const float level = threadIdx.x < 1u << BITS ? level_of(m, threadIdx.x) : 0.0f;
         levels[threadIdx.x] = level;
         top_level = block_largest(fabsf(level));
     }

@@ -24,11 +24,25 @@ __device__ __forceinline__ float super_of(const struct sinq_cuda_matrix &m, cons
     return ((const float *)supers)[at];
 }
 
+/* low + magnitude * step, or what is below zero by as much. `sign`: the bit of the code that says so, or 0. */
+__device__ __forceinline__ float apply_signed_range(const uint8_t *range, unsigned code, uint32_t sign) {
+    const float value = apply_range(range, sign == 0 ? code : code & (sign - 1));
+    return (code & sign) != 0 ? -value : value;
+}
+
+/* An entry of 6 bits: docs/format.md, 5.2. */
+__device__ __forceinline__ unsigned load_u6(const uint8_t *entries, uint32_t row, uint32_t group, uint32_t groups) {
+    const uint8_t *const quad = entries + ((size_t)(row / 16) * ((groups + 3) / 4) + group / 4) * 48 + row % 16;
+    const uint32_t place = group % 4;
+    return (quad[place / 2 * 16] >> place % 2 * 4 & 15u) | (quad[32] >> 2 * place & 3u) << 4;
+}
+
 __device__ __forceinline__ float scale_of(const struct sinq_cuda_matrix &m, uint32_t row, uint32_t group) {
     const size_t entry = ((size_t)(row / 16) * m.groups + group) * 16 + row % 16;
     if (m.scales_are_f16) return load_half(m.scales + 2 * entry);
     if (m.scales_are_i8) return super_of(m, m.scale_ranges, row, group) * (float)(int8_t)m.scales[entry];
-    return apply_range(m.scale_ranges + ((size_t)(row / 32) * m.groups + group) * 4, m.scales[entry]);
+    const unsigned code = m.scales_are_u6 ? load_u6(m.scales, row, group, m.groups) : m.scales[entry];
+    return apply_signed_range(m.scale_ranges + ((size_t)(row / 32) * m.groups + group) * 4, code, m.scale_sign);
 }
 
 __device__ __forceinline__ float zero_of(const struct sinq_cuda_matrix &m, uint32_t row, uint32_t group) {
@@ -36,8 +50,9 @@ __device__ __forceinline__ float zero_of(const struct sinq_cuda_matrix &m, uint3
     if (m.zeros == NULL) return m.zero_low;
     if (m.zeros_are_f16) return load_half(m.zeros + 2 * entry);
     if (m.zeros_are_i8) return super_of(m, m.zero_ranges, row, group) * (float)(int8_t)m.zeros[entry];
-    if (m.zero_ranges == NULL) return m.zero_low + (float)m.zeros[entry] * m.zero_step;
-    return apply_range(m.zero_ranges + ((size_t)(row / 32) * m.groups + group) * 4, m.zeros[entry]);
+    const unsigned code = m.zeros_are_u6 ? load_u6(m.zeros, row, group, m.groups) : m.zeros[entry];
+    if (m.zero_ranges == NULL) return m.zero_low + (float)code * m.zero_step;
+    return apply_range(m.zero_ranges + ((size_t)(row / 32) * m.groups + group) * 4, code);
 }
 
 /* A plane of `width` bits: docs/format.md, 5.1. */
@@ -55,10 +70,16 @@ __device__ __forceinline__ unsigned code_of(const struct sinq_cuda_matrix &m, ui
     return code;
 }
 
+/* What a code stands for, zero point aside. */
+__device__ __forceinline__ float level_of(const struct sinq_cuda_matrix &m, unsigned code) {
+    if (m.levels == NULL) return (float)code;
+    return m.has_byte_levels ? (float)(m.levels[code] & 127u) : ((const float *)m.levels)[code];
+}
+
 __device__ __forceinline__ float quantized_value(const struct sinq_cuda_matrix &m, uint32_t row, uint32_t k) {
     const uint32_t group = m.group_size == 0 ? 0 : k / m.group_size;
     const unsigned code = code_of(m, row, k);
-    const float level = m.levels == NULL ? (float)code : ((const float *)m.levels)[code];
+    const float level = level_of(m, code);
     const float scale = scale_of(m, row, group), zero = zero_of(m, row, group);
     const float value = m.factor * (m.has_minima ? scale * level - zero : scale * (level - zero));
     return m.column_scale == NULL ? value : value * load_half(m.column_scale + 2 * (size_t)k);

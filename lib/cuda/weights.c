@@ -81,12 +81,16 @@ static void describe_quantized(const struct sinq_weight *weight, const uint8_t *
     matrix->scales = blob + s->scale_offset;
     matrix->scales_are_i8 = m->scale_type == SINQ_AUX_I8;
     matrix->zeros_are_i8 = m->zero_type == SINQ_AUX_I8;
+    matrix->scales_are_u6 = m->scale_type == SINQ_AUX_U6;
+    matrix->zeros_are_u6 = m->zero_type == SINQ_AUX_U6;
+    if (m->scale_signed) matrix->scale_sign = matrix->scales_are_u6 ? 0x20 : 0x80;
+    matrix->has_byte_levels = m->levels == SINQ_LEVELS_BYTES;
     matrix->has_minima = m->has_minima;
     matrix->supers = (uint32_t)s->supers;
     if (m->zero_type != SINQ_AUX_NONE) matrix->zeros = blob + s->zero_offset;
     if (!matrix->scales_are_f16) matrix->scale_ranges = blob + s->scale_range_offset;
     if (m->has_column_scale) matrix->column_scale = blob + s->column_scale_offset;
-    if (m->levels == SINQ_LEVELS_F32) matrix->levels = blob + s->levels_offset;
+    if (m->levels != SINQ_LEVELS_UNIFORM) matrix->levels = blob + s->levels_offset;
     if (m->zero_per_block || matrix->zeros_are_i8) matrix->zero_ranges = blob + s->zero_range_offset;
 }
 
@@ -103,12 +107,6 @@ static int copy_block_scales(struct sinq_cuda_backend *backend, const struct sin
     return status;
 }
 
-/* What this plug-in's kernels do not read yet. */
-static bool is_unread(const struct sinq_dual_scale *m) {
-    return m->levels == SINQ_LEVELS_BYTES || m->scale_signed || m->scale_type == SINQ_AUX_U6 ||
-           m->zero_type == SINQ_AUX_U6;
-}
-
 static int fill_matrix(struct sinq_cuda_backend *backend, const struct sinq_weight *weight,
                        struct sinq_cuda_matrix *matrix, struct sinq_error *error) {
     if (weight->rows > INT32_MAX || weight->cols > INT32_MAX) {
@@ -116,10 +114,6 @@ static int fill_matrix(struct sinq_cuda_backend *backend, const struct sinq_weig
                          (unsigned long long)weight->rows, (unsigned long long)weight->cols);
     }
     const bool is_quantized = weight->dtype == SINQ_DUAL_SCALE;
-    if (is_quantized && is_unread(&weight->matrix)) {
-        return sinq_fail(error, SINQ_FAILED,
-                         "CUDA: byte levels, signed scales and scales of 6 bits are not read yet: run it on the CPU");
-    }
     *matrix = (struct sinq_cuda_matrix){
         .rows = (uint32_t)weight->rows, .cols = (uint32_t)weight->cols, .dtype = (int)weight->dtype, .factor = 1.0f};
     if (!is_quantized || weight->bytes != backend->last_bytes) {

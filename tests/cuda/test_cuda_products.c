@@ -174,6 +174,46 @@ START_TEST(matrices_of_gguf_types) {
 }
 END_TEST
 
+START_TEST(byte_levels_signed_scales_and_entries_of_six_bits) {
+    static const struct {
+        uint32_t bits, group;
+        enum sinq_aux_type scales, zeros;
+        bool is_signed, zero_per_block;
+        enum sinq_levels_kind levels;
+    } forms[] = {{4, 32, SINQ_AUX_U6, SINQ_AUX_NONE, true, false, SINQ_LEVELS_BYTES},
+                 {3, 32, SINQ_AUX_U6, SINQ_AUX_NONE, true, false, SINQ_LEVELS_BYTES},
+                 {2, 32, SINQ_AUX_U6, SINQ_AUX_NONE, true, false, SINQ_LEVELS_BYTES},
+                 {4, 16, SINQ_AUX_U6, SINQ_AUX_NONE, true, false, SINQ_LEVELS_BYTES},
+                 {4, 64, SINQ_AUX_U8, SINQ_AUX_NONE, true, false, SINQ_LEVELS_BYTES},
+                 {3, 128, SINQ_AUX_U8, SINQ_AUX_NONE, false, false, SINQ_LEVELS_BYTES},
+                 {2, 64, SINQ_AUX_F16, SINQ_AUX_NONE, false, false, SINQ_LEVELS_BYTES},
+                 {5, 64, SINQ_AUX_U6, SINQ_AUX_U6, false, false, SINQ_LEVELS_UNIFORM},
+                 {8, 64, SINQ_AUX_U6, SINQ_AUX_U6, false, true, SINQ_LEVELS_UNIFORM},
+                 {6, 0, SINQ_AUX_U6, SINQ_AUX_F16, false, false, SINQ_LEVELS_UNIFORM},
+                 {4, 32, SINQ_AUX_U6, SINQ_AUX_NONE, true, false, SINQ_LEVELS_F32}};
+    struct sinq_backend *const backend = open_cuda();
+    if (backend == NULL) return;
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        for (size_t f = 0; f < sizeof forms / sizeof forms[0]; f++) {
+            check_quantized(backend, &(struct sinq_dual_scale){.rows = shapes[s].rows,
+                                                               .cols = shapes[s].cols,
+                                                               .group_size = forms[f].group,
+                                                               .bits = forms[f].bits,
+                                                               .scale_type = forms[f].scales,
+                                                               .zero_type = forms[f].zeros,
+                                                               .zero_per_block = forms[f].zero_per_block,
+                                                               .scale_signed = forms[f].is_signed,
+                                                               .has_column_scale = f % 2 == 0,
+                                                               .levels = forms[f].levels,
+                                                               .factor = 0.75f,
+                                                               .zero_low = 64.0f,
+                                                               .zero_step = 0.03f});
+        }
+    }
+    backend->ops->close(backend);
+}
+END_TEST
+
 START_TEST(dense_matrices_of_every_type) {
     static const enum sinq_dtype dtypes[] = {SINQ_F32, SINQ_F16, SINQ_BF16, SINQ_F8_E4M3, SINQ_F8_E5M2};
     struct sinq_backend *const backend = open_cuda();
@@ -210,4 +250,5 @@ START_TEST(dense_matrices_of_every_type) {
 }
 END_TEST
 
-UNIT_MAIN("CUDA products", quantized_matrices_of_every_form, matrices_of_gguf_types, dense_matrices_of_every_type)
+UNIT_MAIN("CUDA products", quantized_matrices_of_every_form, matrices_of_gguf_types,
+          byte_levels_signed_scales_and_entries_of_six_bits, dense_matrices_of_every_type)
