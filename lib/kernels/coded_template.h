@@ -37,7 +37,43 @@ ALWAYS_INLINE v16 expand_super(const struct sinq_stored_aux *aux, const size_t g
     return v_mul(v_load_i8(aux->entries + 16 * group), super);
 }
 
+/* Sixteen entries, a byte each. */
+typedef uint8_t sixteen_bytes __attribute__((vector_size(16)));
+
+ALWAYS_INLINE sixteen_bytes load_bytes(const uint8_t *from) {
+    sixteen_bytes bytes;
+    memcpy(&bytes, from, sizeof bytes);
+    return bytes;
+}
+
+/* docs/format.md, section 5.2. */
+ALWAYS_INLINE void spread_quad(const uint8_t *packed, uint8_t *entries) {
+    const sixteen_bytes first = load_bytes(packed), second = load_bytes(packed + 16), high = load_bytes(packed + 32);
+    const sixteen_bytes groups[4] = {(first & 15) | (high << 4 & 48), first >> 4 | (high << 2 & 48),
+                                     (second & 15) | (high & 48), second >> 4 | (high >> 2 & 48)};
+    memcpy(entries, groups, sizeof groups);
+}
+
+static void spread_entries(const uint8_t *packed, size_t quads, uint8_t *entries) {
+    for (size_t i = 0; i < quads; i++) spread_quad(packed + 48 * i, entries + 64 * i);
+}
+
+/* 1, or -1 where entries have their sign bit, which is taken off. */
+ALWAYS_INLINE v16 take_sign(const unsigned sign, v16 *entries) {
+    const v16 bit = v_set((float)sign), least = v_set((float)sign - 0.5f), one = v_set(1.0f);
+    const v16 result = v_where_greater(*entries, least, v_set(-1.0f), one);
+    *entries = v_where_greater(*entries, least, v_sub(*entries, bit), *entries);
+    return result;
+}
+
 /* low + entry * step, rounded twice as the format has it. */
+ALWAYS_INLINE v16 apply_range(const unsigned sign, const uint8_t *entries, const float low, const float step) {
+    v16 codes = v_load_u8(entries);
+    if (sign == 0) return v_add(v_set(low), v_mul(codes, v_set(step)));
+    const v16 factor = take_sign(sign, &codes);
+    return v_mul(v_add(v_set(low), v_mul(codes, v_set(step))), factor);
+}
+
 static void expand_aux(const struct sinq_stored_aux *aux, size_t groups, float *out) {
     if (aux->is_half) {
         for (size_t g = 0; g < groups; g++) {
@@ -50,15 +86,19 @@ static void expand_aux(const struct sinq_stored_aux *aux, size_t groups, float *
         return;
     }
     float ranges[16]; /* of eight groups */
+    uint8_t quad[64];
     for (size_t g = 0; g < groups; g++) {
+        const size_t place = g + aux->skip;
         if (aux->ranges != NULL && g % 8 == 0) {
             uint16_t halves[16] = {0};
             memcpy(halves, aux->ranges + 4 * g, 4 * (groups - g < 8 ? groups - g : 8));
             v_store(ranges, v_load_f16(halves));
         }
+        if (aux->is_packed && (g == 0 || place % 4 == 0)) spread_quad(aux->entries + place / 4 * 48, quad);
         const float low = aux->ranges != NULL ? ranges[g % 8 * 2] : aux->low;
         const float step = aux->ranges != NULL ? ranges[g % 8 * 2 + 1] : aux->step;
-        v_store(out + 16 * g, v_add(v_set(low), v_mul(v_load_u8(aux->entries + 16 * g), v_set(step))));
+        const uint8_t *const entries = aux->is_packed ? quad + place % 4 * 16 : aux->entries + 16 * g;
+        v_store(out + 16 * g, apply_range(aux->sign, entries, low, step));
     }
 }
 

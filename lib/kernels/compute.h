@@ -20,10 +20,13 @@
 
 /* Scales or zero points of some groups of one panel, as they are stored. */
 struct sinq_stored_aux {
-    const uint8_t *entries; /* [group][16] of f16, u8 or i8; NULL: all are `low` */
+    const uint8_t *entries; /* [group][16] of f16, u8 or i8, or quads of groups of 6 bits; NULL: all are `low` */
     const uint8_t *ranges;  /* [group] of two f16: low, step; NULL: the two below hold for all */
     float low, step;
     bool is_half;
+    bool is_packed; /* entries are of 6 bits, and the first is number `skip` (0 to 3) of its quad */
+    unsigned skip;
+    unsigned sign;       /* the bit that is an entry's sign, 32 or 128; 0: none */
     const float *supers; /* entries are i8, times [(first + group) >> super_shift][16]; or NULL */
     size_t first;
     unsigned super_shift;
@@ -51,7 +54,8 @@ struct sinq_int8_part {
     size_t blocks, groups; /* groups: only those that have columns count */
     size_t group_blocks;   /* blocks of a group; 0: a block is two groups */
     unsigned bits;
-    const uint8_t *high, *low; /* levels as 16-bit numbers: 16 bytes each; NULL where codes stand for themselves */
+    /* Levels as 16-bit numbers: 16 bytes each. high NULL: levels are below 128. Both NULL: codes stand for themselves. */
+    const uint8_t *high, *low;
 };
 
 /* Scales and zero points as they are stored, for products that look at each once. */
@@ -110,6 +114,8 @@ struct sinq_compute_kernels {
     /* sums[r] += row r times x, of up to four rows. */
     sinq_dot_rows_fn *dot_f32, *dot_f16, *dot_bf16;
 
+    /* 6-bit entries [group][16] of whole quads of groups, a byte each. */
+    void (*spread_entries)(const uint8_t *packed, size_t quads, uint8_t *entries);
     /* out[group][16] */
     void (*expand_aux)(const struct sinq_stored_aux *aux, size_t groups, float *out);
     /* The largest magnitude; not below infinity where one is not finite. */

@@ -25,6 +25,7 @@ const struct sinq_compute_kernels KERNELS = {
     .dot_f32 = dot_f32,
     .dot_f16 = dot_f16,
     .dot_bf16 = dot_bf16,
+    .spread_entries = spread_entries,
     .expand_aux = expand_aux,
     .find_largest = find_largest,
     .decode = {[2] = decode_2, [3] = decode_3, [4] = decode_4, [5] = decode_5, [6] = decode_6, [8] = decode_8},

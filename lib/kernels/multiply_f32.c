@@ -14,7 +14,7 @@ struct f32_scratch {
     float rows[SINQ_PANEL_ROWS * DECODED_COLUMNS];         /* F8 rows */
     float scales[DECODED_COLUMNS], zeros[DECODED_COLUMNS]; /* [group of 16 columns or more][16] */
     float columns[DECODED_COLUMNS];
-    float levels[16];
+    float levels[256]; /* those of codes there cannot be are 0 */
 };
 
 /* [panel][token][16] of sums behind it. */
@@ -103,7 +103,7 @@ static void dot_panel(const struct sinq_product *p, const void *prepared, uint64
 /* Whether no step of the decoding of such values comes near infinity (what damaged scales give is left to the plain one). */
 static bool is_tame(const struct sinq_product *p, const struct sinq_coded_part *part, size_t groups, size_t columns) {
     const float top = (float)((1u << p->weight->matrix.bits) - 1u);
-    const float level = part->levels != NULL ? p->kernels->find_largest(part->levels, 16) : top;
+    const float level = part->levels != NULL ? p->kernels->find_largest(part->levels, SINQ_LEVEL_COUNT) : top;
     const float scale = p->kernels->find_largest(part->scales, groups * SINQ_PANEL_ROWS);
     const float zero = p->kernels->find_largest(part->zeros, groups * SINQ_PANEL_ROWS);
     const float column = p->kernels->find_largest(part->columns, columns);
@@ -131,7 +131,7 @@ static void decode_coded(const struct sinq_product *p, uint64_t panel, uint64_t 
     const uint64_t blocks = sinq_divide_up(count, SINQ_BLOCK_COLUMNS), block = first / SINQ_BLOCK_COLUMNS;
     const uint64_t size = w->matrix.group_size == 0 ? sinq_round_up(w->cols, DECODED_COLUMNS) : w->matrix.group_size;
     const uint64_t group = first / size, groups = sinq_divide_up(count, size);
-    const bool has_levels = w->matrix.levels == SINQ_LEVELS_F32;
+    const bool has_levels = w->matrix.levels != SINQ_LEVELS_UNIFORM;
     const struct sinq_coded_part part = {
         .lines = w->bytes + sinq_block_offset(&w->matrix, &w->sizes, panel, block),
         .blocks = blocks,
@@ -152,10 +152,8 @@ static void decode_coded(const struct sinq_product *p, uint64_t panel, uint64_t 
         for (uint64_t k = 0; k < count; k++) s->columns[k] = 1.0f;
     }
     for (uint64_t k = count; k < blocks * SINQ_BLOCK_COLUMNS; k++) s->columns[k] = 0.0f;
-    memset(s->levels, 0, sizeof s->levels);
-    if (has_levels) {
-        memcpy(s->levels, w->bytes + w->sizes.levels_offset, sizeof(float) << w->matrix.bits);
-    }
+    memset(s->levels, 0, SINQ_LEVEL_COUNT * sizeof *s->levels);
+    if (has_levels) sinq_dual_scale_levels(&w->matrix, &w->sizes, w->bytes, s->levels);
     if (is_tame(p, &part, groups, count)) {
         p->kernels->decode[w->matrix.bits](&part, out);
     } else {

@@ -14,6 +14,7 @@
 /* One worker's memory. */
 struct scratch {
     float *scale_ranges, *zero_ranges;          /* one token */
+    uint8_t *scale_bytes, *zero_bytes;          /* likewise: [group][16], of entries of 6 bits */
     uint8_t *lines;                             /* tiles: [panel][column] of 16 bytes (32 with levels) */
     float *scales, *zeros;                      /* [panel][group][16] */
     float *sums;                                /* [panel][token][16] */
@@ -27,6 +28,11 @@ static float *take_floats(float *memory, size_t *used, size_t count) {
     return taken;
 }
 
+/* Memory for entries of 6 bits, spread into bytes: of all groups of the columns that one token passes at once. */
+static uint8_t *take_entries(enum sinq_aux_type type, float *memory, size_t *used) {
+    return type == SINQ_AUX_U6 ? (uint8_t *)take_floats(memory, used, PACKED_COLUMNS / sizeof(float)) : NULL;
+}
+
 /* Returns how many bytes it takes, the same for any number of tokens; `memory` may be NULL. */
 static size_t divide_scratch(const struct sinq_product *p, void *memory, struct scratch *s) {
     const bool has_levels = p->weight->matrix.levels == SINQ_LEVELS_F32;
@@ -38,6 +44,8 @@ static size_t divide_scratch(const struct sinq_product *p, void *memory, struct 
     s->sums = take_floats(memory, &used, SINQ_PANELS_AT_ONCE * s->panel_sums);
     s->scale_ranges = take_floats(memory, &used, PACKED_COLUMNS / 8); /* groups have 16 columns or more */
     s->zero_ranges = take_floats(memory, &used, PACKED_COLUMNS / 8);
+    s->scale_bytes = take_entries(p->weight->matrix.scale_type, memory, &used);
+    s->zero_bytes = take_entries(p->weight->matrix.zero_type, memory, &used);
     s->scales = take_floats(memory, &used, SINQ_PANELS_AT_ONCE * s->aux_stride);
     s->zeros = take_floats(memory, &used, SINQ_PANELS_AT_ONCE * s->aux_stride);
     s->lines = memory == NULL ? NULL : (uint8_t *)memory + used * sizeof(float);
@@ -80,11 +88,17 @@ static void find_integer_levels(const struct sinq_weight *weight, struct integer
     }
 }
 
+static void load_level_bytes(const struct sinq_weight *weight, uint8_t bytes[SINQ_LEVEL_COUNT]) {
+    const uint8_t *const table = weight->bytes + weight->sizes.levels_offset;
+    for (unsigned i = 0; i < SINQ_LEVEL_COUNT; i++) bytes[i] = table[i] & SINQ_MOST_LEVEL_BYTE;
+}
+
 /* One product's weight, as kernels want it. */
 struct operand {
     const struct sinq_product *product;
     const void *prepared;
     const struct integer_levels *levels; /* or NULL */
+    const uint8_t *level_bytes;          /* or NULL: 16 levels below 128 */
 };
 
 static struct sinq_int8_part find_part(const struct operand *o, uint64_t panel, uint64_t first, uint64_t columns) {
@@ -96,7 +110,7 @@ static struct sinq_int8_part find_part(const struct operand *o, uint64_t panel, 
         .groups = (size_t)sinq_divide_up(columns, p->group),
         .group_blocks = (size_t)(p->group / SINQ_BLOCK_COLUMNS),
         .bits = w->matrix.bits,
-        .low = o->levels != NULL ? o->levels->low_bytes : NULL,
+        .low = o->levels != NULL ? o->levels->low_bytes : o->level_bytes,
         .high = o->levels != NULL ? o->levels->high_bytes : NULL,
     };
 }
@@ -125,11 +139,23 @@ static const float *expand_ranges(const struct sinq_product *p, const struct sin
     return ranges;
 }
 
+/* As kernels of one token want them: a byte an entry, where they are of 6 bits. */
+static struct sinq_stored_aux spread_aux(const struct sinq_product *p, struct sinq_stored_aux aux, uint64_t groups,
+                                         uint8_t *bytes) {
+    if (!aux.is_packed) return aux;
+    p->kernels->spread_entries(aux.entries, (size_t)sinq_divide_up(groups, 4), bytes);
+    aux.entries = bytes;
+    aux.is_packed = false;
+    return aux;
+}
+
 /* Scales or zero points of the next panel, whose ranges may be those of this one. */
 static void step_aux(const struct sinq_product *p, uint64_t panel, uint64_t groups, struct sinq_stored_aux *aux,
                      const float **wide, float *ranges) {
     const uint64_t row_groups = p->weight->sizes.groups;
-    aux->entries += (aux->is_half ? 2 : 1) * row_groups * SINQ_PANEL_ROWS;
+    if (aux->entries == NULL) return;
+    aux->entries += aux->is_packed ? sinq_measure_entries(SINQ_AUX_U6, row_groups)
+                                   : (aux->is_half ? 2 : 1) * row_groups * SINQ_PANEL_ROWS;
     if (aux->ranges == NULL || panel * SINQ_PANEL_ROWS % SINQ_SCALE_BLOCK_ROWS != 0) return;
     aux->ranges += 4 * row_groups;
     *wide = expand_ranges(p, aux, groups, ranges);
@@ -150,29 +176,30 @@ static void multiply_packed(const struct operand *o, uint64_t first_panel, uint6
     struct sinq_int8_part part = find_part(o, first_panel, first, columns);
     const size_t panel_bytes = (size_t)(p->weight->sizes.column_blocks * part.bits * SINQ_LINE_BYTES);
     const uint64_t group = is_row ? 0 : first / p->group, groups = is_row ? 1 : part.groups;
-    struct sinq_packed_aux aux = {.scales = sinq_find_scales(p->weight, first_panel, group),
-                                  .zeros = sinq_find_zeros(p->weight, first_panel, group),
-                                  .is_row = is_row};
-    aux.scale_ranges = expand_ranges(p, &aux.scales, groups, s->scale_ranges);
-    aux.zero_ranges = expand_ranges(p, &aux.zeros, groups, s->zero_ranges);
+    struct sinq_stored_aux scales = sinq_find_scales(p->weight, first_panel, group);
+    struct sinq_stored_aux zeros = sinq_find_zeros(p->weight, first_panel, group);
+    struct sinq_packed_aux aux = {.is_row = is_row};
+    aux.scale_ranges = expand_ranges(p, &scales, groups, s->scale_ranges);
+    aux.zero_ranges = expand_ranges(p, &zeros, groups, s->zero_ranges);
     if (o->levels != NULL) {
         aux.zero_factor = 1.0f / o->levels->step;
         aux.zero_shift = -o->levels->low / o->levels->step;
     }
     place_input(o, 0, first, &part);
     for (uint64_t i = 0;;) {
+        aux.scales = spread_aux(p, scales, groups, s->scale_bytes);
+        aux.zeros = spread_aux(p, zeros, groups, s->zero_bytes);
         p->kernels->multiply_packed[part.bits](&part, &aux, sums + i * SINQ_PANEL_ROWS);
         if (++i == panels) break;
         part.lines += panel_bytes;
-        step_aux(p, first_panel + i, groups, &aux.scales, &aux.scale_ranges, s->scale_ranges);
-        step_aux(p, first_panel + i, groups, &aux.zeros, &aux.zero_ranges, s->zero_ranges);
+        step_aux(p, first_panel + i, groups, &scales, &aux.scale_ranges, s->scale_ranges);
+        step_aux(p, first_panel + i, groups, &zeros, &aux.zero_ranges, s->zero_ranges);
     }
 }
 
 /* Scales of i8 and minima are expanded first. */
 static bool is_read_packed(const struct sinq_dual_scale *matrix) {
-    return matrix->scale_type != SINQ_AUX_I8 && matrix->zero_type != SINQ_AUX_I8 &&
-           matrix->zero_type != SINQ_AUX_NONE && !matrix->has_minima;
+    return matrix->scale_type != SINQ_AUX_I8 && matrix->zero_type != SINQ_AUX_I8 && !matrix->has_minima;
 }
 
 /* ---- tiles: panels are unpacked once for all of them ---- */
@@ -259,7 +286,10 @@ void sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint
     struct scratch s;
     const bool has_levels = p->weight->matrix.levels == SINQ_LEVELS_F32;
     const uint64_t cols = p->weight->cols;
-    const struct operand operand = {p, prepared, has_levels ? &levels : NULL};
+    uint8_t bytes[SINQ_LEVEL_COUNT];
+    const bool has_bytes = p->weight->matrix.levels == SINQ_LEVELS_BYTES;
+    const struct operand operand = {p, prepared, has_levels ? &levels : NULL, has_bytes ? bytes : NULL};
+    if (has_bytes) load_level_bytes(p->weight, bytes);
     (void)divide_scratch(p, scratch, &s);
     if (has_levels) find_integer_levels(p->weight, &levels);
     const float factor = p->weight->matrix.factor * (has_levels ? levels.step : 1.0f);

@@ -15,17 +15,32 @@
 #define NEAR_PREFETCH_BYTES 2048
 
 /* How scales and zero points are stored, as far as it is known when this is compiled. */
-enum aux_kind { AUX_ANY, AUX_BYTES, AUX_HALVES };
+enum aux_kind {
+    AUX_ANY,
+    AUX_BYTES,
+    AUX_HALVES,
+    AUX_SIGNED /* scales are bytes with a sign, and one zero point is that of all */
+};
 
-ALWAYS_INLINE v16 load_aux(const enum aux_kind kind, const struct sinq_stored_aux *aux, const float *ranges,
-                           const size_t group) {
+ALWAYS_INLINE v16 load_scale(const enum aux_kind kind, const struct sinq_stored_aux *aux, const float *ranges,
+                             const size_t group) {
     if (kind == AUX_HALVES || (kind == AUX_ANY && ranges == NULL)) return load_f16(aux->entries + 32 * group);
-    return v_fma(v_load_u8(aux->entries + 16 * group), v_set(ranges[2 * group + 1]), v_set(ranges[2 * group]));
+    v16 codes = v_load_u8(aux->entries + 16 * group);
+    const v16 step = v_set(ranges[2 * group + 1]), low = v_set(ranges[2 * group]);
+    if (kind != AUX_SIGNED && (kind != AUX_ANY || aux->sign == 0)) return v_fma(codes, step, low);
+    const v16 sign = take_sign(aux->sign, &codes);
+    return v_mul(v_fma(codes, step, low), sign);
+}
+
+ALWAYS_INLINE v16 load_zero(const enum aux_kind kind, const struct sinq_stored_aux *aux, const float *ranges,
+                            const size_t group) {
+    if (kind == AUX_SIGNED || (kind == AUX_ANY && aux->entries == NULL)) return v_set(aux->low);
+    return load_scale(kind, aux, ranges, group);
 }
 
 /* Where i_dot takes any byte, quads of 2, 3 and 4 bits need not be shifted to bit 0: their sums are, once a group. */
 ALWAYS_INLINE bool stays_in_place(const struct code_form form) {
-    return I_DOT_WIDE && !form.has_levels && form.bits <= 4;
+    return I_DOT_WIDE && !form.has_levels && !form.has_byte_levels && form.bits <= 4;
 }
 
 /*
@@ -53,6 +68,10 @@ ALWAYS_INLINE void add_packed_quad(const struct code_form form, const struct sin
                                    const unsigned q, const int8_t *x, struct one_token_sums *sums) {
     if (stays_in_place(form)) {
         sums->low[q % 4] = i_dot(sums->low[q % 4], load_in_place(form.bits, lines, q), x);
+        return;
+    }
+    if (form.has_byte_levels) {
+        sums->low[q % 4] = i_dot_narrow(sums->low[q % 4], load_levels(form.bits, part, lines, q), x);
         return;
     }
     const line codes = load_quad(form.bits, lines, q);
@@ -101,9 +120,9 @@ ALWAYS_INLINE v16 end_packed_group(const struct code_form form, const enum aux_k
                                    const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,
                                    const size_t group, struct one_token_sums *sums, const v16 total) {
     const size_t at = kind == AUX_ANY && aux->is_row ? 0 : group;
-    v16 zero = load_aux(kind, &aux->zeros, aux->zero_ranges, at);
+    v16 zero = load_zero(kind, &aux->zeros, aux->zero_ranges, at);
     if (form.has_levels) zero = v_fma(zero, v_set(aux->zero_factor), v_set(aux->zero_shift));
-    return add_group(total, load_aux(kind, &aux->scales, aux->scale_ranges, at), zero,
+    return add_group(total, load_scale(kind, &aux->scales, aux->scale_ranges, at), zero,
                      join_quads(form, sums, part->x_sums[group]), part->x_scales[group], part->x_sums[group]);
 }
 
@@ -152,9 +171,23 @@ ALWAYS_INLINE void multiply_one_by_pairs(const struct code_form form, const enum
     v_store(sums, total);
 }
 
+/* Groups of one block. */
+ALWAYS_INLINE void multiply_one_by_blocks(const struct code_form form, const enum aux_kind kind,
+                                          const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,
+                                          float *sums) {
+    v16 total = v_load(sums);
+    for (size_t group = 0; group < part->groups; group++) {
+        struct one_token_sums s = begin_sums();
+        add_packed_block(form, part, group, &s);
+        total = end_packed_group(form, kind, part, aux, group, &s, total);
+    }
+    v_store(sums, total);
+}
+
 /* Blocks of two groups, of which the last may have no columns. */
-ALWAYS_INLINE void multiply_one_by_halves(const struct code_form form, const struct sinq_int8_part *part,
-                                          const struct sinq_packed_aux *aux, float *sums) {
+ALWAYS_INLINE void multiply_one_by_halves(const struct code_form form, const enum aux_kind kind,
+                                          const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,
+                                          float *sums) {
     v16 total = v_load(sums);
     for (size_t block = 0; block < part->blocks; block++) {
         const uint8_t *const lines = part->lines + 64 * form.bits * block;
@@ -162,10 +195,10 @@ ALWAYS_INLINE void multiply_one_by_halves(const struct code_form form, const str
         struct one_token_sums first = begin_sums(), second = begin_sums();
         prefetch_block(form, lines);
         add_packed_quads(form, part, lines, 0, 4, x, &first);
-        total = end_packed_group(form, AUX_ANY, part, aux, 2 * block, &first, total);
+        total = end_packed_group(form, kind, part, aux, 2 * block, &first, total);
         if (2 * block + 1 == part->groups) break;
         add_packed_quads(form, part, lines, 4, 8, x, &second);
-        total = end_packed_group(form, AUX_ANY, part, aux, 2 * block + 1, &second, total);
+        total = end_packed_group(form, kind, part, aux, 2 * block + 1, &second, total);
     }
     v_store(sums, total);
 }
@@ -179,13 +212,14 @@ ALWAYS_INLINE bool goes_by_pairs(const struct code_form form) { return !(stays_i
 ALWAYS_INLINE void multiply_whole_groups(const struct code_form form, const struct sinq_int8_part *part,
                                          const struct sinq_packed_aux *aux, float *sums) {
     const bool is_plain = !aux->is_row && (!goes_by_pairs(form) || (part->group_blocks == 2 && part->blocks % 2 == 0));
-    if (is_plain && aux->scale_ranges != NULL && aux->zero_ranges != NULL) {
+    const bool has_codes = aux->scales.sign == 0 && aux->zeros.entries != NULL;
+    if (is_plain && has_codes && aux->scale_ranges != NULL && aux->zero_ranges != NULL) {
         if (goes_by_pairs(form)) {
             multiply_one_by_pairs(form, AUX_BYTES, part, aux, sums);
         } else {
             multiply_one(form, AUX_BYTES, part, aux, sums);
         }
-    } else if (is_plain && aux->scale_ranges == NULL && aux->zero_ranges == NULL) {
+    } else if (is_plain && has_codes && aux->scale_ranges == NULL && aux->zero_ranges == NULL) {
         if (goes_by_pairs(form)) {
             multiply_one_by_pairs(form, AUX_HALVES, part, aux, sums);
         } else {
@@ -198,8 +232,15 @@ ALWAYS_INLINE void multiply_whole_groups(const struct code_form form, const stru
 
 ALWAYS_INLINE void multiply_packed(const struct code_form form, const struct sinq_int8_part *part,
                                    const struct sinq_packed_aux *aux, float *sums) {
-    if (part->group_blocks == 0) {
-        multiply_one_by_halves(form, part, aux, sums);
+    const bool is_signed = !aux->is_row && aux->scales.sign != 0 && aux->zeros.entries == NULL;
+    if (part->group_blocks == 0 && is_signed) {
+        multiply_one_by_halves(form, AUX_SIGNED, part, aux, sums);
+    } else if (part->group_blocks == 0) {
+        multiply_one_by_halves(form, AUX_ANY, part, aux, sums);
+    } else if (part->group_blocks == 1 && is_signed) {
+        multiply_one_by_blocks(form, AUX_SIGNED, part, aux, sums);
+    } else if (is_signed) {
+        multiply_one(form, AUX_SIGNED, part, aux, sums);
     } else {
         multiply_whole_groups(form, part, aux, sums);
     }
@@ -208,11 +249,18 @@ ALWAYS_INLINE void multiply_packed(const struct code_form form, const struct sin
 #define DEFINE_MULTIPLY_PACKED(BITS)                                                                                   \
     static void multiply_packed_##BITS(const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,           \
                                        float *sums) {                                                                  \
-        const struct code_form form = {BITS, false}, levels = {BITS, true};                                            \
+        const struct code_form form = {BITS, false, false}, levels = {BITS, true, false},                              \
+                               byte_levels = {BITS, false, true};                                                      \
         if (BITS <= 4 && part->high != NULL) {                                                                         \
             struct level_bytes bytes;                                                                                  \
             const struct sinq_int8_part whole = offset_levels(part, &bytes);                                           \
             multiply_packed(levels, &whole, aux, sums);                                                                \
+        } else if (BITS <= 4 && part->low != NULL) {                                                                   \
+            const struct level_bytes tables = place_levels(BITS, part->low);                                           \
+            struct sinq_int8_part whole = *part;                                                                       \
+            whole.low = tables.low;                                                                                    \
+            whole.high = tables.high;                                                                                  \
+            multiply_packed(byte_levels, &whole, aux, sums);                                                           \
         } else {                                                                                                       \
             multiply_packed(form, part, aux, sums);                                                                    \
         }                                                                                                              \

@@ -38,22 +38,33 @@ size_t sinq_prepared_bytes(const struct sinq_weight *weight, uint32_t tokens, bo
 struct aux_place {
     enum sinq_aux_type type;
     uint64_t offset, range_offset;
-    bool has_ranges;
+    bool has_ranges, is_signed;
 };
+
+/* Where the entries of a group of a panel begin: those of 6 bits, where its quad does. */
+static const uint8_t *find_entries(const struct sinq_weight *weight, uint64_t panel, uint64_t group,
+                                   struct aux_place place) {
+    const uint8_t *const section = weight->bytes + place.offset;
+    const uint64_t panel_bytes = sinq_measure_entries(place.type, weight->sizes.groups);
+    if (place.type == SINQ_AUX_NONE) return NULL;
+    if (place.type == SINQ_AUX_U6) return section + panel * panel_bytes + group / 4 * SINQ_ENTRY_QUAD_BYTES;
+    return section + panel * panel_bytes + group * sinq_measure_entries(place.type, 1);
+}
 
 static struct sinq_stored_aux find_aux(const struct sinq_weight *weight, uint64_t panel, uint64_t first,
                                        struct aux_place place) {
     const struct sinq_dual_scale_sizes *const sizes = &weight->sizes;
-    const bool is_half = place.type == SINQ_AUX_F16;
-    const uint64_t entry = (panel * sizes->groups + first) * SINQ_PANEL_ROWS;
     const uint64_t range = panel * SINQ_PANEL_ROWS / SINQ_SCALE_BLOCK_ROWS * sizes->groups + first;
     const uint8_t *const ranges = weight->bytes + place.range_offset;
     struct sinq_stored_aux aux = {
-        .entries = place.type == SINQ_AUX_NONE ? NULL : weight->bytes + place.offset + (is_half ? 2 : 1) * entry,
+        .entries = find_entries(weight, panel, first, place),
         .ranges = place.has_ranges ? ranges + 4 * range : NULL,
         .low = weight->matrix.zero_low,
         .step = weight->matrix.zero_step,
-        .is_half = is_half,
+        .is_half = place.type == SINQ_AUX_F16,
+        .is_packed = place.type == SINQ_AUX_U6,
+        .skip = place.type == SINQ_AUX_U6 ? (unsigned)(first % 4) : 0,
+        .sign = place.is_signed ? sinq_most_entry(place.type, true) + 1 : 0,
     };
     if (place.type == SINQ_AUX_I8) {
         aux.supers = (const float *)(const void *)ranges + panel * sizes->supers * SINQ_PANEL_ROWS;
@@ -67,14 +78,15 @@ struct sinq_stored_aux sinq_find_scales(const struct sinq_weight *weight, uint64
     const struct sinq_dual_scale_sizes *const s = &weight->sizes;
     const enum sinq_aux_type type = weight->matrix.scale_type;
     return find_aux(weight, panel, first,
-                    (struct aux_place){type, s->scale_offset, s->scale_range_offset, type == SINQ_AUX_U8});
+                    (struct aux_place){type, s->scale_offset, s->scale_range_offset,
+                                       type == SINQ_AUX_U8 || type == SINQ_AUX_U6, weight->matrix.scale_signed});
 }
 
 struct sinq_stored_aux sinq_find_zeros(const struct sinq_weight *weight, uint64_t panel, uint64_t first) {
     const struct sinq_dual_scale_sizes *const s = &weight->sizes;
     return find_aux(weight, panel, first,
                     (struct aux_place){weight->matrix.zero_type, s->zero_offset, s->zero_range_offset,
-                                       weight->matrix.zero_per_block});
+                                       weight->matrix.zero_per_block, false});
 }
 
 /* Tokens ahead whose rows are called for before they are written. */

@@ -157,12 +157,6 @@ static bool select_rows(struct sinq_weight *weight, uint64_t first, uint64_t cou
 static int load_rebuilt(struct sinq_weight_loader *loader, const struct find *find, struct sinq_weight *weight,
                         struct sinq_error *error);
 
-/* Kernels do not know byte levels, signed scales and entries of 6 bits yet. */
-static bool kernels_read_matrix(const struct sinq_dual_scale *m) {
-    return m->levels != SINQ_LEVELS_BYTES && !m->scale_signed && m->scale_type != SINQ_AUX_U6 &&
-           m->zero_type != SINQ_AUX_U6;
-}
-
 static int load_quantized(struct sinq_weight_loader *loader, const struct find *find, struct sinq_weight *weight,
                           struct sinq_error *error) {
     const struct sinq_want *const want = find->want;
@@ -170,10 +164,7 @@ static int load_quantized(struct sinq_weight_loader *loader, const struct find *
     const uint64_t expert = want->expert < 0 ? 0 : (uint64_t)want->expert;
     int status = sinq_fetch_matrix(loader->source, find->index, expert, &loader->place, &found, error);
     if (status != SINQ_OK) return status;
-    if (found.bytes == NULL || !kernels_read_matrix(&found.matrix)) {
-        free(found.owned);
-        return load_rebuilt(loader, find, weight, error);
-    }
+    if (found.bytes == NULL) return load_rebuilt(loader, find, weight, error);
     if (found.owned != NULL) status = own(loader, found.owned, found.size, error);
     if (status != SINQ_OK) return status;
     *weight = (struct sinq_weight){.dtype = SINQ_DUAL_SCALE,

@@ -174,7 +174,7 @@ static void check_int8(const struct product *p) {
     static struct quantized_input input[MOST_TOKENS];
     float levels[256];
     for (unsigned c = 0; c < 256; c++) levels[c] = (float)c;
-    if (w->matrix.levels == SINQ_LEVELS_F32) memcpy(levels, w->bytes + w->sizes.levels_offset, 16 * sizeof(float));
+    sinq_dual_scale_levels(&w->matrix, &w->sizes, w->bytes, levels);
     for (uint32_t t = 0; t < p->tokens; t++) quantize_input(w, p->x + t * p->stride, &input[t]);
     for (uint64_t r = 0; r < w->rows; r++) {
         if (r % 16 == 0) {
@@ -326,6 +326,45 @@ START_TEST(other_scales_equal_direct_sums) {
 }
 END_TEST
 
+/* Byte levels, signed scales, entries of 6 bits. */
+START_TEST(narrow_scales_and_byte_levels_equal_direct_sums) {
+    static const struct {
+        enum sinq_aux_type scale_type, zero_type;
+        bool scale_signed, zero_per_block, has_levels;
+    } forms[] = {{SINQ_AUX_U6, SINQ_AUX_NONE, true, false, true},   {SINQ_AUX_U8, SINQ_AUX_NONE, true, false, true},
+                 {SINQ_AUX_U6, SINQ_AUX_U6, false, false, false},   {SINQ_AUX_U6, SINQ_AUX_U6, false, true, false},
+                 {SINQ_AUX_U6, SINQ_AUX_NONE, false, false, true},  {SINQ_AUX_U8, SINQ_AUX_NONE, false, false, true},
+                 {SINQ_AUX_F16, SINQ_AUX_NONE, false, false, true}, {SINQ_AUX_I8, SINQ_AUX_NONE, false, false, true},
+                 {SINQ_AUX_U6, SINQ_AUX_NONE, true, false, false},  {SINQ_AUX_U6, SINQ_AUX_F16, false, false, false},
+                 {SINQ_AUX_U8, SINQ_AUX_U6, false, true, false}};
+    enum { FORMS = sizeof forms / sizeof forms[0] };
+    for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
+        if (!select_cpu_level(level)) continue;
+        for (size_t i = 0; i < FORMS * 6 * 5; i++) {
+            struct sinq_dual_scale matrix = {
+                .rows = shapes[(i + i / 6) % SHAPES].rows,
+                .cols = shapes[(i + i / 6) % SHAPES].cols,
+                .group_size = groups[i / FORMS % 5],
+                .bits = widths[i / FORMS / 5],
+                .scale_type = forms[i % FORMS].scale_type,
+                .zero_type = forms[i % FORMS].zero_type,
+                .scale_signed = forms[i % FORMS].scale_signed,
+                .zero_per_block = forms[i % FORMS].zero_per_block,
+                .has_column_scale = i % 2 != 0,
+                .factor = 0.37f,
+                .zero_low = forms[i % FORMS].has_levels ? 64.0f : 3.0f,
+                .zero_step = 0.25f,
+            };
+            if (matrix.group_size == 0 && matrix.scale_type == SINQ_AUX_I8) continue;
+            if (matrix.bits <= 4 && forms[i % FORMS].has_levels) matrix.levels = SINQ_LEVELS_BYTES;
+            if (IS_SANITIZED && i % 7 >= 2) continue;
+            check_quantized(matrix, cpu_level_names[level], i + i / 30);
+        }
+    }
+    sinq_select_cpu(NULL, NULL);
+}
+END_TEST
+
 /* ---- dense ---- */
 
 static const enum sinq_dtype dense_types[] = {SINQ_F32, SINQ_F16, SINQ_BF16, SINQ_F8_E4M3, SINQ_F8_E5M2};
@@ -392,4 +431,4 @@ START_TEST(dense_weights_equal_direct_sums) {
 END_TEST
 
 UNIT_MAIN("products with weights", quantized_weights_equal_direct_sums, other_scales_equal_direct_sums,
-          dense_weights_equal_direct_sums)
+          narrow_scales_and_byte_levels_equal_direct_sums, dense_weights_equal_direct_sums)
