@@ -18,13 +18,13 @@ static void finish_halves(uint8_t *bytes, uint64_t count, float low, float span)
     }
 }
 
-/* Ranges so that codes 0 to 255 stand for low to low + span. */
-static void finish_ranges(uint8_t *bytes, uint64_t count, float low, float span) {
-    const uint16_t range[2] = {sinq_float_to_half(low), sinq_float_to_half(span / 255.0f)};
+/* Ranges so that codes 0 to `most` stand for low to low + span. */
+static void finish_ranges(uint8_t *bytes, uint64_t count, unsigned most, float low, float span) {
+    const uint16_t range[2] = {sinq_float_to_half(low), sinq_float_to_half(span / (float)most)};
     for (uint64_t i = 0; i < count; i++) memcpy(bytes + sizeof range * i, range, sizeof range);
 }
 
-/* Scales from 0.5 to 1.5. */
+/* Scales from 0.5 to 1.5, or with signs. */
 static void finish_scales(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
                           uint8_t *bytes) {
     const uint64_t entries = sizes->panels * SINQ_PANEL_ROWS * sizes->groups;
@@ -32,7 +32,8 @@ static void finish_scales(const struct sinq_dual_scale *matrix, const struct sin
         finish_halves(bytes + sizes->scale_offset, entries, 0.5f, 1.0f);
     } else {
         const uint64_t blocks = (matrix->rows + SINQ_SCALE_BLOCK_ROWS - 1) / SINQ_SCALE_BLOCK_ROWS;
-        finish_ranges(bytes + sizes->scale_range_offset, blocks * sizes->groups, 0.5f, 1.0f);
+        finish_ranges(bytes + sizes->scale_range_offset, blocks * sizes->groups,
+                      sinq_most_entry(matrix->scale_type, matrix->scale_signed), 0.5f, 1.0f);
     }
 }
 
@@ -45,7 +46,13 @@ static void finish_zeros(struct sinq_dual_scale *matrix, const struct sinq_dual_
         finish_halves(bytes + sizes->zero_offset, entries, middle - spread / 2, spread);
     } else if (matrix->zero_per_block) {
         const uint64_t blocks = (matrix->rows + SINQ_SCALE_BLOCK_ROWS - 1) / SINQ_SCALE_BLOCK_ROWS;
-        finish_ranges(bytes + sizes->zero_range_offset, blocks * sizes->groups, middle - spread / 2, spread);
+        finish_ranges(bytes + sizes->zero_range_offset, blocks * sizes->groups,
+                      sinq_most_entry(matrix->zero_type, false), middle - spread / 2, spread);
+    } else if (matrix->zero_type == SINQ_AUX_NONE) {
+        matrix->zero_low = middle;
+    } else if (matrix->zero_type == SINQ_AUX_U6) {
+        matrix->zero_low = middle - spread / 2;
+        matrix->zero_step = spread / (float)sinq_most_entry(SINQ_AUX_U6, false);
     } else {
         matrix->zero_low = floorf(middle);
         matrix->zero_step = 1.0f;
@@ -55,36 +62,50 @@ static void finish_zeros(struct sinq_dual_scale *matrix, const struct sinq_dual_
 
 /* ---- whole tensors ---- */
 
-/* A method's own levels, or codes that stand for themselves: their middle and standard deviation, all of them equally frequent. */
-static void measure_levels(const struct sinq_dual_scale *matrix, const float *levels, float *middle, float *deviation) {
+/* A method's own levels, or bytes that are spaced evenly. */
+static void finish_levels(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                          uint8_t *bytes) {
+    unsigned count = 0;
+    uint8_t *const table = bytes + sizes->levels_offset;
+    if (matrix->levels == SINQ_LEVELS_UNIFORM) return;
+    memset(table, 0, SINQ_LEVEL_COUNT * sizeof(float));
+    if (matrix->levels == SINQ_LEVELS_F32) {
+        const float *const levels = sinq_method_levels(matrix->method, &count);
+        memcpy(table, levels, count * sizeof *levels);
+        return;
+    }
+    const unsigned last = (1u << matrix->bits) - 1u;
+    for (unsigned i = 0; i <= last; i++) table[i] = (uint8_t)(i * SINQ_MOST_LEVEL_BYTE / last);
+}
+
+/* What codes stand for: the middle and the standard deviation, all of them equally frequent. */
+static void measure_levels(const struct sinq_dual_scale *matrix, const struct sinq_dual_scale_sizes *sizes,
+                           const uint8_t *bytes, float *middle, float *deviation) {
+    float levels[256];
     const unsigned count = 1u << matrix->bits;
     double sum = 0, squares = 0;
+    sinq_dual_scale_levels(matrix, sizes, bytes, levels);
     for (unsigned i = 0; i < count; i++) {
-        const double level = levels == NULL ? i : (double)levels[i];
+        const double level = (double)levels[i];
         sum += level;
         squares += level * level;
     }
     const double mean = sum / count;
-    *middle = levels == NULL ? (float)mean : 0.0f;
+    *middle = matrix->levels == SINQ_LEVELS_F32 ? 0.0f : (float)mean;
     *deviation = (float)sqrt(squares / count - mean * mean);
 }
 
 void sinq_finish_synthetic_matrix(struct sinq_dual_scale *matrix, uint8_t *bytes) {
     struct sinq_dual_scale_sizes sizes;
-    unsigned count = 0;
     float middle, deviation;
-    const float *const levels = sinq_method_levels(matrix->method, &count);
     if (!sinq_dual_scale_measure(matrix, &sizes)) return;
-    measure_levels(matrix, levels, &middle, &deviation);
+    finish_levels(matrix, &sizes, bytes);
+    measure_levels(matrix, &sizes, bytes, &middle, &deviation);
     matrix->factor = 1.0f / (deviation * sqrtf((float)matrix->cols));
     finish_scales(matrix, &sizes, bytes);
     finish_zeros(matrix, &sizes, middle, bytes);
     if (matrix->has_column_scale) {
         finish_halves(bytes + sizes.column_scale_offset, sizes.column_blocks * SINQ_BLOCK_COLUMNS, 0.75f, 0.5f);
-    }
-    if (levels != NULL) {
-        memset(bytes + sizes.levels_offset, 0, 16 * sizeof *levels);
-        memcpy(bytes + sizes.levels_offset, levels, count * sizeof *levels);
     }
     sinq_dual_scale_seal(matrix, bytes);
 }

@@ -163,17 +163,21 @@ static void bench_dense(enum sinq_dtype dtype, uint64_t rows, uint64_t cols, uin
     free(bytes);
 }
 
-static void bench_coded(unsigned bits, bool has_levels, uint64_t rows, uint64_t cols, uint32_t group, uint32_t tokens,
-                        bool exact) {
+/* Scales and zeros of 8 bits; with byte levels signed scales of 6 bits and one zero. */
+static void bench_coded(unsigned bits, enum sinq_levels_kind levels, uint64_t rows, uint64_t cols, uint32_t group,
+                        uint32_t tokens, bool exact) {
+    static const char *const level_names[] = {"", " levels", " byte levels"};
+    const bool has_bytes = levels == SINQ_LEVELS_BYTES;
     struct sinq_weight weight = {.dtype = SINQ_DUAL_SCALE, .rows = rows, .cols = cols};
     weight.matrix = (struct sinq_dual_scale){.rows = rows,
                                              .cols = cols,
                                              .group_size = group,
                                              .bits = bits,
-                                             .scale_type = SINQ_AUX_U8,
-                                             .zero_type = SINQ_AUX_U8,
+                                             .scale_type = has_bytes ? SINQ_AUX_U6 : SINQ_AUX_U8,
+                                             .zero_type = has_bytes ? SINQ_AUX_NONE : SINQ_AUX_U8,
+                                             .scale_signed = has_bytes,
                                              .has_column_scale = true,
-                                             .levels = has_levels ? SINQ_LEVELS_F32 : SINQ_LEVELS_UNIFORM,
+                                             .levels = levels,
                                              .factor = 1.0f,
                                              .zero_step = 1.0f};
     if (!sinq_dual_scale_measure(&weight.matrix, &weight.sizes)) exit(1);
@@ -183,8 +187,7 @@ static void bench_coded(unsigned bits, bool has_levels, uint64_t rows, uint64_t 
         bytes[i] = (uint8_t)(i * 2654435761u >> 13 & 0x3f); /* finite as halves */
     weight.bytes = bytes;
     char name[48];
-    snprintf(name, sizeof name, "%u bits%s, group %u%s", bits, has_levels ? " levels" : "", group,
-             exact ? " exact" : "");
+    snprintf(name, sizeof name, "%u bits%s, group %u%s", bits, level_names[levels], group, exact ? " exact" : "");
     bench_product(name, weight, tokens, exact);
     free(bytes);
 }
@@ -309,20 +312,36 @@ static void bench_products(void) {
         for (int t = 0; t < 4; t++) {
             if (s == 3 && t == 3) continue;
             bench_dense(SINQ_BF16, shapes[s].rows, shapes[s].cols, tokens[t]);
-            bench_coded(4, false, shapes[s].rows, shapes[s].cols, 64, tokens[t], true);
-            bench_coded(4, false, shapes[s].rows, shapes[s].cols, 64, tokens[t], false);
+            bench_coded(4, SINQ_LEVELS_UNIFORM, shapes[s].rows, shapes[s].cols, 64, tokens[t], true);
+            bench_coded(4, SINQ_LEVELS_UNIFORM, shapes[s].rows, shapes[s].cols, 64, tokens[t], false);
         }
     }
     bench_dense(SINQ_F16, 4096, 4096, 1);
     bench_dense(SINQ_F32, 4096, 4096, 1);
     bench_dense(SINQ_F8_E4M3, 4096, 4096, 1);
     for (int w = 0; w < 6; w++) {
-        bench_coded(widths[w], false, 1536, 512, 64, 1, false);
-        bench_coded(widths[w], false, 1536, 512, 64, 256, false);
+        bench_coded(widths[w], SINQ_LEVELS_UNIFORM, 1536, 512, 64, 1, false);
+        bench_coded(widths[w], SINQ_LEVELS_UNIFORM, 1536, 512, 64, 256, false);
     }
-    for (int t = 0; t < 4; t++) bench_coded(4, true, 1536, 512, 64, tokens[t], false);
-    bench_coded(4, false, 1536, 512, 16, 1, false);
-    bench_coded(4, false, 1536, 512, 0, 1, false);
+    for (int t = 0; t < 4; t++) bench_coded(4, SINQ_LEVELS_F32, 1536, 512, 64, tokens[t], false);
+    bench_coded(4, SINQ_LEVELS_UNIFORM, 1536, 512, 16, 1, false);
+    bench_coded(4, SINQ_LEVELS_UNIFORM, 1536, 512, 0, 1, false);
+}
+
+/* Evenly spaced codes beside levels of bytes: from memory, from the caches, and many tokens. */
+static void bench_forms(void) {
+    static const struct {
+        uint64_t rows, cols;
+        uint32_t tokens;
+    } runs[] = {{9728, 2560, 1}, {1024, 2560, 1}, {1536, 512, 4}, {1536, 512, 256}};
+    for (unsigned bits = 2; bits <= 4; bits++) {
+        for (int i = 0; i < 4; i++) {
+            const uint64_t rows = runs[i].rows, cols = runs[i].cols;
+            bench_coded(bits, SINQ_LEVELS_UNIFORM, rows, cols, 64, runs[i].tokens, false);
+            bench_coded(bits, SINQ_LEVELS_BYTES, rows, cols, 32, runs[i].tokens, false);
+            bench_coded(bits, SINQ_LEVELS_BYTES, rows, cols, 16, runs[i].tokens, false);
+        }
+    }
 }
 
 static void bench_attentions(void) {
@@ -350,6 +369,10 @@ int main(int argc, char **argv) {
     }
     printf("instruction set %s, one thread\n", sinq_cpu_name());
     measure_limits();
+    if (strcmp(part, "forms") == 0) {
+        bench_forms();
+        return 0;
+    }
     if (strcmp(part, "attention") != 0 && strcmp(part, "rows") != 0) bench_products();
     if (strcmp(part, "products") != 0 && strcmp(part, "rows") != 0) bench_attentions();
     if (strcmp(part, "products") != 0 && strcmp(part, "attention") != 0) bench_rows(4096);

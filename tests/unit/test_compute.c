@@ -23,7 +23,7 @@ enum inputs { ALL_UP, ALL_DOWN, UP_OR_DOWN, RANDOM_INPUT, INPUT_KINDS };
 
 struct case_of_products {
     unsigned bits;
-    bool has_levels;
+    bool has_levels, has_byte_levels;
     size_t group_blocks;
     uint8_t codes[PANELS][16][COLUMNS];
     int8_t x[SINQ_MOST_TILE][COLUMNS];
@@ -58,11 +58,12 @@ static void fill_case(struct case_of_products *c, enum codes codes, enum inputs 
     for (unsigned i = 0; i < 16; i++) {
         c->high[i] = (uint8_t)(codes == RANDOM_CODES ? next_random() : 255);
         c->low[i] = (uint8_t)(codes == RANDOM_CODES ? next_random() : 255);
+        if (c->has_byte_levels) c->low[i] &= 127;
     }
 }
 
 static int32_t level_of(const struct case_of_products *c, uint8_t code) {
-    return c->has_levels ? 256 * c->high[code] + c->low[code] : code;
+    return c->has_levels ? 256 * c->high[code] + c->low[code] : c->has_byte_levels ? c->low[code] : code;
 }
 
 /* sum_g (dot - 3 sum(x)): scales are 1, zero points 3. Sums of a group are integers; those of levels are rounded once each. */
@@ -78,8 +79,11 @@ static void check_sums(const struct case_of_products *c, unsigned panel, unsigne
         const double bound = c->has_levels ? 8 * 0x1p-24 * magnitude : 0;
         check_often(fabs((double)sums[r] - expected) <= bound,
                     "%s, %s, %u bits%s, %zu blocks a group: panel %u token %u row %u is %.9g, expected %.9g",
-                    level_name, what, c->bits, c->has_levels ? " with levels" : "", c->group_blocks, panel, token, r,
-                    (double)sums[r], expected);
+                    level_name, what, c->bits,
+                    c->has_levels        ? " with levels"
+                    : c->has_byte_levels ? " with byte levels"
+                                         : "",
+                    c->group_blocks, panel, token, r, (double)sums[r], expected);
     }
 }
 
@@ -157,7 +161,7 @@ static void check_products(struct case_of_products *c) {
                                                 .group_blocks = c->group_blocks,
                                                 .bits = c->bits,
                                                 .high = c->has_levels ? c->high : NULL,
-                                                .low = c->has_levels ? c->low : NULL};
+                                                .low = c->has_levels || c->has_byte_levels ? c->low : NULL};
             if (width == 1) check_packed(c, part);
             check_lines(c, part, width);
         }
@@ -172,11 +176,12 @@ START_TEST(largest_codes_and_activations_do_not_saturate) {
         if (!select_cpu_level(level)) continue;
         level_name = cpu_level_names[level];
         kernels = sinq_get_compute_kernels();
-        for (int i = 0; i < 6 * 4 * 2; i++) {
+        for (int i = 0; i < 6 * 4 * 3; i++) {
             c.bits = widths[i % 6];
             c.group_blocks = group_blocks[i / 6 % 4];
-            c.has_levels = i / 24 != 0;
-            if (c.bits <= 4 || !c.has_levels) check_products(&c);
+            c.has_levels = i / 24 == 1;
+            c.has_byte_levels = i / 24 == 2;
+            if (c.bits <= 4 || i / 24 == 0) check_products(&c);
         }
     }
     sinq_select_cpu(NULL, NULL);
