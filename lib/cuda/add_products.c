@@ -40,7 +40,7 @@ uint32_t sinq_cuda_count_alike(const struct sinq_cuda_step *steps, uint32_t left
 /* One kernel does both. */
 static bool are_alike(const struct sinq_cuda_matrix *a, const struct sinq_cuda_matrix *b) {
     return sinq_cuda_can_multiply(b) && a->bits == b->bits && a->group_size == b->group_size && a->cols == b->cols &&
-           a->has_byte_levels == b->has_byte_levels;
+           sinq_cuda_is_usual(a) == sinq_cuda_is_usual(b);
 }
 
 uint32_t sinq_cuda_count_products(const struct sinq_cuda_step *steps, uint32_t left) {

@@ -221,6 +221,10 @@ struct sinq_cuda_products {
 };
 /* How many blocks and warps are best for products of one row, on this device. */
 void sinq_cuda_share_columns(uint32_t processors, struct sinq_cuda_products *products);
+/* Products are carried out as one, experts likewise, where both matrices are usual or both are not. */
+static inline bool sinq_cuda_is_usual(const struct sinq_cuda_matrix *m) {
+    return m->zeros != NULL && !m->has_byte_levels && !m->scales_are_u6 && !m->zeros_are_u6 && m->scale_sign == 0;
+}
 /* Whether sinq_cuda_multiply can do it: the forms that quantizing makes, but for those with levels of their own. */
 bool sinq_cuda_can_multiply(const struct sinq_cuda_matrix *matrix);
 cudaError_t sinq_cuda_multiply(struct sinq_cuda_line line, const struct sinq_cuda_products *products, uint32_t rows);

@@ -44,17 +44,20 @@ __device__ __forceinline__ struct aux load_half_entries(const uint8_t *entries, 
     return spread_halves(*(const uint2 *)(entries + (((size_t)at.panel * groups + at.group) * 16 + at.quarter * 4) * 2));
 }
 
+/* ANY: what has no zero points, signed scales and entries of 6 bits, too; all others come without such questions. */
+template <bool ANY>
 __device__ __forceinline__ struct aux load_scales(const struct sinq_cuda_matrix &m, const struct entry_place &at) {
     if (m.scales_are_f16) return load_half_entries(m.scales, at, m.groups);
-    const uint32_t bytes = load_entries(m.scales, m.scales_are_u6, at, m.groups);
+    const uint32_t bytes = load_entries(m.scales, ANY && m.scales_are_u6, at, m.groups);
     const __half2 r = *(const __half2 *)(m.scale_ranges + 4 * at.range);
-    if (m.scale_sign != 0) return spread_signed_bytes(bytes, __low2float(r), __high2float(r), m.scale_sign);
+    if (ANY && m.scale_sign != 0) return spread_signed_bytes(bytes, __low2float(r), __high2float(r), m.scale_sign);
     return spread_bytes(bytes, __low2float(r), __high2float(r));
 }
+template <bool ANY>
 __device__ __forceinline__ struct aux load_zeros(const struct sinq_cuda_matrix &m, const struct entry_place &at) {
-    if (m.zeros == NULL) return {{m.zero_low, m.zero_low, m.zero_low, m.zero_low}};
+    if (ANY && m.zeros == NULL) return {{m.zero_low, m.zero_low, m.zero_low, m.zero_low}};
     if (m.zeros_are_f16) return load_half_entries(m.zeros, at, m.groups);
-    const uint32_t bytes = load_entries(m.zeros, m.zeros_are_u6, at, m.groups);
+    const uint32_t bytes = load_entries(m.zeros, ANY && m.zeros_are_u6, at, m.groups);
     if (m.zero_ranges == NULL) return spread_bytes(bytes, m.zero_low, m.zero_step);
     const __half2 r = *(const __half2 *)(m.zero_ranges + 4 * at.range);
     return spread_bytes(bytes, __low2float(r), __high2float(r));

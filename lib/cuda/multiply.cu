@@ -99,16 +99,16 @@ __device__ __forceinline__ uint32_t find_levels(uint32_t codes, const uint4 &tab
     return __byte_perm(low, high, (nibbles >> 1 & 0x4444u) | 0x3210u);
 }
 
-/* Codes or their levels. */
-template <int BITS, bool LEVELS>
+/* Codes or, in kernels for any form, their levels. */
+template <int BITS, bool ANY>
 __device__ __forceinline__ uint32_t unpack_values(uint32_t low, uint32_t high, int q, uint32_t t, const uint4 &table) {
     const uint32_t codes = unpack<BITS>(low, high, q, t);
-    if constexpr (LEVELS) return find_levels<BITS>(codes, table);
+    if constexpr (ANY && BITS <= 4) return find_levels<BITS>(codes, table);
     return codes;
 }
 
 /* The lane's columns of one step: rows 0 and 1 into c, 2 and 3 into d. */
-template <int BITS, bool LEVELS, int LANE>
+template <int BITS, bool ANY, int LANE>
 __device__ __forceinline__ void multiply_step(int (&c)[4], int (&d)[4], const codes<BITS> &w, const uint2 (&x)[LANE / 8],
                                               uint32_t t, const uint4 &table) {
 #pragma unroll
@@ -117,8 +117,8 @@ __device__ __forceinline__ void multiply_step(int (&c)[4], int (&d)[4], const co
         const uint32_t lows[4] = {w.low.x, w.low.y, w.low.z, w.low.w}, highs[4] = {w.high.x, w.high.y, w.high.z, w.high.w};
 #pragma unroll
         for (int r = 0; r < 4; r++) {
-            first[r] = unpack_values<BITS, LEVELS>(lows[r], highs[r], 2 * m, t, table);
-            second[r] = unpack_values<BITS, LEVELS>(lows[r], highs[r], 2 * m + 1, t, table);
+            first[r] = unpack_values<BITS, ANY>(lows[r], highs[r], 2 * m, t, table);
+            second[r] = unpack_values<BITS, ANY>(lows[r], highs[r], 2 * m + 1, t, table);
         }
         multiply_add(c, first[0], first[1], second[0], second[1], x[m]);
         multiply_add(d, first[2], first[3], second[2], second[3], x[m]);
@@ -160,7 +160,7 @@ struct batch {
 };
 
 /* One tile. `next` holds its first batch, and afterwards that of tile `following`, if that is below `end`. */
-template <int BITS, int GROUP, bool LEVELS>
+template <int BITS, int GROUP, bool ANY>
 __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const int8_t *digits, uint32_t plane,
                                          const float2 *scales, const struct place &at, uint32_t tile, uint32_t following,
                                          uint32_t end, const uint4 &table, batch<BITS, GROUP> &next, float (&sums)[4]) {
@@ -189,8 +189,8 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
                 const uint32_t stored = m.group_size == 0 ? 0 : min(group, m.groups - 1);
                 const struct entry_place entry = {at.entry_panel, stored, at.quarter, (size_t)at.pair * m.groups + stored};
                 is_there = group * GROUP < m.cols;
-                s = load_scales(m, entry);
-                z = load_zeros(m, entry);
+                s = load_scales<ANY>(m, entry);
+                z = load_zeros<ANY>(m, entry);
                 input = is_there ? scales[group] : make_float2(0.0f, 0.0f);
             }
             const uint32_t slot = ((uint32_t)(step * S::STEP) + at.t * S::LANE * (GROUP < S::STEP)) / GROUP & 3;
@@ -199,7 +199,7 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
             for (int k = 0; k < S::LANE / 8; k++) {
                 right[k] = slot == own ? *(const uint2 *)(x + step * S::STEP + 8 * k) : make_uint2(0, 0);
             }
-            multiply_step<BITS, LEVELS, S::LANE>(c, d, w.of[i], right, at.t, table);
+            multiply_step<BITS, ANY, S::LANE>(c, d, w.of[i], right, at.t, table);
             if (step % CHUNK_STEPS != CHUNK_STEPS - 1) continue;
             const int dots[4] = {c[0] * 256 + c[1], c[2] * 256 + c[3], d[0] * 256 + d[1], d[2] * 256 + d[3]};
 #pragma unroll
@@ -211,8 +211,9 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
     }
 }
 
-/* Levels are bytes below 128. */
+/* Levels are bytes below 128; without any, codes are. */
 __device__ __forceinline__ uint4 find_table(const struct sinq_cuda_matrix &m) {
+    if (m.levels == NULL) return make_uint4(0x03020100u, 0x07060504u, 0x0b0a0908u, 0x0f0e0d0cu);
     const uint4 v = *(const uint4 *)m.levels;
     return make_uint4(v.x & 0x7f7f7f7fu, v.y & 0x7f7f7f7fu, v.z & 0x7f7f7f7fu, v.w & 0x7f7f7f7fu);
 }
@@ -243,7 +244,7 @@ __device__ __forceinline__ bool join_parts(const struct part &part, float *sum) 
 }
 
 /* The pair's rows of y. BEGINS: the kernel has not begun yet. */
-template <int BITS, int GROUP, bool LEVELS, bool BEGINS>
+template <int BITS, int GROUP, bool ANY, bool BEGINS>
 __device__ __forceinline__ void multiply_pair(const struct sinq_cuda_matrix &m, const int8_t *digits, uint32_t plane,
                                               const float2 *scales, uint32_t pair, const struct part &part,
                                               const float *bias, bool accumulate, float *y) {
@@ -254,12 +255,12 @@ __device__ __forceinline__ void multiply_pair(const struct sinq_cuda_matrix &m, 
     const struct place at = find_place(m, pair);
     float sums[4] = {0, 0, 0, 0};
     uint4 table = make_uint4(0, 0, 0, 0);
-    if (LEVELS) table = find_table(m);
+    if (ANY) table = find_table(m);
     batch<BITS, GROUP> next;
     if (first + warp < end) next.load(at, m.column_blocks, first + warp, 0);
     if (BEGINS) begin_kernel(); /* codes do not depend on what ran before */
     for (uint32_t tile = first + warp; tile < end; tile += warps) {
-        add_tile<BITS, GROUP, LEVELS>(m, digits, plane, scales, at, tile, tile + warps, end, table, next, sums);
+        add_tile<BITS, GROUP, ANY>(m, digits, plane, scales, at, tile, tile + warps, end, table, next, sums);
     }
 #pragma unroll
     for (int r = 0; r < 4; r++) {
@@ -278,7 +279,7 @@ __device__ __forceinline__ void multiply_pair(const struct sinq_cuda_matrix &m, 
     y[row] = accumulate ? y[row] + sum : sum;
 }
 
-template <int BITS, int GROUP, bool LEVELS, int RESIDENT>
+template <int BITS, int GROUP, bool ANY, int RESIDENT>
 static __global__ void __launch_bounds__(32 * MOST_WARPS, RESIDENT)
     multiply_kernel(const __grid_constant__ struct sinq_cuda_products p) {
     const uint32_t slot = blockIdx.x / p.splits, row = blockIdx.y;
@@ -288,12 +289,12 @@ static __global__ void __launch_bounds__(32 * MOST_WARPS, RESIDENT)
     const uint32_t pair = slot - p.first_pair[which];
     const struct part part = {blockIdx.x % p.splits, p.splits, slot, p.partial, p.finished};
     const struct sinq_cuda_input &input = product.input;
-    multiply_pair<BITS, GROUP, LEVELS, true>(product.matrix, input.digits + (size_t)row * 2 * input.padded, input.padded,
+    multiply_pair<BITS, GROUP, ANY, true>(product.matrix, input.digits + (size_t)row * 2 * input.padded, input.padded,
                                (const float2 *)input.scales + (size_t)row * (input.padded / GROUP), pair, part,
                                product.bias, product.accumulate, product.y.data + (size_t)row * product.y.stride);
 }
 
-template <int BITS, int GROUP, bool LEVELS>
+template <int BITS, int GROUP, bool ANY>
 static __global__ void __launch_bounds__(32 * MOST_WARPS, FEW_RESIDENT)
     multiply_experts_kernel(const __grid_constant__ struct sinq_cuda_expert_products p) {
     begin_kernel();
@@ -301,7 +302,7 @@ static __global__ void __launch_bounds__(32 * MOST_WARPS, FEW_RESIDENT)
     const uint32_t expert = (uint32_t)p.choices.data[(size_t)row * p.choices.stride + choice];
     const struct sinq_cuda_matrix &m = p.matrices[expert];
     const size_t at = (size_t)row * p.chosen + choice;
-    multiply_pair<BITS, GROUP, LEVELS, false>(m, p.input.digits + at * 2 * p.input.padded, p.input.padded,
+    multiply_pair<BITS, GROUP, ANY, false>(m, p.input.digits + at * 2 * p.input.padded, p.input.padded,
                                (const float2 *)p.input.scales + at * (p.input.padded / GROUP), pair, {0, 1, 0, NULL, NULL},
                                p.biases == NULL ? NULL : p.biases[expert], false,
                                p.out.data + (size_t)row * p.out.stride + (size_t)choice * m.rows);
@@ -318,45 +319,45 @@ struct kernels {
     uint32_t tile;
 };
 
-template <int BITS, int GROUP, bool LEVELS>
+template <int BITS, int GROUP, bool ANY>
 static struct kernels list_kernels() {
-    return {multiply_kernel<BITS, GROUP, LEVELS, FEW_RESIDENT>, multiply_kernel<BITS, GROUP, LEVELS, MANY_RESIDENT>,
-            multiply_experts_kernel<BITS, GROUP, LEVELS>, shape<BITS, GROUP>::TILE};
+    return {multiply_kernel<BITS, GROUP, ANY, FEW_RESIDENT>, multiply_kernel<BITS, GROUP, ANY, MANY_RESIDENT>,
+            multiply_experts_kernel<BITS, GROUP, ANY>, shape<BITS, GROUP>::TILE};
 }
 
-template <int BITS, bool LEVELS>
+template <int BITS, bool ANY>
 static struct kernels find_group(uint32_t group_size) {
     switch (group_size) {
     case 16:
-        return list_kernels<BITS, 16, LEVELS>();
+        return list_kernels<BITS, 16, ANY>();
     case 32:
-        return list_kernels<BITS, 32, LEVELS>();
+        return list_kernels<BITS, 32, ANY>();
     case 64:
-        return list_kernels<BITS, 64, LEVELS>();
+        return list_kernels<BITS, 64, ANY>();
     default:
-        return list_kernels<BITS, 128, LEVELS>();
+        return list_kernels<BITS, 128, ANY>();
     }
 }
 
 template <int BITS>
-static struct kernels find_levels_kernels(const struct sinq_cuda_matrix *m) {
-    return m->has_byte_levels ? find_group<BITS, true>(m->group_size) : find_group<BITS, false>(m->group_size);
+static struct kernels find_form(const struct sinq_cuda_matrix *m) {
+    return sinq_cuda_is_usual(m) ? find_group<BITS, false>(m->group_size) : find_group<BITS, true>(m->group_size);
 }
 
 static struct kernels find_kernels(const struct sinq_cuda_matrix *m) {
     switch (m->bits) {
     case 2:
-        return find_levels_kernels<2>(m);
+        return find_form<2>(m);
     case 3:
-        return find_levels_kernels<3>(m);
+        return find_form<3>(m);
     case 4:
-        return find_levels_kernels<4>(m);
+        return find_form<4>(m);
     case 5:
-        return find_group<5, false>(m->group_size);
+        return find_form<5>(m);
     case 6:
-        return find_group<6, false>(m->group_size);
+        return find_form<6>(m);
     default:
-        return find_group<8, false>(m->group_size);
+        return find_form<8>(m);
     }
 }
 

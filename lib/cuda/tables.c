@@ -31,7 +31,8 @@ static int fill_experts(struct sinq_queue *queue, const struct sinq_cuda_step *s
         matrices[e] = *matrix;
         biases[e] = expert_bias(step, e);
         made->is_dense = made->is_dense || !sinq_cuda_can_multiply(matrix) || matrix->bits != first->bits ||
-                         matrix->group_size != first->group_size || matrix->has_byte_levels != first->has_byte_levels;
+                         matrix->group_size != first->group_size ||
+                         sinq_cuda_is_usual(matrix) != sinq_cuda_is_usual(first);
     }
     const int status = sinq_cuda_allocate(queue->backend, made->bytes, "descriptions of experts", &made->memory, error);
     if (status != SINQ_OK) return status;
