@@ -37,7 +37,7 @@ SHARED  := $(BUILD)/libsinq.so.0
 CUDA      ?= 0
 -include lib/cuda/cuda.mk
 
-.PHONY: all check check-all demo packages install uninstall fuzz bench-quantize bench-kernels bench-tokenizer quality quality-gguf format lint clean help
+.PHONY: all check check-all demo packages install uninstall fuzz bench-quantize bench-kernels bench-tokenizer quality format lint clean help
 all: $(PROGRAM) $(STATIC) $(SHARED) $(BUILD)/sinq.1 $(CUDA_PLUGIN)
 
 # One instruction set a file; what a file needs is in its name.
@@ -140,7 +140,6 @@ help:
 	'make bench-tokenizer the speed of tokenizing, with the tokenizers of the shared data' \
 	'make quality MODEL= TWIN=  what quantizing MODEL costs, by method, bits and text: docs/quality.md, .tsv, .png; takes long, but' \
 	'                     measures only what is new; QUALITY_METHODS= and QUALITY_BITS= restrict it (tests/bench/quality.sh)' \
-	'make quality-gguf MODEL= TWIN=  its part on GGUF types with and without --absorb' \
 	'make install         PREFIX=/usr/local DESTDIR=' \
 	'make CUDA=1          besides: the plug-in for CUDA devices; needs CUDA 12.8 or later (CUDA_HOME=/usr/local/cuda)' \
 	'make CUDA=1 check-cuda bench-cuda  its tests and the speed of its products, where a device is' \

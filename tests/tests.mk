@@ -154,10 +154,6 @@ quality: $(PROGRAM) $(QUALITY_PROGRAM) $(QUALITY_DRAWING)
 	@MODEL='$(MODEL)' TWIN='$(TWIN)' TEXTS='$(TEXTS)' WINDOWS='$(WINDOWS)' SHARED_DATA='$(SHARED_DATA)' \
 	  sh tests/bench/quality.sh $(PROGRAM) $(QUALITY_PROGRAM) $(QUALITY_DRAWING) $(or $(QUALITY_CACHE),$(BUILD)/quality)
 
-# The part of it on GGUF's types.
-quality-gguf: $(PROGRAM)
-	@sh tests/bench/quality_gguf.sh $(PROGRAM) "$(MODEL)" "$(TWIN)" $(TEXTS)
-
 # On the real tokenizers of the shared data.
 bench-tokenizer: $(BENCH_TOKENIZER)
 	@$(BENCH_TOKENIZER) $(sort $(wildcard $(SHARED_DATA)/tokenizers/*/tokenizer.json)) -- \

@@ -36,6 +36,10 @@ const char *sinq_find_reference_obstacle(const struct sinq_reference_matrix *m) 
     if (m->has_codes && groups % AUX_ROWS != 0) {
         return "its 8-bit scales need a number of groups that 32 divides (f16 scales do not)";
     }
+    /* PyTorch does not load halves that begin at odd bytes, and safetensors files have no holes. */
+    if (m->has_codes && sinq_method_is_symmetric(m->method)) {
+        return "one 8-bit zero point would leave halves at odd bytes (--scale-type f16 does not)";
+    }
     return NULL;
 }
 
@@ -71,7 +75,7 @@ void sinq_measure_reference(const struct sinq_reference_matrix *m, struct sinq_r
     if (m->is_tiled) add_part(parts, ".meta.scale2", SINQ_F16, 3, tiles, 1, m->group);
     if (!m->is_tiled) add_part(parts, ".meta.scale2", SINQ_F16, 2, 1, m->cols, 1);
     if (m->has_codes) {
-        add_part(parts, ".meta.zero.x", SINQ_U8, 2, has_one_zero ? 1 : groups, 1, 1);
+        add_part(parts, ".meta.zero.x", SINQ_U8, 2, groups, 1, 1);
         add_part(parts, ".meta.zero.s", SINQ_F16, 2, 1, 1, 1);
         add_part(parts, ".meta.zero.m", SINQ_F16, 2, 1, 1, 1);
     } else if (has_one_zero) {
@@ -190,21 +194,20 @@ static void find_free(const struct packing *p) {
     }
 }
 
-static void store_codes_of(const struct packing *p, bool is_scale, uint64_t count, uint64_t columns) {
+static void store_codes_of(const struct packing *p, bool is_scale, uint64_t columns) {
     uint8_t *const codes = find_part(p, is_scale ? ".meta.scale.x" : ".meta.zero.x");
     uint16_t *const steps = (uint16_t *)(void *)find_part(p, is_scale ? ".meta.scale.s" : ".meta.zero.s");
     uint16_t *const lows = (uint16_t *)(void *)find_part(p, is_scale ? ".meta.scale.m" : ".meta.zero.m");
-    sinq_encode_reference_aux(p->ordered, is_scale ? p->is_free : NULL, count, columns, codes, steps, lows);
+    sinq_encode_reference_aux(p->ordered, is_scale ? p->is_free : NULL, p->groups, columns, codes, steps, lows);
 }
 
 /* One for all where the method has one: any other then becomes it. */
 static void store_zeros(const struct packing *p) {
     float *const zero = p->plain->zero;
     const bool is_one = sinq_method_is_symmetric(p->matrix->method);
-    const uint64_t count = is_one ? 1 : p->groups;
     order_values(p, zero);
-    if (p->matrix->has_codes) store_codes_of(p, false, count, 1);
-    if (!p->matrix->has_codes) store_halves(p->ordered, count, find_part(p, ".meta.zero"));
+    if (p->matrix->has_codes) store_codes_of(p, false, 1);
+    if (!p->matrix->has_codes) store_halves(p->ordered, is_one ? 1 : p->groups, find_part(p, ".meta.zero"));
     for (uint64_t i = 1; i < p->groups && is_one; i++) p->ordered[i] = p->ordered[0];
     take_back(p, zero);
 }
@@ -215,7 +218,7 @@ static void store_values(const struct packing *p) {
     store_zeros(p);
     order_values(p, plain->scale);
     if (p->matrix->has_codes) find_free(p);
-    if (p->matrix->has_codes) store_codes_of(p, true, p->groups, p->groups / AUX_ROWS);
+    if (p->matrix->has_codes) store_codes_of(p, true, p->groups / AUX_ROWS);
     if (!p->matrix->has_codes) store_halves(p->ordered, p->groups, find_part(p, ".meta.scale"));
     take_back(p, plain->scale);
     store_halves(plain->column, p->columns, find_part(p, ".meta.scale2"));

@@ -48,20 +48,23 @@ function error_of(sum, square, count,    rest) {
 }
 
 # Ratio to `paper` at the same bits into `ratio`, its paired error into `ratio_error`; false where there is none.
-function find_ratio(row, text,    part, paper, first, last, t, w, d, squares, count) {
+function find_ratio(row, text,    part) {
     split(row, part, SUBSEP)
-    paper = part[1] SUBSEP "paper" SUBSEP part[3]
-    if (!((paper, text) in n) || n[paper, text] != n[row, text]) return 0
-    ratio = kl[row, text] / kl[paper, text]
+    return find_ratio_to(row, part[1] SUBSEP "paper" SUBSEP part[3], text)
+}
+
+function find_ratio_to(row, base, text,    t, w, d, squares, count) {
+    if (!((base, text) in n) || n[base, text] != n[row, text]) return 0
+    ratio = kl[row, text] / kl[base, text]
     for (t = 1; t <= text_count; t++) {
         if (text != "all" && text != texts[t]) continue
         for (w = 0; w < window_count[texts[t]]; w++) {
-            d = window_kl[row, texts[t], w] - ratio * window_kl[paper, texts[t], w]
+            d = window_kl[row, texts[t], w] - ratio * window_kl[base, texts[t], w]
             squares += d * d
             count++
         }
     }
-    ratio_error = count > 1 ? sqrt(squares * count / (count - 1)) / kl[paper, text] : 0
+    ratio_error = count > 1 ? sqrt(squares * count / (count - 1)) / kl[base, text] : 0
     return 1
 }
 
@@ -154,6 +157,25 @@ function print_text(model, text,    i, row, part, r) {
     }
 }
 
+# Rows whose name ends in -absorb beside those without.
+function print_absorbed(    i, t, row, part, base, is_begun) {
+    for (i = 1; i <= row_count; i++) {
+        row = rows[i]
+        split(row, part, SUBSEP)
+        if (!sub(/-absorb$/, "", part[2])) continue
+        base = part[1] SUBSEP part[2] SUBSEP part[3]
+        for (t = 1; t <= text_count; t++) {
+            if (!((row, texts[t]) in measured) || !find_ratio_to(row, base, texts[t])) continue
+            if (!is_begun++) {
+                print "\n### GGUF's types, with and without --absorb\n"
+                print "| checkpoint | type | text | KL | KL with --absorb | ratio |\n|---|---|---|---|---|---|"
+            }
+            printf "| %s | %s | %s | %.5f | %.5f | %.3f ± %.3f |\n", name_model(part[1]), part[2], texts[t],
+                mean(kl, base, texts[t]), mean(kl, row, texts[t]), ratio, ratio_error
+        }
+    }
+}
+
 function find_like_peers(row, text) { return (row, text) in like_peers_n && like_peers_n[row, text] > 0 ? like_peers[row, text] / like_peers_n[row, text] : "-" }
 function print_cell(value) { return value == "-" || value == "" ? "" : sprintf("%.5f", value) }
 
@@ -195,6 +217,7 @@ END {
     print_numbers()
     print_references()
     print_summary()
+    print_absorbed()
     print_peers()
     for (m = 1; m <= model_count; m++)
         for (t = 1; t <= text_count; t++) print_text(models[m], texts[t])

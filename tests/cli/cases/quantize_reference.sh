@@ -33,9 +33,9 @@ sinq inspect noz-there | grep stored
 sinq eval noz-there --reference noz --weights --top 1 | tail -n 1
 sinq quantize -q noz-there -o noz-back
 cmp noz/model.safetensors noz-back/model.safetensors
-sinq quantize -q -m sinq-noz --format sinq-reference model -o noz8
-grep -c '"method": "sinq_noz_quantAux"' noz8/model.safetensors.index.json.meta.json
-sinq run noz8 -q -p 'It was a dark night, and the wind' -n 8 --temp 0
+expect 1 sinq quantize -q -m sinq-noz --format sinq-reference model -o noz8
+grep -c '"method": "sinq_noz"' noz-there/model.safetensors.index.json.meta.json
+sinq run noz-there -q -p 'It was a dark night, and the wind' -n 8 --temp 0
 echo
 expect 2 sinq quantize -b 2 -m sinq-noz model
 # What cannot be said there.
