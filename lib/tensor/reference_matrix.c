@@ -36,7 +36,7 @@ const char *sinq_find_reference_obstacle(const struct sinq_reference_matrix *m) 
     if (m->has_codes && groups % AUX_ROWS != 0) {
         return "its 8-bit scales need a number of groups that 32 divides (f16 scales do not)";
     }
-    /* PyTorch does not load halves that begin at odd bytes, and safetensors files have no holes. */
+    /* Safetensors files have no holes: one byte of a zero point would put the halves behind it where a mapped file has odd addresses. */
     if (m->has_codes && sinq_method_is_symmetric(m->method)) {
         return "one 8-bit zero point would leave halves at odd bytes (--scale-type f16 does not)";
     }
@@ -60,7 +60,6 @@ static void add_part(struct sinq_reference_parts *parts, const char *suffix, enu
 void sinq_measure_reference(const struct sinq_reference_matrix *m, struct sinq_reference_parts *parts) {
     const struct sinq_reference_packing *const packing = sinq_find_reference_packing(m->bits);
     const uint64_t groups = count_groups(m), tiles = groups / m->group, columns = groups / AUX_ROWS;
-    const bool has_one_zero = sinq_method_is_symmetric(m->method);
     *parts = (struct sinq_reference_parts){.count = 0};
     add_part(parts, ".W_q", packing->dtype, 2, sinq_count_packed_rows(packing, groups), m->group, 1);
     if (m->has_codes) {
@@ -78,7 +77,7 @@ void sinq_measure_reference(const struct sinq_reference_matrix *m, struct sinq_r
         add_part(parts, ".meta.zero.x", SINQ_U8, 2, groups, 1, 1);
         add_part(parts, ".meta.zero.s", SINQ_F16, 2, 1, 1, 1);
         add_part(parts, ".meta.zero.m", SINQ_F16, 2, 1, 1, 1);
-    } else if (has_one_zero) {
+    } else if (sinq_method_is_symmetric(m->method)) {
         add_part(parts, ".meta.zero", SINQ_F16, 0, 1, 1, 1);
     } else if (m->is_tiled) {
         add_part(parts, ".meta.zero", SINQ_F16, 3, tiles, m->group, 1);
@@ -269,12 +268,10 @@ int sinq_pack_reference(struct sinq_reference_matrix *matrix, struct sinq_plain_
 
 /* ---- the text beside ---- */
 
-static void print_shape(struct sinq_text *text, const struct sinq_reference_matrix *m, const char *key, bool is_one) {
+static void print_shape(struct sinq_text *text, const struct sinq_reference_matrix *m, const char *key) {
     const unsigned long long groups = count_groups(m);
     sinq_text_print(text, "\"%s\": ", key);
-    if (is_one) {
-        sinq_text_add(text, "[], ");
-    } else if (m->is_tiled) {
+    if (m->is_tiled) {
         sinq_text_print(text, "[%llu, %llu, 1], ", groups / m->group, (unsigned long long)m->group);
     } else {
         sinq_text_print(text, "[%llu, 1], ", groups);
@@ -294,9 +291,9 @@ void sinq_print_reference_meta(const struct sinq_reference_matrix *m, const char
     const struct sinq_reference_packing *const packing = sinq_find_reference_packing(m->bits);
     sinq_text_print(text, "{\"nbits\": %u, \"group_size\": %llu, \"shape\": [%llu, %llu], ", (unsigned)m->bits,
                     (unsigned long long)m->group_size, (unsigned long long)m->rows, (unsigned long long)m->cols);
-    if (m->has_codes) print_shape(text, m, "scale.shape", false);
+    if (m->has_codes) print_shape(text, m, "scale.shape");
     sinq_text_add(text, "\"awq_scale\": null, ");
-    if (m->has_codes) print_shape(text, m, "zero.shape", sinq_method_is_symmetric(m->method));
+    if (m->has_codes) print_shape(text, m, "zero.shape");
     sinq_text_print(text, "\"axis\": 1, \"packing\": \"%s\", ", packing->name);
     print_method(text, m);
     sinq_text_print(text, "\"compute_dtype\": \"torch.%s\", \"unpack_view_dtype\": \"torch.%s\", ", compute_dtype,

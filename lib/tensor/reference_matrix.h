@@ -7,7 +7,7 @@
  *   meta.scale, meta.zero      f16, one a group; or with 8-bit codes ("quantAux")
  *   meta.scale.x, .s, .m       u8 codes x, f16 steps s and minima m: a scale is x * s + m. Entry i * groups / 32 + j has the step j
  *   meta.zero.x, .s, .m        the same with one step for all
- *                              methods without zero points of their own (noz) have one value here, without a dimension
+ *                              methods without zero points of their own (noz) have one value as meta.zero, without a dimension
  *   meta.scale2                f16, the column scale: 1 everywhere for methods without one
  *
  * In 2-D tiling scales, zeros and column scales lie tile by tile. The rest is in a text beside the files: sinq_print_reference_meta.
