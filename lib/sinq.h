@@ -194,6 +194,8 @@ enum sinq_method {
     SINQ_METHOD_SEARCH,
     SINQ_METHOD_SINQ_NOZ, /* Sinkhorn normalization, then symmetric rounding: one zero point for the whole matrix */
     SINQ_METHOD_NOZ,
+    SINQ_METHOD_SINQ_LEVELS, /* Sinkhorn normalization, then fitted levels with a signed scale of each group searched for least error */
+    SINQ_METHOD_LEVELS,
     SINQ_METHOD_COUNT
 };
 /* "sinq", "rtn", "sinq-nf4", ... and back; -1 for an unknown name. */

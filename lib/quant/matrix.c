@@ -57,6 +57,12 @@ void sinq_start_units(struct sinq_unit_job *job, const struct sinq_unit_matrix *
     job->bits = method->bits;
     job->effort = method->effort;
     job->levels = sinq_method_levels(job->method, &job->level_count);
+    job->has_byte_levels = sinq_method_has_byte_levels(job->method);
+    if (job->has_byte_levels) {
+        sinq_find_byte_levels(job->bits, units->group_size, &job->byte_levels);
+        job->levels = job->byte_levels.above_centre;
+        job->level_count = 1u << job->bits;
+    }
     const size_t group = units->group_size == 0 ? (size_t)units->cols : units->group_size;
     job->row_tile = method->tiling_2d ? group : (size_t)units->padded_rows;
 }

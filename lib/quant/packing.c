@@ -89,8 +89,13 @@ static int prepare_units(struct sinq_packing *packing, struct sinq_error *error)
     struct sinq_dual_scale *const description = &packing->description;
     const bool is_integer = sinq_method_has_integer_zeros(job->method);
     description->has_column_scale = sinq_method_normalizes(job->method);
-    description->levels = job->levels == NULL ? SINQ_LEVELS_UNIFORM : SINQ_LEVELS_F32;
-    if (sinq_method_is_searched(job->method)) {
+    description->levels = job->has_byte_levels  ? SINQ_LEVELS_BYTES
+                          : job->levels == NULL ? SINQ_LEVELS_UNIFORM
+                                                : SINQ_LEVELS_F32;
+    if (job->has_byte_levels) {
+        description->zero_low = job->byte_levels.centre;
+        description->scale_signed = description->scale_type != SINQ_AUX_F16;
+    } else if (sinq_method_is_searched(job->method)) {
         choose_zero_range(description);
     } else {
         description->zero_per_block = !is_integer && description->zero_type == SINQ_AUX_U8;
@@ -101,12 +106,18 @@ static int prepare_units(struct sinq_packing *packing, struct sinq_error *error)
     const uint64_t entries = packing->sizes.panels * SINQ_PANEL_ROWS * packing->sizes.groups;
     free(job->outcomes);
     free(job->integer_zeros);
+    free(job->scale_entries);
+    const bool has_entries = description->scale_type == SINQ_AUX_U6;
+    job->scale_entries = has_entries ? calloc((size_t)entries, 1) : NULL;
     job->outcomes = calloc((size_t)job->units->unit_count, sizeof *job->outcomes);
     job->integer_zeros = is_integer ? calloc((size_t)entries, sizeof *job->integer_zeros) : NULL;
     job->description = description;
     job->sizes = &packing->sizes;
     job->blob = packing->blob->bytes;
-    if (job->outcomes != NULL && (!is_integer || job->integer_zeros != NULL)) return SINQ_OK;
+    if (job->outcomes != NULL && (!is_integer || job->integer_zeros != NULL) &&
+        (!has_entries || job->scale_entries != NULL)) {
+        return SINQ_OK;
+    }
     return sinq_fail_memory(error, "a matrix's zero points", entries * sizeof *job->integer_zeros);
 }
 
@@ -140,6 +151,7 @@ void sinq_packing_free(struct sinq_packing *packing) {
     sinq_free_unit_crew(&packing->crew);
     free(packing->job.outcomes);
     free(packing->job.integer_zeros);
+    free(packing->job.scale_entries);
     free(packing);
 }
 
@@ -168,10 +180,23 @@ int sinq_packing_settle(struct sinq_packing *packing, bool *again, struct sinq_e
 }
 
 static void write_levels(const struct sinq_unit_job *job, uint8_t *blob) {
+    if (job->has_byte_levels) {
+        memcpy(blob + job->sizes->levels_offset, job->byte_levels.level, job->level_count);
+        return;
+    }
     for (unsigned k = 0; k < job->level_count; k++) {
         uint32_t bits;
         memcpy(&bits, &job->levels[k], sizeof bits);
         for (int i = 0; i < 4; i++) blob[job->sizes->levels_offset + 4 * k + (unsigned)i] = (uint8_t)(bits >> 8 * i);
+    }
+}
+
+/* 6-bit scales, panel by panel. */
+static void write_scale_entries(const struct sinq_unit_job *job, uint8_t *blob) {
+    const uint64_t groups = job->sizes->groups, bytes = sinq_measure_entries(SINQ_AUX_U6, groups);
+    for (uint64_t panel = 0; panel < job->sizes->panels; panel++) {
+        sinq_pack_entries(groups, job->scale_entries + panel * groups * SINQ_PANEL_ROWS,
+                          blob + job->sizes->scale_offset + panel * bytes);
     }
 }
 
@@ -182,6 +207,7 @@ void sinq_packing_finish(struct sinq_packing *packing, struct sinq_dual_scale *d
     const bool is_integer = sinq_method_has_integer_zeros(packing->job.method);
     const bool is_searched = sinq_method_is_searched(packing->job.method);
     uint8_t *const blob = packing->blob->bytes;
+    if (packing->job.scale_entries != NULL) write_scale_entries(&packing->job, blob);
     if (packing->job.levels != NULL) write_levels(&packing->job, blob);
     if (is_integer && description->zero_type != SINQ_AUX_NONE)
         sinq_write_integer_zeros(description, &packing->sizes, packing->job.integer_zeros, blob);

@@ -42,7 +42,8 @@ struct rule_use {
 void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, uint64_t cols,
                           struct sinq_dual_scale *matrix) {
     const enum sinq_method method = entry->method;
-    const bool is_symmetric = sinq_method_is_symmetric(method);
+    const bool has_byte_levels = sinq_method_has_byte_levels(method);
+    const bool is_symmetric = sinq_method_is_symmetric(method) || has_byte_levels;
     *matrix = (struct sinq_dual_scale){
         .rows = rows,
         .cols = cols,
@@ -54,10 +55,11 @@ void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, 
                      : entry->scale_type == SINQ_AUX_F16 ? SINQ_AUX_F16
                                                          : SINQ_AUX_U8,
         .zero_per_block = entry->scale_type != SINQ_AUX_F16 && !sinq_method_has_integer_zeros(method) &&
-                          !sinq_method_is_searched(method),
+                          !sinq_method_is_searched(method) && !has_byte_levels,
+        .scale_signed = has_byte_levels && entry->scale_type != SINQ_AUX_F16,
         .has_column_scale = sinq_method_normalizes(method),
         .transposed = entry->transposed,
-        .levels = sinq_method_bits(method) != 0 ? SINQ_LEVELS_F32 : SINQ_LEVELS_UNIFORM,
+        .levels = has_byte_levels ? SINQ_LEVELS_BYTES : sinq_method_bits(method) != 0 ? SINQ_LEVELS_F32 : SINQ_LEVELS_UNIFORM,
     };
 }
 

@@ -19,6 +19,7 @@ bool sinq_method_has_integer_zeros(enum sinq_method method) {
 
 enum sinq_method sinq_drop_normalization(enum sinq_method method) {
     if (sinq_method_is_symmetric(method)) return SINQ_METHOD_NOZ;
+    if (sinq_method_has_byte_levels(method)) return SINQ_METHOD_LEVELS;
     return sinq_method_is_searched(method) ? SINQ_METHOD_SEARCH : SINQ_METHOD_RTN;
 }
 

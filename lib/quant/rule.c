@@ -76,10 +76,10 @@ static const char *parse_method(const char *value, struct sinq_rule_setting *set
 }
 
 static const char *parse_scale(const char *value, struct sinq_rule_setting *setting) {
-    const bool is_f16 = strcmp(value, "f16") == 0;
-    if (!is_f16 && strcmp(value, "u8") != 0) return "scale:f16 or u8";
+    const bool is_f16 = strcmp(value, "f16") == 0, is_u6 = strcmp(value, "u6") == 0;
+    if (!is_f16 && !is_u6 && strcmp(value, "u8") != 0) return "scale:f16, u8 or u6";
     if (setting->scale_type >= 0) return "scale once";
-    setting->scale_type = is_f16 ? SINQ_AUX_F16 : SINQ_AUX_U8;
+    setting->scale_type = is_f16 ? SINQ_AUX_F16 : is_u6 ? SINQ_AUX_U6 : SINQ_AUX_U8;
     return NULL;
 }
 

@@ -54,7 +54,7 @@ static int check_options(const struct sinq_quantize_options *options, struct sin
         return sinq_fail(error, SINQ_USAGE, "--method: found number %d, expected one below %d", options->method,
                          SINQ_METHOD_COUNT);
     }
-    if (options->scale_type != -1 && options->scale_type != SINQ_AUX_F16 && options->scale_type != SINQ_AUX_U8) {
+    if (options->scale_type != -1 && options->scale_type != SINQ_AUX_F16 && options->scale_type != SINQ_AUX_U8 && options->scale_type != SINQ_AUX_U6) {
         const bool is_type = options->scale_type >= 0 && options->scale_type < SINQ_AUX_COUNT;
         return sinq_fail(error, SINQ_USAGE, "--scale-type %s: expected f16 or u8",
                          is_type ? sinq_aux_type_name((enum sinq_aux_type)options->scale_type) : "unknown");

@@ -16,8 +16,7 @@ static void store_halves(const float *values, size_t rows, struct sinq_stored_co
     }
 }
 
-/* Low and step of the range that covers the values. */
-static void choose_range(const float *values, const bool *is_free, size_t rows, uint16_t range[2]) {
+void sinq_choose_range(const float *values, const bool *is_free, size_t rows, float most, uint16_t range[2]) {
     float lowest = INFINITY, highest = -INFINITY;
     for (size_t r = 0; r < rows; r++) {
         if (is_free[r]) continue;
@@ -26,10 +25,10 @@ static void choose_range(const float *values, const bool *is_free, size_t rows, 
     }
     if (highest < lowest) lowest = highest = 0.0f;
     range[0] = sinq_float_to_half(lowest);
-    const float step = (highest - sinq_half_to_float(range[0])) / 255.0f;
+    const float step = (highest - sinq_half_to_float(range[0])) / most;
     range[1] = sinq_float_to_half(fmaxf(step, SMALLEST_HALF));
     /* Rounded down, the last code would fall short of the highest value. */
-    if (sinq_half_to_float(range[0]) + 255.0f * sinq_half_to_float(range[1]) < highest) range[1]++;
+    if (sinq_half_to_float(range[0]) + most * sinq_half_to_float(range[1]) < highest) range[1]++;
 }
 
 void sinq_store_column(enum sinq_aux_type type, const float *values, const bool *is_free, size_t rows, float shortfall,
@@ -38,7 +37,7 @@ void sinq_store_column(enum sinq_aux_type type, const float *values, const bool 
         store_halves(values, rows, stored);
         return;
     }
-    choose_range(values, is_free, rows, stored->range);
+    sinq_choose_range(values, is_free, rows, 255.0f, stored->range);
     const float low = sinq_half_to_float(stored->range[0]), step = sinq_half_to_float(stored->range[1]);
     for (size_t r = 0; r < rows; r++) {
         const float place = is_free[r] ? 0.0f : fminf(fmaxf((values[r] - low) / step, 0.0f), 255.0f);
@@ -73,6 +72,13 @@ static uint8_t *locate_range(const struct sinq_dual_scale_sizes *sizes, uint64_t
     return blob + offset + (row / SINQ_SCALE_BLOCK_ROWS * sizes->groups + group) * 4;
 }
 
+void sinq_write_range(const struct sinq_dual_scale_sizes *sizes, const uint16_t range[2], uint64_t row, uint64_t group,
+                      uint64_t range_offset, uint8_t *blob) {
+    uint8_t *const to = locate_range(sizes, row, group, range_offset, blob);
+    put_half(to, range[0]);
+    put_half(to + 2, range[1]);
+}
+
 void sinq_write_column(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_type type,
                        const struct sinq_stored_column *stored, uint64_t first_row, size_t rows, uint64_t group,
                        uint64_t offset, uint64_t range_offset, uint8_t *blob) {
@@ -85,9 +91,7 @@ void sinq_write_column(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_
         }
     }
     if (type == SINQ_AUX_F16 || range_offset == SINQ_NO_RANGES) return;
-    uint8_t *const range = locate_range(sizes, first_row, group, range_offset, blob);
-    put_half(range, stored->range[0]);
-    put_half(range + 2, stored->range[1]);
+    sinq_write_range(sizes, stored->range, first_row, group, range_offset, blob);
 }
 
 /* ---- integer zeros ---- */

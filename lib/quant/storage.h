@@ -22,6 +22,11 @@ struct sinq_stored_column {
 void sinq_store_column(enum sinq_aux_type type, const float *values, const bool *is_free, size_t rows, float shortfall,
                        struct sinq_stored_column *stored);
 
+/* Low and step of the range that covers the values with codes from 0 to `most`; and its place in a blob. */
+void sinq_choose_range(const float *values, const bool *is_free, size_t rows, float most, uint16_t range[2]);
+void sinq_write_range(const struct sinq_dual_scale_sizes *sizes, const uint16_t range[2], uint64_t row, uint64_t group,
+                      uint64_t range_offset, uint8_t *blob);
+
 /* The nearest codes of 8 bits under a range that is given. */
 void sinq_store_codes(const float *values, size_t rows, float low, float step, struct sinq_stored_column *stored);
 

@@ -51,8 +51,8 @@ bool sinq_create_unit_work(const struct sinq_unit_job *job, struct sinq_unit_wor
     work->weights = malloc(stride * sizeof(float));
     work->x = aligned_alloc(SINQ_LINE_BYTES, BLOCK_ROWS * stride * sizeof(float));
     work->codes = aligned_alloc(SINQ_LINE_BYTES, BLOCK_ROWS * stride);
-    const bool is_searched = sinq_method_is_searched(job->method);
-    if (is_searched) work->values = aligned_alloc(SINQ_LINE_BYTES, BLOCK_ROWS * stride * sizeof(float));
+    const bool is_searched = sinq_method_is_searched(job->method) || job->has_byte_levels;
+    if (is_searched) work->values = aligned_alloc(SINQ_LINE_BYTES, 2 * BLOCK_ROWS * stride * sizeof(float));
     return work->sinkhorn != NULL && work->row_scale != NULL && work->col_scale != NULL && work->weights != NULL &&
            work->x != NULL && work->codes != NULL && (!is_searched || work->values != NULL);
 }
@@ -108,7 +108,7 @@ static void normalize_group(const struct sinq_unit_job *job, struct sinq_unit_wo
         sinq_normalize_tile(work->sinkhorn, &tile, col_scale, group->row_scale + first, &result);
         /* With f16 scales the paper's codes stay as they are. */
         const bool is_paper = job->blob != NULL && job->description->scale_type == SINQ_AUX_F16;
-        const bool is_chosen = !is_paper || sinq_method_is_searched(job->method);
+        const bool is_chosen = !is_paper || sinq_method_is_searched(job->method) || job->has_byte_levels;
         if (job->blob != NULL && is_chosen) round_to_halves(col_scale, stride);
     }
 }
@@ -349,6 +349,75 @@ static void round_searched(const struct sinq_unit_job *job, const struct sinq_un
     add_block(block, &cost, outcome);
 }
 
+/* ---- byte levels with signed scales ---- */
+
+/* Stores the block's signed scales; block->scale becomes what a reader will see, in the normalized domain. */
+static void store_signed_scales(const struct sinq_unit_job *job, const struct sinq_unit_work *work,
+                                struct block *block) {
+    const struct sinq_dual_scale_sizes *const sizes = job->sizes;
+    const enum sinq_aux_type type = job->description->scale_type;
+    const float unit = ldexpf(1.0f, -job->scale_exponent);
+    float magnitude[BLOCK_ROWS], by_row[BLOCK_ROWS];
+    bool is_free[BLOCK_ROWS];
+    for (size_t r = 0; r < block->rows; r++) {
+        by_row[r] = 1.0f / (block->row_scale[r] * unit);
+        magnitude[r] = fabsf(block->parameters.scale[r]) * block->row_scale[r] * unit;
+        is_free[r] = block->parameters.scale[r] == 0.0f;
+    }
+    struct sinq_stored_column stored;
+    memcpy(block->scale, block->parameters.scale, sizeof block->scale);
+    if (type == SINQ_AUX_F16) {
+        for (size_t r = 0; r < block->rows; r++) magnitude[r] = copysignf(magnitude[r], block->scale[r]);
+        sinq_store_column(type, magnitude, is_free, block->rows, INFINITY, &stored);
+        sinq_write_column(sizes, type, &stored, block->first, block->rows, block->group->index, sizes->scale_offset,
+                          SINQ_NO_RANGES, job->blob);
+        for (size_t r = 0; r < block->rows; r++) block->scale[r] = stored.value[r] * by_row[r];
+        return;
+    }
+    const unsigned most = sinq_most_entry(type, true);
+    sinq_choose_range(magnitude, is_free, block->rows, (float)most, stored.range);
+    const struct sinq_signed_range range = {.low = sinq_half_to_float(stored.range[0]),
+                                            .step = sinq_half_to_float(stored.range[1]),
+                                            .most = (float)most,
+                                            .unit = by_row};
+    sinq_choose_stored_scales(&job->byte_levels, &range, &block->values, work->values, block->scale, stored.code);
+    sinq_write_range(sizes, stored.range, block->first, block->group->index, sizes->scale_range_offset, job->blob);
+    uint8_t *const entries = job->scale_entries != NULL ? job->scale_entries : job->blob + sizes->scale_offset;
+    for (size_t r = 0; r < block->rows; r++) {
+        const uint8_t sign = block->scale[r] < 0 ? (uint8_t)(most + 1) : 0;
+        entries[locate_entry(sizes, block->first + r, block->group->index)] = (uint8_t)(stored.code[r] | sign);
+    }
+}
+
+static void use_signed_scales(const struct block *block, const float *scale, float *used) {
+    for (size_t r = 0; r < BLOCK_ROWS; r++) {
+        used[r] = r < block->rows && scale[r] != 0.0f ? scale[r] : SCALE_OF_NOTHING;
+    }
+}
+
+static void round_byte_levels(const struct sinq_unit_job *job, const struct sinq_unit_work *work, struct block *block,
+                              struct sinq_unit_outcome *outcome) {
+    const float zero[BLOCK_ROWS] = {0};
+    float scale[BLOCK_ROWS];
+    struct block_error cost, ideal;
+    memset(block->parameters.zero, 0, sizeof block->parameters.zero);
+    sinq_search_signed_scales(job->effort, job->bits, &job->byte_levels, &block->values, work->values,
+                              block->parameters.scale);
+    use_signed_scales(block, block->parameters.scale, scale);
+    encode_block(job, work, block, scale, zero, &ideal);
+    if (job->blob == NULL) {
+        add_block(block, &ideal, outcome);
+        write_plain(job, block);
+        return;
+    }
+    store_signed_scales(job, work, block);
+    use_signed_scales(block, block->scale, scale);
+    encode_block(job, work, block, scale, zero, &cost);
+    add_excess(block, &cost, &ideal, outcome);
+    for (size_t r = 0; r < block->rows; r++) outcome->ideal_square += ideal.error[r];
+    add_block(block, &cost, outcome);
+}
+
 static void round_block(const struct sinq_unit_job *job, const struct sinq_unit_work *work, struct block *block,
                         struct sinq_unit_outcome *outcome) {
     normalize_block(job, block);
@@ -356,6 +425,10 @@ static void round_block(const struct sinq_unit_job *job, const struct sinq_unit_
     block->values.stride = block->stride;
     block->values.rows = block->rows;
     block->values.cols = block->group->tile.cols;
+    if (job->has_byte_levels) {
+        round_byte_levels(job, work, block, outcome);
+        return;
+    }
     sinq_choose_parameters(job->method, job->bits, &block->values, &block->parameters);
     const bool is_searched = sinq_method_is_searched(job->method);
     if (is_searched) {

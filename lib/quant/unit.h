@@ -7,6 +7,7 @@
 #ifndef SINQ_QUANT_UNIT_H
 #define SINQ_QUANT_UNIT_H
 
+#include "quant/level_search.h"
 #include "quant/matrix.h"
 
 /* What one unit adds to the outcome; summed in the order of units. */
@@ -27,6 +28,9 @@ struct sinq_unit_job {
     enum sinq_effort effort;
     const float *levels;
     unsigned level_count;
+    bool has_byte_levels;
+    struct sinq_byte_levels byte_levels; /* then levels are these, above their centre */
+    uint8_t *scale_entries;              /* [panel][group][16] of 6-bit scales, whose groups share bytes: packed at the end */
     size_t row_tile; /* rows that share a column scale: all, or a group's width in 2-D tiling */
     /* One of the two is written: plain arrays, or a blob. */
     struct sinq_plain_matrix *plain;

@@ -8,6 +8,8 @@ static const char *const method_names[SINQ_METHOD_COUNT] = {
     [SINQ_METHOD_SINQ_NF3] = "sinq-nf3", [SINQ_METHOD_SINQ_HQQ] = "sinq-hqq", [SINQ_METHOD_NF4] = "nf4",
     [SINQ_METHOD_NF3] = "nf3",           [SINQ_METHOD_HQQ] = "hqq",           [SINQ_METHOD_SINQ_SEARCH] = "sinq-search",
     [SINQ_METHOD_SEARCH] = "search",     [SINQ_METHOD_SINQ_NOZ] = "sinq-noz", [SINQ_METHOD_NOZ] = "noz",
+    [SINQ_METHOD_SINQ_LEVELS] = "sinq-levels",
+    [SINQ_METHOD_LEVELS] = "levels",
 };
 
 static const char *const aux_type_names[SINQ_AUX_COUNT] = {
@@ -69,9 +71,14 @@ const float *sinq_method_levels(enum sinq_method method, unsigned *count) {
 
 bool sinq_method_normalizes(enum sinq_method method) {
     return method == SINQ_METHOD_SINQ || method == SINQ_METHOD_SINQ_NF4 || method == SINQ_METHOD_SINQ_NF3 ||
-           method == SINQ_METHOD_SINQ_HQQ || method == SINQ_METHOD_SINQ_SEARCH || method == SINQ_METHOD_SINQ_NOZ;
+           method == SINQ_METHOD_SINQ_HQQ || method == SINQ_METHOD_SINQ_SEARCH || method == SINQ_METHOD_SINQ_NOZ ||
+           method == SINQ_METHOD_SINQ_LEVELS;
 }
 
 bool sinq_method_is_symmetric(enum sinq_method method) {
     return method == SINQ_METHOD_SINQ_NOZ || method == SINQ_METHOD_NOZ;
+}
+
+bool sinq_method_has_byte_levels(enum sinq_method method) {
+    return method == SINQ_METHOD_SINQ_LEVELS || method == SINQ_METHOD_LEVELS;
 }

@@ -10,5 +10,7 @@ const float *sinq_method_levels(enum sinq_method method, unsigned *count);
 bool sinq_method_normalizes(enum sinq_method method);
 /* Whether a method has one zero point for a matrix. */
 bool sinq_method_is_symmetric(enum sinq_method method);
+/* Fitted byte levels with a signed scale and no zero point. */
+bool sinq_method_has_byte_levels(enum sinq_method method);
 
 #endif
