@@ -49,7 +49,7 @@ static int prepare_blob(struct sinq_packing *packing, struct sinq_error *error) 
     const struct sinq_dual_scale *const description = &packing->description;
     struct sinq_dual_scale_sizes *const sizes = &packing->sizes, most;
     struct sinq_dual_scale widest = *description;
-    widest.zero_type = SINQ_AUX_F16;
+    if (widest.zero_type != SINQ_AUX_NONE) widest.zero_type = SINQ_AUX_F16;
     widest.zero_per_block = false;
     if (!sinq_dual_scale_measure(description, sizes) || !sinq_dual_scale_measure(&widest, &most)) {
         return sinq_fail(error, SINQ_FAILED, "a matrix of %llu x %llu is too large for the layout",
