@@ -11,8 +11,10 @@
 #include "quant/storage.h"
 #include "quant/unit.h"
 
-/* Storing may add this share to the squared error of the mean group (1 % of its error); else wider types are taken. */
+/* Storing may add this share to the squared error of the mean group (2 %: 1 % of its error); else wider types are taken. */
 #define ALLOWED_EXCESS 0.02
+/* 6 bits cost more, but groups half as wide for the same bytes gain much more: docs/rounding.md. */
+#define ALLOWED_EXCESS_U6 0.05
 
 struct sinq_packing {
     struct sinq_unit_job job;
@@ -69,13 +71,15 @@ static void choose_zero_range(struct sinq_dual_scale *description) {
     description->zero_step = has_range ? (float)((1u << description->bits) - 1u) / 255.0f : 0.0f;
 }
 
-/* The next wider types of scales and zeros. */
+/* The next wider types of scales and zeros: 6 bits, 8 bits, f16. */
 static void widen_types(struct sinq_packing *packing, bool needs_exact) {
     struct sinq_dual_scale *const description = &packing->description;
-    const bool was_per_block = description->zero_per_block;
+    const bool was_per_block = description->zero_per_block, was_u6 = description->scale_type == SINQ_AUX_U6;
     *description = packing->wished;
     description->zero_per_block = false;
-    if (sinq_method_is_searched(packing->job.method) && !was_per_block && !needs_exact) {
+    if (was_u6 && !needs_exact) {
+        description->scale_type = SINQ_AUX_U8;
+    } else if (sinq_method_is_searched(packing->job.method) && !was_per_block && !needs_exact) {
         description->zero_per_block = true;
     } else {
         description->scale_type = SINQ_AUX_F16;
@@ -166,8 +170,9 @@ int sinq_packing_settle(struct sinq_packing *packing, bool *again, struct sinq_e
         return sinq_fail_memory(error, "the working memory of a matrix", packing->job.units->padded_rows * 64);
     }
     const struct sinq_unit_outcome total = sinq_add_unit_outcomes(&packing->job);
-    const bool is_costly = total.excess > ALLOWED_EXCESS * total.groups ||
-                           (total.ideal_square > 0 && total.error_square > (1 + ALLOWED_EXCESS) * total.ideal_square);
+    const double allowed = description->scale_type == SINQ_AUX_U6 ? ALLOWED_EXCESS_U6 : ALLOWED_EXCESS;
+    const bool is_costly = total.excess > allowed * total.groups ||
+                           (total.ideal_square > 0 && total.error_square > (1 + allowed) * total.ideal_square);
     if (description->scale_type != SINQ_AUX_F16 && (is_costly || total.needs_exact_storage)) {
         *again = true;
         widen_types(packing, total.needs_exact_storage);

@@ -59,7 +59,9 @@ void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, 
         .scale_signed = has_byte_levels && entry->scale_type != SINQ_AUX_F16,
         .has_column_scale = sinq_method_normalizes(method),
         .transposed = entry->transposed,
-        .levels = has_byte_levels ? SINQ_LEVELS_BYTES : sinq_method_bits(method) != 0 ? SINQ_LEVELS_F32 : SINQ_LEVELS_UNIFORM,
+        .levels = has_byte_levels                 ? SINQ_LEVELS_BYTES
+                  : sinq_method_bits(method) != 0 ? SINQ_LEVELS_F32
+                                                  : SINQ_LEVELS_UNIFORM,
     };
 }
 

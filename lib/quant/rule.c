@@ -69,7 +69,9 @@ static const char *parse_group(const char *value, struct sinq_rule_setting *sett
 static const char *parse_method(const char *value, struct sinq_rule_setting *setting) {
     const int method = sinq_method_from_name(value);
     if (method < 0)
-        return "method:sinq, sinq-search, rtn, search, sinq-nf4, sinq-nf3, sinq-hqq, sinq-noz, nf4, nf3, hqq or noz";
+        return "method:sinq, sinq-search, sinq-levels, rtn, search, levels, sinq-nf4, sinq-nf3, sinq-hqq, sinq-noz, "
+               "nf4, "
+               "nf3, hqq or noz";
     if (setting->method >= 0) return "method once";
     setting->method = method;
     return NULL;

@@ -33,6 +33,15 @@ int sinq_apply_setting(const struct sinq_settings *base, const struct sinq_rule_
         return sinq_fail(error, SINQ_USAGE, "%s: method %s needs 3 bits or more", who,
                          sinq_method_name(result->method));
     }
+    const bool has_byte_levels = sinq_method_has_byte_levels(result->method);
+    if (has_byte_levels && result->bits > 4) {
+        return sinq_fail(error, SINQ_USAGE, "%s: method %s is for 2, 3 or 4 bits, not for %d", who,
+                         sinq_method_name(result->method), result->bits);
+    }
+    if (result->scale_type == SINQ_AUX_U6 && !has_byte_levels) {
+        return sinq_fail(error, SINQ_USAGE, "%s: scales of 6 bits are for methods sinq-levels and levels, not for %s",
+                         who, sinq_method_name(result->method));
+    }
     if (only == 0 || result->bits == only) return SINQ_OK;
     return sinq_fail(error, SINQ_USAGE, "%s: method %s is for %d bits, not for %d", who,
                      sinq_method_name(result->method), only, result->bits);
@@ -54,9 +63,10 @@ static int check_options(const struct sinq_quantize_options *options, struct sin
         return sinq_fail(error, SINQ_USAGE, "--method: found number %d, expected one below %d", options->method,
                          SINQ_METHOD_COUNT);
     }
-    if (options->scale_type != -1 && options->scale_type != SINQ_AUX_F16 && options->scale_type != SINQ_AUX_U8 && options->scale_type != SINQ_AUX_U6) {
+    if (options->scale_type != -1 && options->scale_type != SINQ_AUX_F16 && options->scale_type != SINQ_AUX_U8 &&
+        options->scale_type != SINQ_AUX_U6) {
         const bool is_type = options->scale_type >= 0 && options->scale_type < SINQ_AUX_COUNT;
-        return sinq_fail(error, SINQ_USAGE, "--scale-type %s: expected f16 or u8",
+        return sinq_fail(error, SINQ_USAGE, "--scale-type %s: expected f16, u8 or u6",
                          is_type ? sinq_aux_type_name((enum sinq_aux_type)options->scale_type) : "unknown");
     }
     if (!isfinite(options->kurtosis_gate) || options->kurtosis_gate < 0) {

@@ -30,8 +30,8 @@ struct sinq_unit_job {
     unsigned level_count;
     bool has_byte_levels;
     struct sinq_byte_levels byte_levels; /* then levels are these, above their centre */
-    uint8_t *scale_entries;              /* [panel][group][16] of 6-bit scales, whose groups share bytes: packed at the end */
-    size_t row_tile; /* rows that share a column scale: all, or a group's width in 2-D tiling */
+    uint8_t *scale_entries; /* [panel][group][16] of 6-bit scales, whose groups share bytes: packed at the end */
+    size_t row_tile;        /* rows that share a column scale: all, or a group's width in 2-D tiling */
     /* One of the two is written: plain arrays, or a blob. */
     struct sinq_plain_matrix *plain;
     const struct sinq_dual_scale *description;

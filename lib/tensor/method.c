@@ -4,10 +4,18 @@
 #include <string.h>
 
 static const char *const method_names[SINQ_METHOD_COUNT] = {
-    [SINQ_METHOD_SINQ] = "sinq",         [SINQ_METHOD_RTN] = "rtn",           [SINQ_METHOD_SINQ_NF4] = "sinq-nf4",
-    [SINQ_METHOD_SINQ_NF3] = "sinq-nf3", [SINQ_METHOD_SINQ_HQQ] = "sinq-hqq", [SINQ_METHOD_NF4] = "nf4",
-    [SINQ_METHOD_NF3] = "nf3",           [SINQ_METHOD_HQQ] = "hqq",           [SINQ_METHOD_SINQ_SEARCH] = "sinq-search",
-    [SINQ_METHOD_SEARCH] = "search",     [SINQ_METHOD_SINQ_NOZ] = "sinq-noz", [SINQ_METHOD_NOZ] = "noz",
+    [SINQ_METHOD_SINQ] = "sinq",
+    [SINQ_METHOD_RTN] = "rtn",
+    [SINQ_METHOD_SINQ_NF4] = "sinq-nf4",
+    [SINQ_METHOD_SINQ_NF3] = "sinq-nf3",
+    [SINQ_METHOD_SINQ_HQQ] = "sinq-hqq",
+    [SINQ_METHOD_NF4] = "nf4",
+    [SINQ_METHOD_NF3] = "nf3",
+    [SINQ_METHOD_HQQ] = "hqq",
+    [SINQ_METHOD_SINQ_SEARCH] = "sinq-search",
+    [SINQ_METHOD_SEARCH] = "search",
+    [SINQ_METHOD_SINQ_NOZ] = "sinq-noz",
+    [SINQ_METHOD_NOZ] = "noz",
     [SINQ_METHOD_SINQ_LEVELS] = "sinq-levels",
     [SINQ_METHOD_LEVELS] = "levels",
 };
