@@ -180,7 +180,9 @@ struct sinq_quantize_options sinq_read_bench_quantizing(const struct sinq_bench_
     if (arguments->bits != NULL) options.bits = read_number(arguments->bits, 0);
     if (arguments->group_size != NULL) options.group_size = read_number(arguments->group_size, (int)SINQ_GROUP_ROW);
     if (arguments->scale_type != NULL)
-        options.scale_type = strcmp(arguments->scale_type, "f16") == 0 ? SINQ_AUX_F16 : SINQ_AUX_U8;
+        options.scale_type = strcmp(arguments->scale_type, "f16") == 0  ? SINQ_AUX_F16
+                             : strcmp(arguments->scale_type, "u6") == 0 ? SINQ_AUX_U6
+                                                                        : SINQ_AUX_U8;
     const bool has_three = arguments->method != NULL && strstr(arguments->method, "nf3") != NULL;
     const int bits = options.bits != 0 ? options.bits : has_three ? 3 : 4;
     options.head_bits = arguments->head_bits != NULL ? read_number(arguments->head_bits, 0) : bits;

@@ -73,12 +73,13 @@ struct sinq_common_options {
 };
 
 /* Choices that several commands offer. */
-#define SINQ_BITS_CHOICES   "2 3 4 5 6 8"
-#define SINQ_KEEP_CHOICES   "keep " SINQ_BITS_CHOICES
-#define SINQ_GROUP_CHOICES  "16 32 64 128 row"
-#define SINQ_METHOD_CHOICES "sinq sinq-search rtn search sinq-nf4 sinq-nf3 sinq-hqq sinq-noz nf4 nf3 hqq noz"
-#define SINQ_SCALE_CHOICES  "f16 u8"
-#define SINQ_KV_CHOICES     "f16 f32 i8"
+#define SINQ_BITS_CHOICES  "2 3 4 5 6 8"
+#define SINQ_KEEP_CHOICES  "keep " SINQ_BITS_CHOICES
+#define SINQ_GROUP_CHOICES "16 32 64 128 row"
+#define SINQ_METHOD_CHOICES                                                                                            \
+    "sinq sinq-search sinq-levels rtn search levels sinq-nf4 sinq-nf3 sinq-hqq sinq-noz nf4 nf3 hqq noz"
+#define SINQ_SCALE_CHOICES "f16 u8 u6"
+#define SINQ_KV_CHOICES    "f16 f32 i8"
 
 /* Where a model runs: places of the members for its name and for the most of its memory, which is 0 where it is not given. */
 #define SINQ_DEVICE_OPTIONS(name_place, memory_place)                                                                  \

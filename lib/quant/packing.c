@@ -141,6 +141,7 @@ int sinq_packing_begin(const struct sinq_unit_matrix *units, const struct sinq_m
             made->wished.zero_type = SINQ_AUX_NONE;
             made->wished.zero_low = sinq_symmetric_zero(method->bits);
         }
+        if (made->job.has_byte_levels) made->wished.zero_type = SINQ_AUX_NONE;
         made->description = made->wished;
         status = prepare_units(made, error);
     }
