@@ -108,7 +108,7 @@ static inline const char *read_header(const uint8_t *blob, uint64_t available, s
     if ((h->flags & 16) != 0 && h->levels_kind != 0) return "minima";
     if (h->levels_kind > 2 || (h->levels_kind != 0 && h->bits > 4)) return "levels";
     if (h->levels_kind == 2 && h->zero_type != 0) return "levels";
-    if (h->method > 11) return "method";
+    if (h->method > 13) return "method";
     if (h->stack_count == 0 ? h->stack_index != 0 : h->stack_index >= h->stack_count) return "stack";
     if (!isfinite(h->factor) || !isfinite(h->zero_low) || !isfinite(h->zero_step)) return "factor";
     if (read_number(blob + 58, 2) != 0) return "reserved bytes";

@@ -222,7 +222,7 @@ START_TEST(both_refuse_what_the_page_reserves) {
         {"unknown flag", 55, 0x24},
         {"byte levels with zeros", 56, 2},
         {"unknown levels", 56, 3},
-        {"method", 57, 12},
+        {"method", 57, 14},
         {"reserved", 58, 1},
         {"reserved", 59, 1},
         {"infinite factor", 63, 255},

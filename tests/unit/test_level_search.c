@@ -154,7 +154,5 @@ START_TEST(matrices_are_near_the_weights_with_any_threads) {
 }
 END_TEST
 
-int main(void) {
-    return RUN_TESTS("level search", searched_scales_are_never_worse_than_unsearched,
-                     matrices_are_near_the_weights_with_any_threads);
-}
+UNIT_MAIN("level search", searched_scales_are_never_worse_than_unsearched,
+          matrices_are_near_the_weights_with_any_threads)
