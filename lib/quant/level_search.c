@@ -9,7 +9,7 @@
 #define SMALLEST_MAGNITUDE 0x1p-100f
 #define LARGEST_MAGNITUDE  0x1p100f
 
-#define MOST_STEPS 10u
+#define MOST_STEPS 11u
 
 struct table {
     float centre;
@@ -66,13 +66,14 @@ static struct sinq_lane_groups get_groups(const struct sinq_group_block *block, 
 
 /* Where the largest magnitude is put, in levels: at the last one divided by a factor. */
 static size_t space_steps(enum sinq_effort effort, unsigned bits, const struct sinq_byte_levels *levels, float *steps) {
-    const size_t count = effort == SINQ_EFFORT_FAST ? 4 : effort == SINQ_EFFORT_BEST ? MOST_STEPS : 6;
+    const size_t count = effort == SINQ_EFFORT_FAST ? 4 : effort == SINQ_EFFORT_BEST ? MOST_STEPS - 1 : 6;
     const float from = bits == 2 ? 0.55f : bits == 3 ? 0.8f : 0.9f, to = bits == 2 ? 0.95f : 1.15f;
     const float last = fmaxf(levels->above_centre[15], -levels->above_centre[0]);
     for (size_t i = 0; i < count; i++) {
         steps[i] = last / (from + (to - from) * ((float)i / (float)(count - 1)));
     }
-    return count;
+    steps[count] = last; /* what there is without a search: never worse than that */
+    return count + 1;
 }
 
 void sinq_search_signed_scales(enum sinq_effort effort, unsigned bits, const struct sinq_byte_levels *levels,
