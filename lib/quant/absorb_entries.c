@@ -26,6 +26,8 @@ enum sinq_method sinq_drop_column_scale(enum sinq_method method) {
         return SINQ_METHOD_SEARCH;
     case SINQ_METHOD_SINQ_NOZ:
         return SINQ_METHOD_NOZ;
+    case SINQ_METHOD_SINQ_LEVELS:
+        return SINQ_METHOD_LEVELS;
     default:
         return method;
     }

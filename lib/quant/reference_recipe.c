@@ -153,6 +153,7 @@ int sinq_fit_reference(const struct sinq_source *source, size_t tensor, const st
         return fail_short_group(source, tensor, entry->group_size, error);
     }
     const struct sinq_reference_matrix matrix = sinq_describe_reference_layer(t, entry, is_tiled);
+    if (why == NULL && entry->scale_type == SINQ_AUX_U6) why = "its scales have 8 or 16 bits";
     if (why == NULL) why = sinq_find_reference_obstacle(&matrix);
     if (why != NULL) return fail_tensor(source, tensor, REFERENCE, why, error);
     sinq_measure_reference(&matrix, &parts);

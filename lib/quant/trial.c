@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "checkpoint/source.h"
+#include "quant/level_search.h"
 #include "quant/load.h"
 #include "quant/matrix.h"
 #include "quant/recipe.h"
@@ -75,12 +76,18 @@ static int rebuild_stored(struct trial *trial, const struct sinq_matrix_method *
     return SINQ_OK;
 }
 
-static void combine_plain(struct trial *trial, enum sinq_method method, const struct sinq_plain_matrix *plain) {
+static void combine_plain(struct trial *trial, enum sinq_method method, unsigned bits,
+                          const struct sinq_plain_matrix *plain) {
     const uint64_t cols = trial->units.cols;
     const uint64_t group = trial->units.group_size == 0 ? cols : trial->units.group_size;
     const uint64_t groups = sinq_divide_up(cols, group);
     unsigned count;
-    const float *const levels = sinq_method_levels(method, &count);
+    struct sinq_byte_levels bytes;
+    const float *levels = sinq_method_levels(method, &count);
+    if (sinq_method_has_byte_levels(method)) {
+        sinq_find_byte_levels(bits, trial->units.group_size, &bytes);
+        levels = bytes.above_centre;
+    }
     for (uint64_t r = 0; r < trial->units.rows; r++) {
         const float *const column = plain->column + r / group * cols;
         for (uint64_t k = 0; k < cols; k++) {
@@ -107,7 +114,7 @@ static int rebuild_plain(struct trial *trial, const struct sinq_matrix_method *m
     } else {
         status = sinq_quantize_plain(&trial->units, method, &plain, &outcome, error);
     }
-    if (status == SINQ_OK) combine_plain(trial, outcome.method, &plain);
+    if (status == SINQ_OK) combine_plain(trial, outcome.method, method->bits, &plain);
     free(plain.codes);
     free(plain.scale);
     free(plain.zero);

@@ -22,6 +22,8 @@
 
 /* Stands for the scale of a group that is all zeros: everything rounds to its zero point. */
 #define SCALE_OF_NOTHING 1e30f
+/* The same without zero points, where a level may be near zero but none is zero. */
+#define SIGNED_SCALE_OF_NOTHING 0x1p-120f
 
 void sinq_free_unit_work(struct sinq_unit_work *work) {
     sinq_sinkhorn_free(work->sinkhorn);
@@ -358,24 +360,23 @@ static void store_signed_scales(const struct sinq_unit_job *job, const struct si
     const enum sinq_aux_type type = job->description->scale_type;
     const float unit = ldexpf(1.0f, -job->scale_exponent);
     float magnitude[BLOCK_ROWS], by_row[BLOCK_ROWS];
-    bool is_free[BLOCK_ROWS];
+    const bool none_free[BLOCK_ROWS] = {false}; /* a group of zeros needs a scale of 0: it has no zero point */
     for (size_t r = 0; r < block->rows; r++) {
         by_row[r] = 1.0f / (block->row_scale[r] * unit);
         magnitude[r] = fabsf(block->parameters.scale[r]) * block->row_scale[r] * unit;
-        is_free[r] = block->parameters.scale[r] == 0.0f;
     }
     struct sinq_stored_column stored;
     memcpy(block->scale, block->parameters.scale, sizeof block->scale);
     if (type == SINQ_AUX_F16) {
         for (size_t r = 0; r < block->rows; r++) magnitude[r] = copysignf(magnitude[r], block->scale[r]);
-        sinq_store_column(type, magnitude, is_free, block->rows, INFINITY, &stored);
+        sinq_store_column(type, magnitude, none_free, block->rows, INFINITY, &stored);
         sinq_write_column(sizes, type, &stored, block->first, block->rows, block->group->index, sizes->scale_offset,
                           SINQ_NO_RANGES, job->blob);
         for (size_t r = 0; r < block->rows; r++) block->scale[r] = stored.value[r] * by_row[r];
         return;
     }
     const unsigned most = sinq_most_entry(type, true);
-    sinq_choose_range(magnitude, is_free, block->rows, (float)most, stored.range);
+    sinq_choose_range(magnitude, none_free, block->rows, (float)most, stored.range);
     const struct sinq_signed_range range = {.low = sinq_half_to_float(stored.range[0]),
                                             .step = sinq_half_to_float(stored.range[1]),
                                             .most = (float)most,
@@ -391,7 +392,7 @@ static void store_signed_scales(const struct sinq_unit_job *job, const struct si
 
 static void use_signed_scales(const struct block *block, const float *scale, float *used) {
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
-        used[r] = r < block->rows && scale[r] != 0.0f ? scale[r] : SCALE_OF_NOTHING;
+        used[r] = r < block->rows && scale[r] != 0.0f ? scale[r] : SIGNED_SCALE_OF_NOTHING;
     }
 }
 

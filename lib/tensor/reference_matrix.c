@@ -25,6 +25,7 @@ const char *sinq_find_reference_obstacle(const struct sinq_reference_matrix *m) 
     const struct sinq_reference_packing *const packing = sinq_find_reference_packing(m->bits);
     uint64_t values;
     if (packing == NULL) return "it has no such width";
+    if (sinq_method_has_byte_levels(m->method)) return "it has no levels but those of nf4 and nf3";
     if (m->rows == 0 || m->group == 0 || m->cols % m->group != 0) return "its groups divide the row";
     if (m->is_tiled && m->rows % m->group != 0) return "its tiles divide the rows, too";
     if (!sinq_multiply_u64(m->rows, m->cols, &values) || values > LARGEST_BYTES / 16) return "it is too large";
