@@ -75,9 +75,11 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .argument = "NAME",
      .choices = SINQ_METHOD_CHOICES,
      PLACE(method),
-     .help = "sinq, rtn (plain rounding), nf4, nf3 (NormalFloat levels), hqq (half-quadratic zero points), or "
-             "sinq-nf4, sinq-nf3, sinq-hqq, which normalize first; search and sinq-search: scales and zero points "
-             "searched for the least error; noz, sinq-noz: no zero points, coarser (default: the recipe's)"},
+     .help =
+         "sinq, rtn (plain rounding), nf4, nf3 (NormalFloat levels), hqq (half-quadratic zero points), or "
+         "sinq-nf4, sinq-nf3, sinq-hqq, which normalize first; search and sinq-search: scales and zero points "
+         "searched for the least error; levels, sinq-levels: fitted levels and searched scales without zero points, "
+         "for 2 to 4 bits; noz, sinq-noz: no zero points, coarser (default: the recipe's)"},
     {.name = "effort",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "HOW",
@@ -89,7 +91,8 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .argument = "TYPE",
      .choices = SINQ_SCALE_CHOICES,
      PLACE(scale_type),
-     .help = "how scales and zero points are stored: f16, or u8 with a second level of scales (default: the recipe's)"},
+     .help = "how scales and zero points are stored: f16, u8 with a second level of scales, or u6 the same in 6 bits, "
+             "for levels (default: the recipe's)"},
     {.name = "recipe",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "NAME",

@@ -118,6 +118,7 @@ int sinq_settle_options(const struct sinq_quantize_options *options, struct sinq
     };
     char who[40];
     (void)snprintf(who, sizeof who, "--bits %d", options->bits);
+    if (options->bits == 0) (void)snprintf(who, sizeof who, "--scale-type u6"); /* all other bits are the method's */
     status = sinq_apply_setting(&recipe, &setting, who, base, error);
     if (status == SINQ_OK) status = change_bits(base, "--head-bits", options->head_bits, head, error);
     if (status == SINQ_OK) status = change_bits(base, "--embed-bits", options->embed_bits, embedding, error);

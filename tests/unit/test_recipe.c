@@ -121,6 +121,8 @@ START_TEST(options_settle_what_is_done) {
         {"nf4 brings its width", NULL, 0, 16, SINQ_METHOD_NF4, -1, "quantize 4 16 nf4 u8"},
         {"nf4 with its width", NULL, 4, -1, SINQ_METHOD_SINQ_NF4, -1, "quantize 4 64 sinq-nf4 u8"},
         {"hqq at 2 bits", NULL, 2, 32, SINQ_METHOD_SINQ_HQQ, -1, "quantize 2 32 sinq-hqq u8"},
+        {"levels with scales of 6 bits", NULL, 3, 32, SINQ_METHOD_SINQ_LEVELS, SINQ_AUX_U6,
+         "quantize 3 32 sinq-levels u6"},
     };
     struct fake fake;
     fill_fake(&fake, "qwen3_moe", small_model, SMALL_COUNT);
@@ -154,8 +156,8 @@ START_TEST(wrong_options_are_refused_by_name) {
         {good, "--bits 7: expected 2, 3, 4, 5, 6 or 8"},
         {good, "--bits -1: expected"},
         {good, "--group-size 48: expected 16, 32, 64, 128 or row"},
-        {good, "--method: found number 12"},
-        {good, "--scale-type u6: expected f16 or u8"},
+        {good, "--method: found number 14"},
+        {good, "--scale-type i8: expected f16, u8 or u6"},
         {good, "--recipe papers: expected default or paper"},
         {good, "--head-bits 7: expected"},
         {good, "--embed-bits 16: expected"},
@@ -166,12 +168,14 @@ START_TEST(wrong_options_are_refused_by_name) {
         {good, "--bits 4: method nf3 is for 3 bits, not for 4"},
         {good, "--head-bits 8: method nf4 is for 4 bits, not for 8"},
         {good, "--embed-bits 2: method sinq-nf3 is for 3 bits, not for 2"},
+        {good, "--bits 6: method levels is for 2, 3 or 4 bits, not for 6"},
+        {good, "--scale-type u6: scales of 6 bits are for methods sinq-levels and levels, not for sinq"},
     };
     cases[0].options.bits = 7;
     cases[1].options.bits = -1;
     cases[2].options.group_size = 48;
     cases[3].options.method = SINQ_METHOD_COUNT;
-    cases[4].options.scale_type = SINQ_AUX_U6;
+    cases[4].options.scale_type = SINQ_AUX_I8;
     cases[5].options.recipe = "papers";
     cases[6].options.head_bits = 7;
     cases[7].options.embed_bits = 16;
@@ -182,6 +186,8 @@ START_TEST(wrong_options_are_refused_by_name) {
     cases[12].options.method = SINQ_METHOD_NF3, cases[12].options.bits = 4;
     cases[13].options.method = SINQ_METHOD_NF4, cases[13].options.head_bits = 8;
     cases[14].options.method = SINQ_METHOD_SINQ_NF3, cases[14].options.embed_bits = 2;
+    cases[15].options.method = SINQ_METHOD_LEVELS, cases[15].options.bits = 6;
+    cases[16].options.scale_type = SINQ_AUX_U6;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) expect_failure(&fake, &cases[i].options, cases[i].part);
 }
 END_TEST

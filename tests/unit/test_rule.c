@@ -65,7 +65,7 @@ START_TEST(wrong_settings_are_refused_by_word) {
         {"group:row,group:64", "found \"group:64\"", "group once"},
         {"method:gptq", "found \"method:gptq\"", "sinq-hqq"},
         {"method:rtn,method:rtn", "found \"method:rtn\"", "method once"},
-        {"scale:u6", "found \"scale:u6\"", "f16 or u8"},
+        {"scale:u5", "found \"scale:u5\"", "f16, u8 or u6"},
         {"scale:u8,scale:u8", "found \"scale:u8\"", "scale once"},
         {"type:q9_9", "found \"type:q9_9\"", "f16 bf16 q8_0"},
         {"type:q8_k", "found \"type:q8_k\"", "f16 bf16 q8_0"},
