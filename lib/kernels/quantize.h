@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/level_table.h"
+
 #define SINQ_LANES         16u
 #define SINQ_STRIP_VECTORS 4u
 #define SINQ_STRIP_COLUMNS (SINQ_LANES * SINQ_STRIP_VECTORS)
@@ -90,10 +92,10 @@ struct sinq_quantize_kernels {
                            float top, const float *weights, uint8_t *codes, size_t code_stride, float *row_error,
                            float *row_norm);
 
-    /* As encode_uniform with `count` levels in ascending order: the nearest level to x / scale + zero, the lower one of a tie. */
+    /* As encode_uniform with a table of levels: the nearest level to x / scale + zero, the lower one of a tie. */
     void (*encode_levels)(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
-                          const float *levels, unsigned count, const float *weights, uint8_t *codes, size_t code_stride,
-                          float *row_error, float *row_norm);
+                          const struct sinq_level_table *table, const float *weights, uint8_t *codes,
+                          size_t code_stride, float *row_error, float *row_norm);
 
     /*
      * Scale and base of sixteen groups, one a lane, whose values reach from 0 to 1: values[i][lane] ~= base + scale * code,
@@ -114,17 +116,17 @@ struct sinq_quantize_kernels {
     /* codes->scale and minimum, from rounding with one of range / steps[j]; is_below: no minimum is below 0. */
     void (*search_minimum)(const struct sinq_lane_groups *groups, const float *steps, size_t step_count, bool is_below,
                            struct sinq_lane_codes *codes);
-    /* As search_scale, codes being the 16 ascending levels that weigh them, -128 to 127. */
-    void (*search_levels)(const struct sinq_lane_groups *groups, const float *levels, const float *steps,
-                          size_t step_count, float scale[SINQ_LANES]);
+    /* As search_scale, codes being the levels of a table, in magnitude 128 at most. */
+    void (*search_levels)(const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
+                          const float *steps, size_t step_count, float scale[SINQ_LANES]);
     /*
      * The nearest codes, less the lowest, to stored[i][lane] (or NULL), and each group's error. best_scale and best_minimum (or
      * NULL): with these codes, the best scale at this minimum and the best minimum at this scale.
      */
     void (*round_codes)(const struct sinq_lane_groups *groups, const struct sinq_lane_codes *codes, uint8_t *stored,
                         float error[SINQ_LANES], float best_scale[SINQ_LANES], float best_minimum[SINQ_LANES]);
-    void (*round_levels)(const struct sinq_lane_groups *groups, const float *levels, const float scale[SINQ_LANES],
-                         uint8_t *stored, float error[SINQ_LANES]);
+    void (*round_levels)(const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
+                         const float scale[SINQ_LANES], uint8_t *stored, float error[SINQ_LANES]);
 
     /* Largest magnitude, sign bit cleared, of `count` bf16 or f32 bit patterns: also tells whether all are finite. */
     uint16_t (*scan_bf16)(const uint16_t *values, size_t count);

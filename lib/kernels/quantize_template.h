@@ -8,6 +8,10 @@
 
 #include "kernels/quantize.h"
 
+#define INLINE static inline __attribute__((always_inline))
+
+#include "kernels/nearest_template.h"
+
 /*
  * Division by what has been inverted: quick where the instruction set has v_divide_quick, which gives the same bits as a
  * division unless something is so small or large that a product or remainder leaves the range of normal numbers.
@@ -226,10 +230,9 @@ static void encode_uniform(const float *x, size_t x_stride, unsigned vectors, co
     }
 }
 
-static void encode_levels(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
-                          const float *levels, unsigned count, const float *weights, uint8_t *codes, size_t code_stride,
-                          float *row_error, float *row_norm) {
-    const v16 one = v_set(1.0f);
+INLINE void encode_by_table(bool has_cells, const float *x, size_t x_stride, unsigned vectors, const float *scale,
+                            const float *zero, const struct sinq_level_table *table, const float *weights,
+                            uint8_t *codes, size_t code_stride, float *row_error, float *row_norm) {
     v16 errors[SINQ_LANES], norms[SINQ_LANES];
     for (unsigned r = 0; r < SINQ_LANES; r++) {
         const v16 s = v_set(scale[r]), z = v_set(zero[r]);
@@ -237,18 +240,25 @@ static void encode_levels(const float *x, size_t x_stride, unsigned vectors, con
         for (unsigned v = 0; v < vectors; v++) {
             const v16 value = v_load(x + r * x_stride + SINQ_LANES * v);
             const v16 place = v_add(v_div(value, s), z);
-            v16 code = v_set(0.0f), level = v_set(levels[0]);
-            for (unsigned k = 0; k + 1 < count; k++) {
-                const v16 middle = v_set(0.5f * (levels[k] + levels[k + 1]));
-                code = v_add(code, v_where_greater(place, middle, one, v_set(0.0f)));
-                level = v_where_greater(place, middle, v_set(levels[k + 1]), level);
-            }
-            v_store_u8(codes + r * code_stride + SINQ_LANES * v, code);
-            add_error(value, v_mul(v_sub(level, z), s), v_load(weights + SINQ_LANES * v), &errors[r], &norms[r]);
+            const struct level_found found = find_level(has_cells, table, place);
+            v_store_u8(codes + r * code_stride + SINQ_LANES * v, found.code);
+            add_error(value, v_mul(v_sub(found.level, z), s), v_load(weights + SINQ_LANES * v), &errors[r], &norms[r]);
         }
     }
     v_store(row_error, v_sum_rows(errors));
     v_store(row_norm, v_sum_rows(norms));
+}
+
+static void encode_levels(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
+                          const struct sinq_level_table *table, const float *weights, uint8_t *codes,
+                          size_t code_stride, float *row_error, float *row_norm) {
+    if (HAS_CELLS(table)) {
+        encode_by_table(true, x, x_stride, vectors, scale, zero, table, weights, codes, code_stride, row_error,
+                        row_norm);
+    } else {
+        encode_by_table(false, x, x_stride, vectors, scale, zero, table, weights, codes, code_stride, row_error,
+                        row_norm);
+    }
 }
 
 #include "kernels/line_template.h"

@@ -5,7 +5,6 @@
 #ifndef SINQ_KERNELS_SEARCH_TEMPLATE_H
 #define SINQ_KERNELS_SEARCH_TEMPLATE_H
 
-#define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 4")
 
 /* Below this a group counts as zero: the smallest scale that f16 holds is far above. */
@@ -200,70 +199,63 @@ static void round_codes(const struct sinq_lane_groups *groups, const struct sinq
 
 /* ---- levels ---- */
 
-/* Sixteen ascending levels and the fifteen values between them. */
-struct level_table {
-    const float *levels;
-    float middles[15];
-};
-
-INLINE struct level_table find_middles(const float *levels) {
-    struct level_table table = {.levels = levels};
-    for (unsigned k = 0; k < 15; k++) table.middles[k] = 0.5f * (levels[k] + levels[k + 1]);
-    return table;
-}
-
-INLINE v16 nearest_level(const struct level_table *table, v16 place) {
-    v16 level = v_set(table->levels[0]);
-    for (unsigned k = 0; k < 15; k++) {
-        level = v_where_greater(place, v_set(table->middles[k]), v_set(table->levels[k + 1]), level);
-    }
-    return level;
-}
-
-INLINE struct scale_sums sum_levels(const struct sinq_lane_groups *groups, const struct level_table *table, v16 by) {
+INLINE struct scale_sums sum_levels(bool has_cells, const struct sinq_lane_groups *groups,
+                                    const struct sinq_level_table *table, v16 by) {
     struct scale_sums sums = {v_set(0.0f), v_set(0.0f)};
     for (size_t i = 0; i < groups->count; i++) {
         const v16 x = v_load(groups->values + SINQ_LANES * i);
-        add_to_scale(&sums, x, v_load(groups->weights + SINQ_LANES * i), nearest_level(table, v_mul(x, by)));
+        const struct level_found found = find_level(has_cells, table, v_mul(x, by));
+        add_to_scale(&sums, x, v_load(groups->weights + SINQ_LANES * i), found.level);
     }
     return sums;
 }
 
-static void search_levels(const struct sinq_lane_groups *groups, const float *levels, const float *steps,
-                          size_t step_count, float scale[SINQ_LANES]) {
-    const struct level_table table = find_middles(levels);
+INLINE void search_by_table(bool has_cells, const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
+                            const float *steps, size_t step_count, float scale[SINQ_LANES]) {
     const v16 by_largest = invert(find_largest(groups));
     struct best_scale best = {v_set(0.0f), v_set(0.0f)};
     for (size_t j = 0; j < 2 * step_count; j++) {
         const v16 by = v_mul(by_largest, v_set(j % 2 == 0 ? steps[j / 2] : -steps[j / 2]));
-        const struct scale_sums sums = sum_levels(groups, &table, by);
+        const struct scale_sums sums = sum_levels(has_cells, groups, table, by);
         offer_scale(&best, &sums);
     }
     for (unsigned i = 0; i < REFINEMENTS; i++) {
-        const struct scale_sums sums = sum_levels(groups, &table, invert_scale(best.scale));
+        const struct scale_sums sums = sum_levels(has_cells, groups, table, invert_scale(best.scale));
         offer_scale(&best, &sums);
     }
     v_store(scale, best.scale);
 }
 
-static void round_levels(const struct sinq_lane_groups *groups, const float *levels, const float scale[SINQ_LANES],
-                         uint8_t *stored, float error[SINQ_LANES]) {
-    const struct level_table table = find_middles(levels);
-    const v16 s = v_load(scale), by = invert_scale(s), one = v_set(1.0f);
+static void search_levels(const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
+                          const float *steps, size_t step_count, float scale[SINQ_LANES]) {
+    if (HAS_CELLS(table)) {
+        search_by_table(true, groups, table, steps, step_count, scale);
+    } else {
+        search_by_table(false, groups, table, steps, step_count, scale);
+    }
+}
+
+INLINE void round_by_table(bool has_cells, const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
+                           const float scale[SINQ_LANES], uint8_t *stored, float error[SINQ_LANES]) {
+    const v16 s = v_load(scale), by = invert_scale(s);
     v16 errors = v_set(0.0f);
     for (size_t i = 0; i < groups->count; i++) {
-        const v16 x = v_load(groups->values + SINQ_LANES * i), place = v_mul(x, by);
-        v16 code = v_set(0.0f), level = v_set(levels[0]);
-        for (unsigned k = 0; k < 15; k++) {
-            const v16 middle = v_set(table.middles[k]);
-            code = v_add(code, v_where_greater(place, middle, one, v_set(0.0f)));
-            level = v_where_greater(place, middle, v_set(levels[k + 1]), level);
-        }
-        const v16 difference = v_sub(x, v_mul(s, level));
+        const v16 x = v_load(groups->values + SINQ_LANES * i);
+        const struct level_found found = find_level(has_cells, table, v_mul(x, by));
+        const v16 difference = v_sub(x, v_mul(s, found.level));
         errors = v_add(errors, v_mul(v_load(groups->weights + SINQ_LANES * i), v_mul(difference, difference)));
-        if (stored != NULL) v_store_u8(stored + SINQ_LANES * i, code);
+        if (stored != NULL) v_store_u8(stored + SINQ_LANES * i, found.code);
     }
     v_store(error, errors);
+}
+
+static void round_levels(const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
+                         const float scale[SINQ_LANES], uint8_t *stored, float error[SINQ_LANES]) {
+    if (HAS_CELLS(table)) {
+        round_by_table(true, groups, table, scale, stored, error);
+    } else {
+        round_by_table(false, groups, table, scale, stored, error);
+    }
 }
 
 #endif

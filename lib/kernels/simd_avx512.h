@@ -33,6 +33,11 @@ static inline v16 v_round(v16 v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_
 static inline v16 v_where_greater(v16 a, v16 b, v16 then, v16 otherwise) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), otherwise, then);
 }
+/* table[index] of 32 entries: the index is in the lowest five bits of an f32 (kernels/level_table.h). */
+#define V_HAS_LOOKUP
+static inline v16 v_look_up(const float *table, v16 index) {
+    return _mm512_permutex2var_ps(v_load(table), _mm512_castps_si512(index), v_load(table + 16));
+}
 static inline void v_store_u8(uint8_t *to, v16 v) {
     _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(v)));
 }

@@ -17,7 +17,7 @@ struct sinq_block_batch {
     uint32_t blocks, groups; /* groups: of a block; lane b * groups + g is group g of block b */
     float values[SINQ_MOST_GROUP_VALUES * SINQ_LANES], weights[SINQ_MOST_GROUP_VALUES * SINQ_LANES];
     float unit[SINQ_LANES]; /* by block */
-    float levels[16];
+    struct sinq_level_table levels;
     /* What is searched: each block's own scale and minimum, and the codes of its groups'. */
     float scale[SINQ_LANES], minimum[SINQ_LANES];
     int8_t scale_codes[SINQ_LANES];

@@ -106,7 +106,9 @@ void sinq_encode_blocks(const struct sinq_block_type *type, const float *values,
     const struct sinq_block_form *const form = sinq_block_form(type);
     struct sinq_block_batch batch = {
         .type = type, .form = form, .kernels = sinq_get_quantize_kernels(), .groups = type->values / form->group};
-    for (unsigned i = 0; form->levels != NULL && i < 16; i++) batch.levels[i] = (float)form->levels[i];
+    float levels[16] = {0};
+    for (unsigned i = 0; form->levels != NULL && i < 16; i++) levels[i] = (float)form->levels[i];
+    if (form->levels != NULL) sinq_make_level_table(levels, 16, &batch.levels);
     const size_t most = SINQ_LANES / batch.groups;
     for (size_t block = 0, blocks = count / type->values; block < blocks; block += batch.blocks) {
         const size_t first = block * type->values;

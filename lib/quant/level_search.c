@@ -30,10 +30,12 @@ void sinq_find_byte_levels(unsigned bits, uint32_t group_size, struct sinq_byte_
     const struct table *const table = &of_bits[group_size == 16 ? 0 : group_size == 32 ? 1 : 2];
     const unsigned count = 1u << (bits < 4 ? bits : 4);
     levels->centre = table->centre;
+    float above_centre[16];
     for (unsigned k = 0; k < 16; k++) {
         levels->level[k] = table->level[k < count ? k : count - 1];
-        levels->above_centre[k] = (float)levels->level[k] - table->centre;
+        above_centre[k] = (float)levels->level[k] - table->centre;
     }
+    sinq_make_level_table(above_centre, count, &levels->above_centre);
 }
 
 /* ---- search ---- */
@@ -68,7 +70,7 @@ static struct sinq_lane_groups get_groups(const struct sinq_group_block *block, 
 static size_t space_steps(enum sinq_effort effort, unsigned bits, const struct sinq_byte_levels *levels, float *steps) {
     const size_t count = effort == SINQ_EFFORT_FAST ? 4 : effort == SINQ_EFFORT_BEST ? MOST_STEPS - 1 : 6;
     const float from = bits == 2 ? 0.55f : bits == 3 ? 0.8f : 0.9f, to = bits == 2 ? 0.95f : 1.15f;
-    const float last = fmaxf(levels->above_centre[15], -levels->above_centre[0]);
+    const float last = fmaxf(levels->above_centre.level[15], -levels->above_centre.level[0]);
     for (size_t i = 0; i < count; i++) {
         steps[i] = last / (from + (to - from) * ((float)i / (float)(count - 1)));
     }
@@ -84,7 +86,7 @@ void sinq_search_signed_scales(enum sinq_effort effort, unsigned bits, const str
         spread_values(block, first, values + first * block->cols, weights);
         const struct sinq_lane_groups groups = get_groups(block, first, values);
         float found[SINQ_LANES];
-        sinq_get_quantize_kernels()->search_levels(&groups, levels->above_centre, steps, count, found);
+        sinq_get_quantize_kernels()->search_levels(&groups, &levels->above_centre, steps, count, found);
         for (size_t l = 0; l < SINQ_LANES && first + l < block->rows; l++) {
             const float unit = find_unit(block, first + l);
             scale[first + l] = unit > 0 ? found[l] / unit : 0.0f;
@@ -113,7 +115,7 @@ void sinq_choose_stored_scales(const struct sinq_byte_levels *levels, const stru
                 const float value = (range->low + place * range->step) * range->unit[first + l];
                 stored[l] = copysignf(value, scale[first + l]) * find_unit(block, first + l);
             }
-            sinq_get_quantize_kernels()->round_levels(&groups, levels->above_centre, stored, NULL, error);
+            sinq_get_quantize_kernels()->round_levels(&groups, &levels->above_centre, stored, NULL, error);
             for (size_t l = 0; l < rows; l++) {
                 if (!(error[l] < least[l])) continue;
                 least[l] = error[l];

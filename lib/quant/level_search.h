@@ -8,12 +8,13 @@
 #ifndef SINQ_QUANT_LEVEL_SEARCH_H
 #define SINQ_QUANT_LEVEL_SEARCH_H
 
+#include "kernels/level_table.h"
 #include "quant/rounding.h"
 
 struct sinq_byte_levels {
     uint8_t level[16]; /* ascending; beyond 2^bits the last one again */
     float centre;
-    float above_centre[16]; /* level - centre */
+    struct sinq_level_table above_centre; /* level - centre */
 };
 
 /* The table of 2, 3 or 4 bits that was fitted to groups of this size (other sizes: the nearest). */

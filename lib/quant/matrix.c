@@ -56,12 +56,15 @@ void sinq_start_units(struct sinq_unit_job *job, const struct sinq_unit_matrix *
     job->method = outcome->method;
     job->bits = method->bits;
     job->effort = method->effort;
-    job->levels = sinq_method_levels(job->method, &job->level_count);
+    unsigned count;
+    const float *const levels = sinq_method_levels(job->method, &count);
+    job->has_levels = levels != NULL;
+    if (levels != NULL) sinq_make_level_table(levels, count, &job->levels);
     job->has_byte_levels = sinq_method_has_byte_levels(job->method);
     if (job->has_byte_levels) {
         sinq_find_byte_levels(job->bits, units->group_size, &job->byte_levels);
         job->levels = job->byte_levels.above_centre;
-        job->level_count = 1u << job->bits;
+        job->has_levels = true;
     }
     const size_t group = units->group_size == 0 ? (size_t)units->cols : units->group_size;
     job->row_tile = method->tiling_2d ? group : (size_t)units->padded_rows;

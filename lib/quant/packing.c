@@ -93,9 +93,9 @@ static int prepare_units(struct sinq_packing *packing, struct sinq_error *error)
     struct sinq_dual_scale *const description = &packing->description;
     const bool is_integer = sinq_method_has_integer_zeros(job->method);
     description->has_column_scale = sinq_method_normalizes(job->method);
-    description->levels = job->has_byte_levels  ? SINQ_LEVELS_BYTES
-                          : job->levels == NULL ? SINQ_LEVELS_UNIFORM
-                                                : SINQ_LEVELS_F32;
+    description->levels = job->has_byte_levels ? SINQ_LEVELS_BYTES
+                          : !job->has_levels   ? SINQ_LEVELS_UNIFORM
+                                               : SINQ_LEVELS_F32;
     if (job->has_byte_levels) {
         description->zero_low = job->byte_levels.centre;
         description->scale_signed = description->scale_type != SINQ_AUX_F16;
@@ -187,12 +187,12 @@ int sinq_packing_settle(struct sinq_packing *packing, bool *again, struct sinq_e
 
 static void write_levels(const struct sinq_unit_job *job, uint8_t *blob) {
     if (job->has_byte_levels) {
-        memcpy(blob + job->sizes->levels_offset, job->byte_levels.level, job->level_count);
+        memcpy(blob + job->sizes->levels_offset, job->byte_levels.level, job->levels.count);
         return;
     }
-    for (unsigned k = 0; k < job->level_count; k++) {
+    for (unsigned k = 0; k < job->levels.count; k++) {
         uint32_t bits;
-        memcpy(&bits, &job->levels[k], sizeof bits);
+        memcpy(&bits, &job->levels.level[k], sizeof bits);
         for (int i = 0; i < 4; i++) blob[job->sizes->levels_offset + 4 * k + (unsigned)i] = (uint8_t)(bits >> 8 * i);
     }
 }
@@ -214,7 +214,7 @@ void sinq_packing_finish(struct sinq_packing *packing, struct sinq_dual_scale *d
     const bool is_searched = sinq_method_is_searched(packing->job.method);
     uint8_t *const blob = packing->blob->bytes;
     if (packing->job.scale_entries != NULL) write_scale_entries(&packing->job, blob);
-    if (packing->job.levels != NULL) write_levels(&packing->job, blob);
+    if (packing->job.has_levels) write_levels(&packing->job, blob);
     if (is_integer && description->zero_type != SINQ_AUX_NONE)
         sinq_write_integer_zeros(description, &packing->sizes, packing->job.integer_zeros, blob);
     sinq_dual_scale_seal(description, blob);

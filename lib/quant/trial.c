@@ -86,7 +86,7 @@ static void combine_plain(struct trial *trial, enum sinq_method method, unsigned
     const float *levels = sinq_method_levels(method, &count);
     if (sinq_method_has_byte_levels(method)) {
         sinq_find_byte_levels(bits, trial->units.group_size, &bytes);
-        levels = bytes.above_centre;
+        levels = bytes.above_centre.level;
     }
     for (uint64_t r = 0; r < trial->units.rows; r++) {
         const float *const column = plain->column + r / group * cols;

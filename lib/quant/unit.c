@@ -178,9 +178,9 @@ static void encode_block(const struct sinq_unit_job *job, const struct sinq_unit
             const float *const x = block->x + half * block->stride + j;
             uint8_t *const codes = block->codes + half * block->stride + j;
             float row_error[SINQ_LANES], row_norm[SINQ_LANES];
-            if (job->levels != NULL) {
-                kernels->encode_levels(x, block->stride, vectors, scale + half, zero + half, job->levels,
-                                       job->level_count, work->weights + j, codes, block->stride, row_error, row_norm);
+            if (job->has_levels) {
+                kernels->encode_levels(x, block->stride, vectors, scale + half, zero + half, &job->levels,
+                                       work->weights + j, codes, block->stride, row_error, row_norm);
             } else {
                 kernels->encode_uniform(x, block->stride, vectors, scale + half, zero + half,
                                         (float)((1u << job->bits) - 1u), work->weights + j, codes, block->stride,

@@ -26,9 +26,8 @@ struct sinq_unit_job {
     enum sinq_method method;
     unsigned bits;
     enum sinq_effort effort;
-    const float *levels;
-    unsigned level_count;
-    bool has_byte_levels;
+    bool has_levels, has_byte_levels;
+    struct sinq_level_table levels;
     struct sinq_byte_levels byte_levels; /* then levels are these, above their centre */
     uint8_t *scale_entries; /* [panel][group][16] of 6-bit scales, whose groups share bytes: packed at the end */
     size_t row_tile;        /* rows that share a column scale: all, or a group's width in 2-D tiling */

@@ -56,7 +56,7 @@ static double measure_row(const struct sinq_byte_levels *levels, const float *x,
     for (size_t j = 0; j < COLS; j++) {
         double least = INFINITY;
         for (int k = 0; k < 16; k++) {
-            least = fmin(least, fabs((double)x[j] - (double)scale * (double)levels->above_centre[k]));
+            least = fmin(least, fabs((double)x[j] - (double)scale * (double)levels->above_centre.level[k]));
         }
         sum += least * least;
     }
@@ -65,7 +65,7 @@ static double measure_row(const struct sinq_byte_levels *levels, const float *x,
 
 /* The largest magnitude on the outer level, of either sign: what there is without a search. */
 static double measure_unsearched(const struct sinq_byte_levels *levels, const float *x) {
-    float most = 0, first = -levels->above_centre[0], last = levels->above_centre[15];
+    float most = 0, first = -levels->above_centre.level[0], last = levels->above_centre.level[15];
     for (size_t j = 0; j < COLS; j++) most = fmaxf(most, fabsf(x[j]));
     const float step = most / fmaxf(first, last);
     return fmin(measure_row(levels, x, step), measure_row(levels, x, -step));

@@ -133,9 +133,31 @@ static void run_normalize(const struct sinq_quantize_kernels *k, bool is_bf16, u
     }
 }
 
+/* Tables with a middle a cell, and some whose middles are too near to each other for that. */
+static const struct {
+    const char *name;
+    unsigned count;
+    float levels[16];
+    bool has_cells;
+} tables[] = {
+    {"even, of 16", 16, {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7}, true},
+    {"bytes above their centre",
+     16,
+     {-61.25f, -48.25f, -38.25f, -30.25f, -23.25f, -16.25f, -10.25f, -4.25f, 1.75f, 6.75f, 12.75f, 19.75f, 26.75f,
+      34.75f, 44.75f, 59.75f},
+     true},
+    {"four", 4, {-46.5f, -9.5f, 22.5f, 65.5f}, true},
+    {"two", 2, {-0.5f, 0.25f}, true},
+    {"near to each other", 8, {-1, -0.01f, -0.009f, -0.008f, 0.008f, 0.009f, 0.5f, 1}, false},
+    {"two of them equal", 4, {-1, 0.5f, 0.5f, 1}, true},
+    {"all equal", 3, {2, 2, 2}, false},
+};
+#define TABLES (sizeof tables / sizeof tables[0])
+
 static void run_encode(const struct sinq_quantize_kernels *k, unsigned bits, bool has_levels, unsigned vectors,
                        struct results *r) {
     float scale[SINQ_LANES], zero[SINQ_LANES], levels[16];
+    struct sinq_level_table table;
     for (size_t i = 0; i < SINQ_LANES; i++) {
         scale[i] = i == 3 ? 1e30f : fabsf(data.f32[i * MOST_COLS]) * 0.3f + 1e-38f;
         zero[i] = (float)i - 4.0f;
@@ -143,12 +165,25 @@ static void run_encode(const struct sinq_quantize_kernels *k, unsigned bits, boo
     for (int i = 0; i < 16; i++) levels[i] = -1.0f + 0.13f * (float)i;
     clear_results(r);
     if (has_levels) {
-        k->encode_levels(data.f32, MOST_COLS, vectors, scale, zero, levels, 1u << (bits > 4 ? 4 : bits), data.cols,
-                         r->codes, MOST_COLS, r->row_a, r->row_b);
+        sinq_make_level_table(levels, 1u << (bits > 4 ? 4 : bits), &table);
+        k->encode_levels(data.f32, MOST_COLS, vectors, scale, zero, &table, data.cols, r->codes, MOST_COLS, r->row_a,
+                         r->row_b);
     } else {
         k->encode_uniform(data.f32, MOST_COLS, vectors, scale, zero, (float)((1u << bits) - 1), data.cols, r->codes,
                           MOST_COLS, r->row_a, r->row_b);
     }
+}
+
+static void run_levels(const struct sinq_quantize_kernels *k, size_t which, struct results *r) {
+    static const float steps[] = {40.0f, 55.0f, 61.0f};
+    struct sinq_level_table table;
+    const struct sinq_lane_groups groups = {data.f32, data.f32 + 700, 30};
+    sinq_make_level_table(tables[which].levels, tables[which].count, &table);
+    clear_results(r);
+    k->search_levels(&groups, &table, steps, 3, r->row_a);
+    k->round_levels(&groups, &table, r->row_a, r->codes, r->row_b);
+    k->encode_levels(data.f32, MOST_COLS, 3, data.rows, data.cols, &table, data.cols, r->codes + 600, 48, r->row_c,
+                     r->row_c + 16);
 }
 
 /* Groups whose values reach from 0 to 1, and such as do not. */
@@ -205,6 +240,11 @@ static void check_version(size_t version, enum data_kind kind) {
             }
         }
     }
+    for (size_t which = 0; which < TABLES; which++) {
+        run_levels(c, which, &expected);
+        run_levels(k, which, &found);
+        compare(name, tables[which].name, kind, 16, 3);
+    }
     for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
         const float top = (float)((1u << widths[w]) - 1);
         run_search(c, top, kind, &expected);
@@ -258,6 +298,43 @@ START_TEST(plain_c_equals_the_formula) {
 }
 END_TEST
 
+START_TEST(tables_have_cells_where_middles_are_apart) {
+    for (size_t i = 0; i < TABLES; i++) {
+        struct sinq_level_table table;
+        sinq_make_level_table(tables[i].levels, tables[i].count, &table);
+        ck_assert_msg(table.has_cells == tables[i].has_cells, "%s", tables[i].name);
+    }
+}
+END_TEST
+
+/* Places at, just below and just above every middle, and far away. */
+START_TEST(nearest_levels_of_all_tables_are_taken) {
+    for (size_t i = 0; i < TABLES; i++) {
+        struct sinq_level_table table;
+        float x[SINQ_LANES * SINQ_LANES] = {0}, ones[SINQ_LANES], zeros[SINQ_LANES] = {0};
+        uint8_t codes[SINQ_LANES * SINQ_LANES];
+        float error[SINQ_LANES], norm[SINQ_LANES];
+        size_t count = 0;
+        sinq_make_level_table(tables[i].levels, tables[i].count, &table);
+        for (size_t l = 0; l < SINQ_LANES; l++) ones[l] = 1.0f;
+        for (unsigned m = 0; m + 1 < table.count; m++) {
+            x[count++] = nextafterf(table.middle[m], -INFINITY);
+            x[count++] = table.middle[m];
+            x[count++] = nextafterf(table.middle[m], INFINITY);
+        }
+        x[count++] = -1e30f;
+        x[count++] = 1e30f;
+        sinq_get_quantize_kernels()->encode_levels(x, SINQ_LANES, 1, ones, zeros, &table, ones, codes, SINQ_LANES,
+                                                   error, norm);
+        for (size_t j = 0; j < count; j++) {
+            unsigned code = 0;
+            for (unsigned m = 0; m + 1 < table.count; m++) code += x[j] > table.middle[m];
+            ck_assert_msg(codes[j] == code, "%s: %g became %u, not %u", tables[i].name, (double)x[j], codes[j], code);
+        }
+    }
+}
+END_TEST
+
 START_TEST(nearest_level_is_taken_and_ties_go_down) {
     float x[SINQ_LANES * SINQ_LANES] = {0}, scale[SINQ_LANES], zero[SINQ_LANES], weights[SINQ_LANES];
     const float levels[4] = {-1.0f, -0.25f, 0.5f, 1.0f};
@@ -270,11 +347,14 @@ START_TEST(nearest_level_is_taken_and_ties_go_down) {
     memcpy(x, places, sizeof places);
     uint8_t codes[SINQ_LANES * SINQ_LANES];
     float error[SINQ_LANES], norm[SINQ_LANES];
-    sinq_get_quantize_kernels()->encode_levels(x, SINQ_LANES, 1, scale, zero, levels, 4, weights, codes, SINQ_LANES,
-                                               error, norm);
+    struct sinq_level_table table;
+    sinq_make_level_table(levels, 4, &table);
+    sinq_get_quantize_kernels()->encode_levels(x, SINQ_LANES, 1, scale, zero, &table, weights, codes, SINQ_LANES, error,
+                                               norm);
     ck_assert_mem_eq(codes, nearest, sizeof nearest);
 }
 END_TEST
 
 UNIT_MAIN("quantize kernels", every_version_equals_plain_c, plain_c_equals_the_formula,
-          nearest_level_is_taken_and_ties_go_down)
+          nearest_level_is_taken_and_ties_go_down, tables_have_cells_where_middles_are_apart,
+          nearest_levels_of_all_tables_are_taken)
