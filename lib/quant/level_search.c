@@ -43,21 +43,22 @@ void sinq_find_byte_levels(unsigned bits, uint32_t group_size, struct sinq_byte_
 /* The power of two that brings a row's values to magnitudes below 1; 0: it is not searched. Exact, so nothing is lost. */
 static float find_unit(const struct sinq_group_block *block, size_t row) {
     if (row >= block->rows) return 0.0f;
-    const float largest = fmaxf(fabsf(block->lowest[row]), fabsf(block->highest[row]));
+    const float low = fabsf(block->lowest[row]), high = fabsf(block->highest[row]), largest = low > high ? low : high;
     if (!(largest >= SMALLEST_MAGNITUDE && largest <= LARGEST_MAGNITUDE)) return 0.0f;
-    int exponent;
-    (void)frexpf(largest, &exponent);
-    return ldexpf(1.0f, -exponent);
+    uint32_t bits;
+    memcpy(&bits, &largest, sizeof bits);
+    bits = (253u << 23) - (bits & 0xff800000u); /* 2^-(e + 1) of 2^e <= largest < 2^(e + 1) */
+    float unit;
+    memcpy(&unit, &bits, sizeof unit);
+    return unit;
 }
 
-static void spread_values(const struct sinq_group_block *block, size_t first, float *values, float *weights) {
+/* Values of sixteen rows, a lane each. */
+static void spread_values(const struct sinq_group_block *block, size_t first, float *values) {
     for (size_t l = 0; l < SINQ_LANES; l++) {
         const float *const x = block->x + (first + l) * block->stride;
         const float unit = find_unit(block, first + l);
-        for (size_t j = 0; j < block->cols; j++) {
-            values[SINQ_LANES * j + l] = unit > 0 ? x[j] * unit : 0.0f;
-            weights[SINQ_LANES * j + l] = 1.0f;
-        }
+        for (size_t j = 0; j < block->cols; j++) values[SINQ_LANES * j + l] = unit > 0 ? x[j] * unit : 0.0f;
     }
 }
 
@@ -66,24 +67,36 @@ static struct sinq_lane_groups get_groups(const struct sinq_group_block *block, 
     return (struct sinq_lane_groups){values + first * block->cols, weights, block->cols};
 }
 
-/* Where the largest magnitude is put, in levels: at the last one divided by a factor. */
+/* What the largest magnitude is divided by before it is put at the outer level. 1 is always among them: no search. */
+struct factors {
+    unsigned count;
+    float by[MOST_STEPS];
+};
+static const struct factors fast_factors[3] = {{2, {0.7f, 1.0f}}, {2, {0.88f, 1.0f}}, {2, {0.95f, 1.0f}}},
+                            usual_factors[3] = {{4, {0.6f, 0.73f, 0.86f, 1.0f}},
+                                                {4, {0.8f, 0.9f, 1.0f, 1.1f}},
+                                                {4, {0.93f, 1.0f, 1.07f, 1.14f}}},
+                            best_factors[3] = {
+                                {11, {0.5f, 0.55f, 0.6f, 0.65f, 0.7f, 0.75f, 0.8f, 0.85f, 0.9f, 0.95f, 1.0f}},
+                                {9, {0.75f, 0.8f, 0.85f, 0.9f, 0.95f, 1.0f, 1.05f, 1.1f, 1.15f}},
+                                {11, {0.9f, 0.925f, 0.95f, 0.975f, 1.0f, 1.025f, 1.05f, 1.075f, 1.1f, 1.125f, 1.15f}}};
+
 static size_t space_steps(enum sinq_effort effort, unsigned bits, const struct sinq_byte_levels *levels, float *steps) {
-    const size_t count = effort == SINQ_EFFORT_FAST ? 4 : effort == SINQ_EFFORT_BEST ? MOST_STEPS - 1 : 6;
-    const float from = bits == 2 ? 0.55f : bits == 3 ? 0.8f : 0.9f, to = bits == 2 ? 0.95f : 1.15f;
+    const struct factors *const factors = effort == SINQ_EFFORT_FAST   ? &fast_factors[bits - 2]
+                                          : effort == SINQ_EFFORT_BEST ? &best_factors[bits - 2]
+                                                                       : &usual_factors[bits - 2];
     const float last = fmaxf(levels->above_centre.level[15], -levels->above_centre.level[0]);
-    for (size_t i = 0; i < count; i++) {
-        steps[i] = last / (from + (to - from) * ((float)i / (float)(count - 1)));
-    }
-    steps[count] = last; /* what there is without a search: never worse than that */
-    return count + 1;
+    for (size_t i = 0; i < factors->count; i++) steps[i] = last / factors->by[i];
+    return factors->count;
 }
 
 void sinq_search_signed_scales(enum sinq_effort effort, unsigned bits, const struct sinq_byte_levels *levels,
                                const struct sinq_group_block *block, float *values, float *scale) {
     float steps[MOST_STEPS], *const weights = values + SINQ_SCALE_BLOCK_ROWS * block->cols;
     const size_t count = space_steps(effort, bits, levels, steps);
+    for (size_t i = 0; i < SINQ_LANES * block->cols; i++) weights[i] = 1.0f;
     for (size_t first = 0; first < block->rows; first += SINQ_LANES) {
-        spread_values(block, first, values + first * block->cols, weights);
+        spread_values(block, first, values + first * block->cols);
         const struct sinq_lane_groups groups = get_groups(block, first, values);
         float found[SINQ_LANES];
         sinq_get_quantize_kernels()->search_levels(&groups, &levels->above_centre, steps, count, found);
@@ -96,30 +109,31 @@ void sinq_search_signed_scales(enum sinq_effort effort, unsigned bits, const str
 
 /* ---- what can be stored ---- */
 
+static float hold_within(float value, float most) { return value < 0.0f ? 0.0f : value > most ? most : value; }
+
 void sinq_choose_stored_scales(const struct sinq_byte_levels *levels, const struct sinq_signed_range *range,
                                const struct sinq_group_block *block, const float *values, float *scale, uint8_t *code) {
+    static const float offsets[3] = {0.0f, -1.0f, 1.0f}; /* the nearest wins ties */
     for (size_t first = 0; first < block->rows; first += SINQ_LANES) {
         const struct sinq_lane_groups groups = get_groups(block, first, values);
         const size_t rows = block->rows - first < SINQ_LANES ? block->rows - first : SINQ_LANES;
-        float least[SINQ_LANES], nearest[SINQ_LANES], best[SINQ_LANES] = {0};
+        float least[SINQ_LANES], place[SINQ_LANES], unit[SINQ_LANES], best[SINQ_LANES] = {0}, stored[SINQ_LANES] = {0};
         for (size_t l = 0; l < rows; l++) {
             const float magnitude = fabsf(scale[first + l]) / range->unit[first + l];
-            nearest[l] = rintf(fminf(fmaxf((magnitude - range->low) / range->step, 0.0f), range->most));
+            place[l] = rintf(hold_within((magnitude - range->low) / range->step, range->most));
+            unit[l] = copysignf(range->unit[first + l] * find_unit(block, first + l), scale[first + l]);
             least[l] = INFINITY;
         }
-        for (int c = 0; c < 3; c++) {
-            const float off = c == 0 ? 0.0f : c == 1 ? -1.0f : 1.0f; /* the nearest wins ties */
-            float stored[SINQ_LANES] = {0}, error[SINQ_LANES];
+        for (size_t c = 0; c < sizeof offsets / sizeof offsets[0]; c++) {
+            float error[SINQ_LANES], tried[SINQ_LANES];
             for (size_t l = 0; l < rows; l++) {
-                const float place = fminf(fmaxf(nearest[l] + off, 0.0f), range->most);
-                const float value = (range->low + place * range->step) * range->unit[first + l];
-                stored[l] = copysignf(value, scale[first + l]) * find_unit(block, first + l);
+                tried[l] = hold_within(place[l] + offsets[c], range->most);
+                stored[l] = (range->low + tried[l] * range->step) * unit[l];
             }
             sinq_get_quantize_kernels()->round_levels(&groups, &levels->above_centre, stored, NULL, error);
             for (size_t l = 0; l < rows; l++) {
-                if (!(error[l] < least[l])) continue;
-                least[l] = error[l];
-                best[l] = fminf(fmaxf(nearest[l] + off, 0.0f), range->most);
+                best[l] = error[l] < least[l] ? tried[l] : best[l];
+                least[l] = error[l] < least[l] ? error[l] : least[l];
             }
         }
         for (size_t l = 0; l < rows; l++) {
