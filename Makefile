@@ -45,7 +45,8 @@ ifeq ($(ARCH),x86_64)
 $(BUILD)/%_ssse3.o: ISA := -mssse3
 $(BUILD)/%_avx2.o: ISA := -mavx2 -mf16c -mfma
 $(BUILD)/%_avx2vnni.o: ISA := -mavx2 -mf16c -mfma -mavxvnni
-$(BUILD)/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mf16c -mfma -mprefer-vector-width=512
+$(BUILD)/%_avx512.o $(BUILD)/%_avx512vbmi.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mf16c -mfma -mprefer-vector-width=512
+$(BUILD)/%_avx512vbmi.o: ISA += -mavx512vbmi
 else ifeq ($(ARCH),aarch64)
 $(BUILD)/%_neondot.o: ISA := -march=armv8.2-a+dotprod
 endif
@@ -64,7 +65,7 @@ endif
 ifneq ($(SAN),)
 WARNINGS += -Wno-maybe-uninitialized
 $(BUILD)/lib/kernels/%.o: OPT := -O2 -g
-$(BUILD)/lib/kernels/compute_%.o $(BUILD)/lib/kernels/quantize_%.o: OPT := -O2 -g -fno-inline
+$(BUILD)/lib/kernels/compute_%.o $(BUILD)/lib/kernels/byte_levels_%.o $(BUILD)/lib/kernels/quantize_%.o: OPT := -O2 -g -fno-inline
 endif
 
 # Facts for bug reports.

@@ -112,7 +112,7 @@ check-arm64: $(PROGRAM) $(TOOL_PROGRAMS)
 
 # AVX-VNNI's table, on machines that have AVX-512 VNNI but not AVX-VNNI: AVX-512's form of the same instruction is put in its place.
 EVEX_BUILD   := $(BUILD)/evex
-EVEX_OBJECTS := $(addprefix $(EVEX_BUILD)/,compute_avx2vnni.o limits_avx2vnni.o x86_features.o)
+EVEX_OBJECTS := $(addprefix $(EVEX_BUILD)/,compute_avx2vnni.o byte_levels_avx2vnni.o limits_avx2vnni.o x86_features.o)
 EVEX_TESTS   := $(addprefix $(EVEX_BUILD)/test_,matmul attention rowwise limits)
 $(EVEX_BUILD)/%.o: lib/kernels/%.c
 	@mkdir -p $(@D)

@@ -2,34 +2,7 @@
 #ifndef SINQ_KERNELS_CODED_TEMPLATE_H
 #define SINQ_KERNELS_CODED_TEMPLATE_H
 
-#include "kernels/template_basics.h"
-
-/* Codes of quad q (columns 4 q to 4 q + 3) of a block, a byte each: docs/format.md, section 5.1. */
-ALWAYS_INLINE line load_plane(const unsigned width, const uint8_t *lines, const unsigned q) {
-    const unsigned per_line = 8 / width;
-    const line packed = l_load(lines + 64 * (q / per_line));
-    return width == 8 ? packed : l_bits(packed, q % per_line * width, (1u << width) - 1);
-}
-
-/* Quad q of a plane of `width` bits, from bit `to` on, besides `low`. */
-ALWAYS_INLINE line merge_plane(const line low, const unsigned width, const uint8_t *lines, const unsigned q,
-                               const unsigned to) {
-    const unsigned per_line = 8 / width, from = q % per_line * width;
-    return l_merge(low, l_load(lines + 64 * (q / per_line)), (int)from - (int)to, ((1u << width) - 1) << to);
-}
-
-ALWAYS_INLINE line load_quad(const unsigned bits, const uint8_t *lines, const unsigned q) {
-    switch (bits) {
-    case 3:
-        return merge_plane(load_plane(2, lines, q), 1, lines + 128, q, 2);
-    case 5:
-        return merge_plane(load_plane(4, lines, q), 1, lines + 256, q, 4);
-    case 6:
-        return merge_plane(load_plane(4, lines, q), 2, lines + 256, q, 4);
-    default:
-        return load_plane(bits, lines, q);
-    }
-}
+#include "kernels/codes_template.h"
 
 ALWAYS_INLINE v16 expand_super(const struct sinq_stored_aux *aux, const size_t group) {
     if (aux->entries == NULL) return v_set(aux->low);

@@ -28,6 +28,7 @@ bool sinq_cpu_offers(enum sinq_cpu_level level) {
 
 static bool find_extension(enum sinq_cpu_level level) {
     const struct sinq_x86_features features = sinq_read_x86_features();
+    if (level == SINQ_CPU_AVX512_VNNI) return sinq_x86_has_avx512_vbmi(&features);
     return level == SINQ_CPU_SSE2 && sinq_x86_has_ssse3(&features);
 }
 #elif defined(__aarch64__)

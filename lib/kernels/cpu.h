@@ -10,7 +10,7 @@ enum sinq_cpu_level {
     SINQ_CPU_SSE2, /* and SSSE3, where the machine has it */
     SINQ_CPU_AVX2, /* with FMA and F16C */
     SINQ_CPU_AVX2_VNNI,
-    SINQ_CPU_AVX512_VNNI, /* F, BW, DQ, VL and VNNI */
+    SINQ_CPU_AVX512_VNNI, /* F, BW, DQ, VL and VNNI; and VBMI, where the machine has it */
     SINQ_CPU_NEON,        /* and the dot product of ARMv8.2, where the machine has it */
     SINQ_CPU_LEVEL_COUNT
 };
@@ -21,7 +21,7 @@ enum sinq_cpu_level sinq_cpu_level(void);
 /* Whether this machine and its system offer a level (CPUID and XGETBV both). */
 bool sinq_cpu_offers(enum sinq_cpu_level level);
 
-/* Whether the level in use has its extension here: SSSE3 with sse2, the dot product with neon. */
+/* Whether the level in use has its extension here: SSSE3 with sse2, VBMI with avx512-vnni, the dot product with neon. */
 bool sinq_cpu_has_extension(void);
 
 /* For tests: from now on it has none. */

@@ -70,38 +70,14 @@ static inline struct sinq_int8_part offset_levels(const struct sinq_int8_part *p
     return result;
 }
 
-/*
- * Levels below 128 are looked up from where codes lie, so that as few shifts as possible are needed. Sixteen entries know
- * of four bits: where codes begin at bit 0, and for two or three bits where they are beside them.
- *   2 bits  a nibble is two codes: `low` knows the first, `high` the second
- *   3 bits  low: low bits at bit 0, the third at bit 2; high: low bits at bit 2, the third at bit 1
- */
-static inline struct level_bytes place_levels(const unsigned bits, const uint8_t levels[16]) {
-    struct level_bytes tables;
-    for (unsigned i = 0; i < 16; i++) {
-        tables.low[i] = levels[i & ((1u << bits) - 1)];
-        tables.high[i] = levels[bits == 2 ? i >> 2 : bits == 3 ? i >> 2 | (i & 2u) << 1 : i];
-    }
-    return tables;
-}
-
-ALWAYS_INLINE line load_levels(const unsigned bits, const struct sinq_int8_part *tables, const uint8_t *lines,
-                               const unsigned q) {
-    const bool is_low = bits == 4 || q % 2 == 0;
-    const uint8_t *const table = is_low ? tables->low : tables->high;
-    if (bits == 4) return l_lookup(table, load_plane(4, lines, q));
-    const line packed = l_load(lines + 64 * (q / 4));
-    if (bits == 2) return l_lookup(table, l_bits(packed, q % 4 / 2 * 4, 15));
-    const line low = l_bits(packed, q % 4 / 2 * 4, is_low ? 3 : 12), third = l_load(lines + 128);
-    return l_lookup(table, l_merge(low, third, (int)q - (is_low ? 2 : 1), is_low ? 4 : 2));
-}
-
 ALWAYS_INLINE void unpack_levels(const unsigned bits, const struct sinq_int8_part *part, uint8_t *lines) {
+    struct sinq_level_tables tables;
+    place_levels(bits, part->low, &tables);
     const size_t whole = part->blocks * bits * 64; /* what follows is wanted next */
     for (size_t b = 0; b < part->blocks; b++) {
         for (unsigned i = 0; i < bits; i++) __builtin_prefetch(part->lines + whole + (b * bits + i) * 64, 0, 2);
         for (unsigned q = 0; q < 8; q++, lines += 64) {
-            l_store(lines, load_levels(bits, part, part->lines + b * bits * 64, q));
+            l_store(lines, load_levels(bits, &tables, part->lines + b * bits * 64, q));
         }
     }
 }
@@ -129,11 +105,7 @@ ALWAYS_INLINE void unpack_bits(const unsigned bits, const bool has_levels, const
             const struct sinq_int8_part whole = offset_levels(part, &bytes);                                           \
             unpack_bits(BITS, true, &whole, lines);                                                                    \
         } else if (BITS <= 4 && part->low != NULL) {                                                                   \
-            const struct level_bytes tables = place_levels(BITS, part->low);                                           \
-            struct sinq_int8_part whole = *part;                                                                       \
-            whole.low = tables.low;                                                                                    \
-            whole.high = tables.high;                                                                                  \
-            unpack_levels(BITS, &whole, lines);                                                                        \
+            unpack_levels(BITS, part, lines);                                                                          \
         } else {                                                                                                       \
             unpack_bits(BITS, false, part, lines);                                                                     \
         }                                                                                                              \
@@ -153,8 +125,7 @@ DEFINE_UNPACK(8)
 /* How one kind of product reads its codes; constants once inlined. */
 struct code_form {
     unsigned bits;
-    bool has_levels;      /* of 16 bits */
-    bool has_byte_levels; /* below 128: unpacked, they are codes of 7 bits */
+    bool has_levels; /* of 16 bits */
 };
 
 ALWAYS_INLINE v16i restore_offset(const struct code_form form, const v16i sums, const float x_sum) {
@@ -187,7 +158,7 @@ static inline v16i run_end(v16i sums, i_run run) {
 #endif
 
 ALWAYS_INLINE bool has_runs(const struct code_form form) {
-    return !form.has_levels && !form.has_byte_levels && RUN_QUADS(form.bits) > 0;
+    return !form.has_levels && RUN_QUADS(form.bits) > 0;
 }
 
 /* total + scale * x's scale * (dot - zero * x's sum) */
@@ -326,17 +297,17 @@ ALWAYS_INLINE void multiply_lines_width(const struct code_form form, unsigned wi
 static void multiply_lines(const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux, unsigned panels,
                            unsigned width, float *sums, size_t sums_stride) {
     if (part->high != NULL) {
-        multiply_lines_width((struct code_form){8, true, false}, width, panels, part, aux, sums, sums_stride);
-    } else if (part->low != NULL && RUN_QUADS(4) > 0) {
-        multiply_lines_width((struct code_form){7, false, false}, width, panels, part, aux, sums, sums_stride);
+        multiply_lines_width((struct code_form){8, true}, width, panels, part, aux, sums, sums_stride);
+    } else if (part->low != NULL && RUN_QUADS(4) > 0) { /* levels below 128 */
+        multiply_lines_width((struct code_form){7, false}, width, panels, part, aux, sums, sums_stride);
     } else if (RUN_QUADS(4) > 0 && part->bits <= 4) {
-        multiply_lines_width((struct code_form){4, false, false}, width, panels, part, aux, sums, sums_stride);
+        multiply_lines_width((struct code_form){4, false}, width, panels, part, aux, sums, sums_stride);
     } else if (RUN_QUADS(5) > 0 && part->bits == 5) {
-        multiply_lines_width((struct code_form){5, false, false}, width, panels, part, aux, sums, sums_stride);
+        multiply_lines_width((struct code_form){5, false}, width, panels, part, aux, sums, sums_stride);
     } else if (I_DOT_WIDE || part->bits < 8) {
-        multiply_lines_width((struct code_form){6, false, false}, width, panels, part, aux, sums, sums_stride);
+        multiply_lines_width((struct code_form){6, false}, width, panels, part, aux, sums, sums_stride);
     } else {
-        multiply_lines_width((struct code_form){8, false, false}, width, panels, part, aux, sums, sums_stride);
+        multiply_lines_width((struct code_form){8, false}, width, panels, part, aux, sums, sums_stride);
     }
 }
 

@@ -50,6 +50,25 @@ static inline v16 v_load_i8(const uint8_t *from) {
     return (v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
                  _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
 }
+static inline __m256 half_load_signed(__m128i bytes, __m256i order) {
+    const __m256i twice = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), order);
+    const __m256i kept = _mm256_and_si256(twice, _mm256_set1_epi32((int)0x807f0000u));
+    return _mm256_castsi256_ps(_mm256_or_si256(kept, _mm256_set1_epi32(0x3f800000)));
+}
+/* Entries of seven bits m and a sign, bit 7: +-(1 + m / 128). */
+static inline v16 v_load_signed(const uint8_t *from) {
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)from);
+    /* Each byte twice: as the mantissa's first bits, and with the sign in its place. */
+    return (v16){half_load_signed(bytes, _mm256_setr_epi32(0x00008080, 0x01018080, 0x02028080, 0x03038080, 0x04048080,
+                                                           0x05058080, 0x06068080, 0x07078080)),
+                 half_load_signed(bytes, _mm256_setr_epi32(0x08088080, 0x09098080, 0x0a0a8080, 0x0b0b8080, 0x0c0c8080,
+                                                           0x0d0d8080, 0x0e0e8080, 0x0f0f8080))};
+}
+/* With its sign changed where the other one is negative. */
+static inline v16 v_flip(v16 v, v16 sign) {
+    const __m256 bit = _mm256_set1_ps(-0.0f);
+    return (v16){_mm256_xor_ps(v.low, _mm256_and_ps(sign.low, bit)), _mm256_xor_ps(v.high, _mm256_and_ps(sign.high, bit))};
+}
 /* Values in [-127, 127], rounded to nearest even. */
 static inline void v_store_i8(int8_t *to, v16 v) {
     const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(v.low), _mm256_cvtps_epi32(v.high));

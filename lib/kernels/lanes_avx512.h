@@ -27,6 +27,21 @@ static inline v16 v_load_u8(const uint8_t *from) {
 static inline v16 v_load_i8(const uint8_t *from) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)from)));
 }
+/* Entries of seven bits m and a sign, bit 7: +-(1 + m / 128). */
+static inline v16 v_load_signed(const uint8_t *from) {
+    const __m512i bytes = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)from));
+    const __m512i order = _mm512_setr_epi32(0x00008080, 0x01018080, 0x02028080, 0x03038080, 0x04048080, 0x05058080,
+                                            0x06068080, 0x07078080, 0x08088080, 0x09098080, 0x0a0a8080, 0x0b0b8080,
+                                            0x0c0c8080, 0x0d0d8080, 0x0e0e8080, 0x0f0f8080);
+    const __m512i twice = _mm512_shuffle_epi8(bytes, order); /* as the mantissa's first bits, and with the sign in its place */
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(twice, _mm512_set1_epi32((int)0x807f0000u),
+                                                         _mm512_set1_epi32(0x3f800000), 0xea)); /* (a & b) | c */
+}
+/* With its sign changed where the other one is negative. */
+static inline v16 v_flip(v16 v, v16 sign) {
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(v), _mm512_castps_si512(sign),
+                                                         _mm512_set1_epi32(INT32_MIN), 0x78)); /* a ^ (b & c) */
+}
 /* Values in [-127, 127], rounded to nearest even. */
 static inline void v_store_i8(int8_t *to, v16 v) {
     _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
@@ -86,6 +101,20 @@ static inline line l_lookup(const uint8_t table[16], line codes) {
     const __m128i entries = _mm_loadu_si128((const __m128i *)(const void *)table);
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), codes);
 }
+#ifdef __AVX512VBMI__
+#define LOOKUP_BITS 6
+static inline line l_lookup_six(const uint8_t table[64], line codes) {
+    return _mm512_permutexvar_epi8(codes, _mm512_loadu_si512((const void *)table));
+}
+/* To the right, or by a negative number to the left; bits may come from the byte beside. */
+static inline line l_shift(line l, int right) {
+    return right == 0 ? l : right < 0 ? _mm512_slli_epi32(l, (unsigned)-right) : _mm512_srli_epi32(l, (unsigned)right);
+}
+/* Each byte's bits of the mask from a, the others from b. */
+static inline line l_choose(line a, line b, unsigned mask) {
+    return _mm512_ternarylogic_epi32(a, b, _mm512_set1_epi8((char)mask), 0xe4); /* c ? a : b */
+}
+#endif
 static inline v16 v_place(line l, unsigned c) {
     return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(l, 8 * c), _mm512_set1_epi32(255)));
 }

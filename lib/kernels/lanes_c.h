@@ -2,6 +2,7 @@
 #ifndef SINQ_KERNELS_LANES_C_H
 #define SINQ_KERNELS_LANES_C_H
 
+#include "kernels/narrow_lanes.h"
 #include "kernels/simd_c.h"
 #include "tensor/dtype.h"
 
@@ -22,6 +23,12 @@ static inline void v_store_f16(uint16_t *to, v16 v) {
 }
 static inline v16 v_load_u8(const uint8_t *from) { EACH_LANE((float)from[l]); }
 static inline v16 v_load_i8(const uint8_t *from) { EACH_LANE((float)(int8_t)from[l]); }
+/* Entries of seven bits m and a sign, bit 7: +-(1 + m / 128). */
+static inline v16 v_load_signed(const uint8_t *from) {
+    EACH_LANE((from[l] >= 128 ? -1.0f : 1.0f) * (1.0f + (float)(from[l] & 127) * 0x1p-7f));
+}
+/* With its sign changed where the other one is negative. */
+static inline v16 v_flip(v16 v, v16 sign) { EACH_LANE(sign.lane[l] < 0.0f ? -v.lane[l] : v.lane[l]); }
 /* Values in [-127, 127], rounded to nearest even. */
 static inline void v_store_i8(int8_t *to, v16 v) {
     const v16 rounded = v_round(v);

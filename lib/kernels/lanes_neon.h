@@ -38,6 +38,23 @@ static inline v16 v_load_i8(const uint8_t *from) {
     return (v16){{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
                   vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
 }
+/* Entries of seven bits m and a sign, bit 7: +-(1 + m / 128). */
+static inline v16 v_load_signed(const uint8_t *from) {
+    const uint8x16_t bytes = vld1q_u8(from), low = vzip1q_u8(bytes, bytes), high = vzip2q_u8(bytes, bytes);
+    const uint16x8_t none = vdupq_n_u16(0), eight[2] = {vreinterpretq_u16_u8(low), vreinterpretq_u16_u8(high)};
+    const uint32x4_t kept = vdupq_n_u32(0x807f0000u), one = vdupq_n_u32(0x3f800000u);
+    v16 result; /* each byte twice: as the mantissa's first bits, and with the sign in its place */
+    for (int p = 0; p < 4; p++) {
+        const uint16x8_t four = p % 2 == 0 ? vzip1q_u16(none, eight[p / 2]) : vzip2q_u16(none, eight[p / 2]);
+        result.part[p] = vreinterpretq_f32_u32(vorrq_u32(vandq_u32(vreinterpretq_u32_u16(four), kept), one));
+    }
+    return result;
+}
+/* With its sign changed where the other one is negative. */
+static inline v16 v_flip(v16 v, v16 sign) {
+    EACH_PART(vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(v.part[p]),
+                                              vandq_u32(vreinterpretq_u32_f32(sign.part[p]), vdupq_n_u32(0x80000000u)))));
+}
 /* Values in [-127, 127], rounded to nearest even. */
 static inline void v_store_i8(int8_t *to, v16 v) {
     int16x4_t words[4];

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#ifndef __SSSE3__
+#include "kernels/narrow_lanes.h"
+#endif
 #include "kernels/simd_sse2.h"
 #include "tensor/dtype.h"
 
@@ -47,6 +50,21 @@ static inline v16 v_load_i8(const uint8_t *from) {
     uint8_t bytes[16];
     _mm_storeu_si128((__m128i *)(void *)bytes, flipped);
     return v_sub(v_load_u8(bytes), v_set(128.0f));
+}
+static inline __m128 quarter_signed(__m128i twice) {
+    return _mm_castsi128_ps(_mm_or_si128(_mm_and_si128(twice, _mm_set1_epi32((int)0x807f0000u)), _mm_set1_epi32(0x3f800000)));
+}
+/* Entries of seven bits m and a sign, bit 7: +-(1 + m / 128). */
+static inline v16 v_load_signed(const uint8_t *from) {
+    const __m128i bytes = load_sixteen(from), none = _mm_setzero_si128();
+    const __m128i low = _mm_unpacklo_epi8(bytes, bytes), high = _mm_unpackhi_epi8(bytes, bytes);
+    /* Each byte twice: as the mantissa's first bits, and with the sign in its place. */
+    return (v16){{quarter_signed(_mm_unpacklo_epi16(none, low)), quarter_signed(_mm_unpackhi_epi16(none, low)),
+                  quarter_signed(_mm_unpacklo_epi16(none, high)), quarter_signed(_mm_unpackhi_epi16(none, high))}};
+}
+/* With its sign changed where the other one is negative. */
+static inline v16 v_flip(v16 v, v16 sign) {
+    EACH_PART(_mm_xor_ps(v.part[p], _mm_and_ps(sign.part[p], _mm_set1_ps(-0.0f))));
 }
 /* Values in [-127, 127], rounded to nearest even. */
 static inline void v_store_i8(int8_t *to, v16 v) {

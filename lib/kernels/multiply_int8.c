@@ -88,11 +88,6 @@ static void find_integer_levels(const struct sinq_weight *weight, struct integer
     }
 }
 
-static void load_level_bytes(const struct sinq_weight *weight, uint8_t bytes[SINQ_LEVEL_COUNT]) {
-    const uint8_t *const table = weight->bytes + weight->sizes.levels_offset;
-    for (unsigned i = 0; i < SINQ_LEVEL_COUNT; i++) bytes[i] = table[i] & SINQ_MOST_LEVEL_BYTE;
-}
-
 /* One product's weight, as kernels want it. */
 struct operand {
     const struct sinq_product *product;
@@ -197,8 +192,9 @@ static void multiply_packed(const struct operand *o, uint64_t first_panel, uint6
     }
 }
 
-/* Scales of i8 and minima are expanded first. */
+/* Scales of i8, minima and rare forms with levels of bytes are expanded first. */
 static bool is_read_packed(const struct sinq_dual_scale *matrix) {
+    if (matrix->levels == SINQ_LEVELS_BYTES) return sinq_has_byte_level_product(matrix);
     return matrix->scale_type != SINQ_AUX_I8 && matrix->zero_type != SINQ_AUX_I8 && !matrix->has_minima;
 }
 
@@ -289,7 +285,7 @@ void sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint
     uint8_t bytes[SINQ_LEVEL_COUNT];
     const bool has_bytes = p->weight->matrix.levels == SINQ_LEVELS_BYTES;
     const struct operand operand = {p, prepared, has_levels ? &levels : NULL, has_bytes ? bytes : NULL};
-    if (has_bytes) load_level_bytes(p->weight, bytes);
+    if (has_bytes) sinq_load_level_bytes(p->weight, bytes);
     (void)divide_scratch(p, scratch, &s);
     if (has_levels) find_integer_levels(p->weight, &levels);
     const float factor = p->weight->matrix.factor * (has_levels ? levels.step : 1.0f);
@@ -298,8 +294,14 @@ void sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint
         return;
     }
     memset(s.sums, 0, panels * SINQ_PANEL_ROWS * sizeof *s.sums);
+    const struct sinq_byte_level_scratch level_scratch = {s.scale_ranges, s.zero_ranges, s.scale_bytes};
     for (uint64_t first = 0; first < cols; first += PACKED_COLUMNS) {
-        multiply_packed(&operand, first_panel, panels, first, sinq_min_u64(PACKED_COLUMNS, cols - first), &s, s.sums);
+        const uint64_t some = sinq_min_u64(PACKED_COLUMNS, cols - first);
+        if (has_bytes) {
+            sinq_multiply_byte_levels(p, prepared, first_panel, panels, first, some, &level_scratch, s.sums);
+        } else {
+            multiply_packed(&operand, first_panel, panels, first, some, &s, s.sums);
+        }
     }
     sinq_write_rows(p, output, s.sums, SINQ_PANEL_ROWS, factor, first_panel, panels, 0, 1);
 }

@@ -15,32 +15,27 @@
 #define NEAR_PREFETCH_BYTES 2048
 
 /* How scales and zero points are stored, as far as it is known when this is compiled. */
-enum aux_kind {
-    AUX_ANY,
-    AUX_BYTES,
-    AUX_HALVES,
-    AUX_SIGNED /* scales are bytes with a sign, and one zero point is that of all */
-};
+enum aux_kind { AUX_ANY, AUX_BYTES, AUX_HALVES };
 
 ALWAYS_INLINE v16 load_scale(const enum aux_kind kind, const struct sinq_stored_aux *aux, const float *ranges,
                              const size_t group) {
     if (kind == AUX_HALVES || (kind == AUX_ANY && ranges == NULL)) return load_f16(aux->entries + 32 * group);
     v16 codes = v_load_u8(aux->entries + 16 * group);
     const v16 step = v_set(ranges[2 * group + 1]), low = v_set(ranges[2 * group]);
-    if (kind != AUX_SIGNED && (kind != AUX_ANY || aux->sign == 0)) return v_fma(codes, step, low);
+    if (kind != AUX_ANY || aux->sign == 0) return v_fma(codes, step, low);
     const v16 sign = take_sign(aux->sign, &codes);
     return v_mul(v_fma(codes, step, low), sign);
 }
 
 ALWAYS_INLINE v16 load_zero(const enum aux_kind kind, const struct sinq_stored_aux *aux, const float *ranges,
                             const size_t group) {
-    if (kind == AUX_SIGNED || (kind == AUX_ANY && aux->entries == NULL)) return v_set(aux->low);
+    if (kind == AUX_ANY && aux->entries == NULL) return v_set(aux->low);
     return load_scale(kind, aux, ranges, group);
 }
 
 /* Where i_dot takes any byte, quads of 2, 3 and 4 bits need not be shifted to bit 0: their sums are, once a group. */
 ALWAYS_INLINE bool stays_in_place(const struct code_form form) {
-    return I_DOT_WIDE && !form.has_levels && !form.has_byte_levels && form.bits <= 4;
+    return I_DOT_WIDE && !form.has_levels && form.bits <= 4;
 }
 
 /*
@@ -68,10 +63,6 @@ ALWAYS_INLINE void add_packed_quad(const struct code_form form, const struct sin
                                    const unsigned q, const int8_t *x, struct one_token_sums *sums) {
     if (stays_in_place(form)) {
         sums->low[q % 4] = i_dot(sums->low[q % 4], load_in_place(form.bits, lines, q), x);
-        return;
-    }
-    if (form.has_byte_levels) {
-        sums->low[q % 4] = i_dot_narrow(sums->low[q % 4], load_levels(form.bits, part, lines, q), x);
         return;
     }
     const line codes = load_quad(form.bits, lines, q);
@@ -171,19 +162,6 @@ ALWAYS_INLINE void multiply_one_by_pairs(const struct code_form form, const enum
     v_store(sums, total);
 }
 
-/* Groups of one block. */
-ALWAYS_INLINE void multiply_one_by_blocks(const struct code_form form, const enum aux_kind kind,
-                                          const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,
-                                          float *sums) {
-    v16 total = v_load(sums);
-    for (size_t group = 0; group < part->groups; group++) {
-        struct one_token_sums s = begin_sums();
-        add_packed_block(form, part, group, &s);
-        total = end_packed_group(form, kind, part, aux, group, &s, total);
-    }
-    v_store(sums, total);
-}
-
 /* Blocks of two groups, of which the last may have no columns. */
 ALWAYS_INLINE void multiply_one_by_halves(const struct code_form form, const enum aux_kind kind,
                                           const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,
@@ -232,15 +210,10 @@ ALWAYS_INLINE void multiply_whole_groups(const struct code_form form, const stru
 
 ALWAYS_INLINE void multiply_packed(const struct code_form form, const struct sinq_int8_part *part,
                                    const struct sinq_packed_aux *aux, float *sums) {
-    const bool is_signed = !aux->is_row && aux->scales.sign != 0 && aux->zeros.entries == NULL;
-    if (part->group_blocks == 0 && is_signed) {
-        multiply_one_by_halves(form, AUX_SIGNED, part, aux, sums);
-    } else if (part->group_blocks == 0) {
+    if (part->group_blocks == 0) {
         multiply_one_by_halves(form, AUX_ANY, part, aux, sums);
-    } else if (part->group_blocks == 1 && is_signed) {
-        multiply_one_by_blocks(form, AUX_SIGNED, part, aux, sums);
-    } else if (is_signed) {
-        multiply_one(form, AUX_SIGNED, part, aux, sums);
+    } else if (form.has_levels) { /* which have one zero point */
+        multiply_one(form, AUX_ANY, part, aux, sums);
     } else {
         multiply_whole_groups(form, part, aux, sums);
     }
@@ -249,18 +222,11 @@ ALWAYS_INLINE void multiply_packed(const struct code_form form, const struct sin
 #define DEFINE_MULTIPLY_PACKED(BITS)                                                                                   \
     static void multiply_packed_##BITS(const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,           \
                                        float *sums) {                                                                  \
-        const struct code_form form = {BITS, false, false}, levels = {BITS, true, false},                              \
-                               byte_levels = {BITS, false, true};                                                      \
+        const struct code_form form = {BITS, false}, levels = {BITS, true};                                            \
         if (BITS <= 4 && part->high != NULL) {                                                                         \
             struct level_bytes bytes;                                                                                  \
             const struct sinq_int8_part whole = offset_levels(part, &bytes);                                           \
             multiply_packed(levels, &whole, aux, sums);                                                                \
-        } else if (BITS <= 4 && part->low != NULL) {                                                                   \
-            const struct level_bytes tables = place_levels(BITS, part->low);                                           \
-            struct sinq_int8_part whole = *part;                                                                       \
-            whole.low = tables.low;                                                                                    \
-            whole.high = tables.high;                                                                                  \
-            multiply_packed(byte_levels, &whole, aux, sums);                                                           \
         } else {                                                                                                       \
             multiply_packed(form, part, aux, sums);                                                                    \
         }                                                                                                              \

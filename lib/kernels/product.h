@@ -70,6 +70,28 @@ void sinq_multiply_f32(const struct sinq_product *product, const void *prepared,
 void sinq_multiply_int8(const struct sinq_product *product, const void *prepared, uint64_t first_panel, uint64_t panels,
                         void *scratch, const struct sinq_output *output);
 
+/*
+ * Levels of bytes that one token looks at once: their scales are entries with a sign, and they have one zero point. Their scratch is
+ * of the columns that one token passes at once; `scales` only where entries are of 6 bits.
+ */
+struct sinq_byte_level_scratch {
+    float *ranges, *centres; /* [group][2], [group] */
+    uint8_t *scales;         /* [group][16], of whole quads of groups */
+};
+
+static inline bool sinq_has_byte_level_product(const struct sinq_dual_scale *matrix) {
+    return matrix->levels == SINQ_LEVELS_BYTES && matrix->scale_signed && matrix->zero_type == SINQ_AUX_NONE &&
+           matrix->group_size != 0;
+}
+
+/* Columns [first, first + columns) of some panels, times one token: sums[panel][16] +=, but for the matrix' factor. */
+void sinq_multiply_byte_levels(const struct sinq_product *product, const void *prepared, uint64_t first_panel,
+                               uint64_t panels, uint64_t first, uint64_t columns,
+                               const struct sinq_byte_level_scratch *scratch, float *sums);
+
+/* The 16 levels, 127 at most. */
+void sinq_load_level_bytes(const struct sinq_weight *weight, uint8_t bytes[SINQ_LEVEL_COUNT]);
+
 /* How the scales (or zero points) of groups [first, ...) of a panel are stored. */
 struct sinq_stored_aux sinq_find_scales(const struct sinq_weight *weight, uint64_t panel, uint64_t first);
 struct sinq_stored_aux sinq_find_zeros(const struct sinq_weight *weight, uint64_t panel, uint64_t first);

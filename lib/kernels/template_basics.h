@@ -7,8 +7,8 @@
 
 #include "kernels/compute.h"
 
-/* Not where sanitizers' checks make the code so large that compiling it takes minutes. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* Not where sanitizers' checks or lanes of many small operations make the code so large that compiling it takes minutes. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(LANES_ARE_NARROW)
 #define ALWAYS_INLINE static inline
 #else
 #define ALWAYS_INLINE static inline __attribute__((always_inline))

@@ -11,6 +11,7 @@
 #define LEAF7_EBX_AVX512DQ   (1u << 17)
 #define LEAF7_EBX_AVX512BW   (1u << 30)
 #define LEAF7_EBX_AVX512VL   (1u << 31)
+#define LEAF7_ECX_AVX512VBMI (1u << 1)
 #define LEAF7_ECX_AVX512VNNI (1u << 11)
 #define LEAF7_1_EAX_AVXVNNI  (1u << 4)
 
@@ -56,6 +57,10 @@ bool sinq_x86_offers(const struct sinq_x86_features *features, enum sinq_cpu_lev
 
 bool sinq_x86_has_ssse3(const struct sinq_x86_features *features) {
     return has_all(features->leaf1_ecx, LEAF1_ECX_SSSE3);
+}
+
+bool sinq_x86_has_avx512_vbmi(const struct sinq_x86_features *features) {
+    return has_avx512_vnni(features) && has_all(features->leaf7_ecx, LEAF7_ECX_AVX512VBMI);
 }
 
 #if defined(__x86_64__)

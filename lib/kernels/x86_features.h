@@ -19,5 +19,6 @@ struct sinq_x86_features sinq_read_x86_features(void);
 
 bool sinq_x86_offers(const struct sinq_x86_features *features, enum sinq_cpu_level level);
 bool sinq_x86_has_ssse3(const struct sinq_x86_features *features);
+bool sinq_x86_has_avx512_vbmi(const struct sinq_x86_features *features);
 
 #endif

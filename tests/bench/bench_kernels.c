@@ -163,33 +163,140 @@ static void bench_dense(enum sinq_dtype dtype, uint64_t rows, uint64_t cols, uin
     free(bytes);
 }
 
+/* How a made-up matrix is stored. */
+struct form {
+    const char *name;
+    unsigned bits;
+    enum sinq_levels_kind levels;
+    uint32_t group;
+    enum sinq_aux_type scales, zeros;
+};
+
+static struct sinq_weight make_coded(const struct form *form, uint64_t rows, uint64_t cols) {
+    struct sinq_weight weight = {.dtype = SINQ_DUAL_SCALE, .rows = rows, .cols = cols};
+    const bool has_bytes = form->levels == SINQ_LEVELS_BYTES;
+    weight.matrix = (struct sinq_dual_scale){.rows = rows,
+                                             .cols = cols,
+                                             .group_size = form->group,
+                                             .bits = form->bits,
+                                             .scale_type = form->scales,
+                                             .zero_type = form->zeros,
+                                             .scale_signed = has_bytes,
+                                             .has_column_scale = true,
+                                             .levels = form->levels,
+                                             .factor = 1.0f,
+                                             .zero_low = has_bytes ? 61.25f : 0.0f,
+                                             .zero_step = 1.0f};
+    if (!sinq_dual_scale_measure(&weight.matrix, &weight.sizes)) exit(1);
+    weight.size = weight.sizes.bytes;
+    uint8_t *const bytes = allocate(weight.size);
+    for (uint64_t i = 0; i < weight.size; i++) {
+        bytes[i] = (uint8_t)(i * 2654435761u >> 13 & 0x3f); /* finite as halves */
+    }
+    weight.bytes = bytes;
+    return weight;
+}
+
 /* Scales and zeros of 8 bits; with byte levels signed scales of 6 bits and one zero. */
 static void bench_coded(unsigned bits, enum sinq_levels_kind levels, uint64_t rows, uint64_t cols, uint32_t group,
                         uint32_t tokens, bool exact) {
     static const char *const level_names[] = {"", " levels", " byte levels"};
     const bool has_bytes = levels == SINQ_LEVELS_BYTES;
-    struct sinq_weight weight = {.dtype = SINQ_DUAL_SCALE, .rows = rows, .cols = cols};
-    weight.matrix = (struct sinq_dual_scale){.rows = rows,
-                                             .cols = cols,
-                                             .group_size = group,
-                                             .bits = bits,
-                                             .scale_type = has_bytes ? SINQ_AUX_U6 : SINQ_AUX_U8,
-                                             .zero_type = has_bytes ? SINQ_AUX_NONE : SINQ_AUX_U8,
-                                             .scale_signed = has_bytes,
-                                             .has_column_scale = true,
-                                             .levels = levels,
-                                             .factor = 1.0f,
-                                             .zero_step = 1.0f};
-    if (!sinq_dual_scale_measure(&weight.matrix, &weight.sizes)) exit(1);
-    weight.size = weight.sizes.bytes;
-    uint8_t *const bytes = allocate(weight.size);
-    for (uint64_t i = 0; i < weight.size; i++)
-        bytes[i] = (uint8_t)(i * 2654435761u >> 13 & 0x3f); /* finite as halves */
-    weight.bytes = bytes;
+    const struct form form = {NULL, bits, levels, group, has_bytes ? SINQ_AUX_U6 : SINQ_AUX_U8,
+                              has_bytes ? SINQ_AUX_NONE : SINQ_AUX_U8};
+    const struct sinq_weight weight = make_coded(&form, rows, cols);
     char name[48];
     snprintf(name, sizeof name, "%u bits%s, group %u%s", bits, level_names[levels], group, exact ? " exact" : "");
     bench_product(name, weight, tokens, exact);
-    free(bytes);
+    free((void *)(uintptr_t)weight.bytes);
+}
+
+/* ---- one token, weights from memory, two threads: forms beside even codes of 4 bits, in turn ---- */
+
+enum { TURNS = 15, SHARE_PANELS = 128 };
+
+struct streamed {
+    struct sinq_weight weight;
+    float *x, *y;
+    void *prepared;
+};
+
+static struct streamed make_streamed(const struct form *form) {
+    const uint64_t cols = 2560, bytes = (uint64_t)600 << 20; /* beyond the last cache */
+    const uint64_t rows = bytes * 8 / (cols * form->bits) / 32 * 32;
+    struct streamed s = {.weight = make_coded(form, rows, cols)};
+    s.x = allocate(cols * sizeof(float));
+    s.y = allocate(rows * sizeof(float));
+    for (size_t i = 0; i < cols; i++) s.x[i] = next_value();
+    s.prepared = allocate(sinq_prepared_bytes(&s.weight, 1, false));
+    sinq_prepare_input(&s.weight, s.x, cols, 1, 0, 1, false, s.prepared);
+    return s;
+}
+
+static void release_streamed(struct streamed *s) {
+    free((void *)(uintptr_t)s->weight.bytes);
+    free(s->x);
+    free(s->y);
+    free(s->prepared);
+}
+
+/* Bytes a second: of the time of the processors, so that what neighbours take does not count. */
+static double stream(const struct streamed *s) {
+    const uint64_t panels = s->weight.rows / 16;
+    double seconds = 0;
+#pragma omp parallel num_threads(2) reduction(+ : seconds)
+    {
+        void *const scratch = allocate(sinq_multiply_scratch(&s->weight, 1, false));
+        const double start = now();
+#pragma omp for schedule(dynamic) nowait
+        for (uint64_t i = 0; i < panels; i += SHARE_PANELS) {
+            const uint64_t some = panels - i < SHARE_PANELS ? panels - i : SHARE_PANELS;
+            sinq_multiply_panels(&s->weight, s->prepared, 1, i, some, NULL, false, false, s->y, s->weight.rows, scratch);
+        }
+        seconds = now() - start;
+        free(scratch);
+    }
+    return 2 * (double)s->weight.size / seconds;
+}
+
+static void compare_streams(const struct streamed *even, const struct form *form) {
+    struct streamed s = make_streamed(form);
+    double rates[TURNS], shares[TURNS];
+    for (int i = -1; i < TURNS; i++) { /* the first turn does not count */
+        const double base = stream(even), rate = stream(&s);
+        if (i < 0) continue;
+        rates[i] = rate;
+        shares[i] = rate / base;
+    }
+    qsort(rates, TURNS, sizeof rates[0], compare_doubles);
+    qsort(shares, TURNS, sizeof shares[0], compare_doubles);
+    printf("%u bits %-28s %6.2f GB/s, %5.3f of even codes of 4 bits (%5.3f to %5.3f)\n", form->bits, form->name,
+           rates[TURNS / 2] * 1e-9, shares[TURNS / 2], shares[TURNS / 4], shares[TURNS - 1 - TURNS / 4]);
+    release_streamed(&s);
+}
+
+static void bench_streams(const char *only) {
+    static const struct form even = {"", 4, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8};
+    static const struct form forms[] = {
+        {"even g64 u8 u8", 4, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
+        {"even g64 u6 u6", 4, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U6, SINQ_AUX_U6},
+        {"byte levels g32 u6", 4, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U6, SINQ_AUX_NONE},
+        {"byte levels g16 u6", 4, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
+        {"byte levels g32 u8", 4, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U8, SINQ_AUX_NONE},
+        {"even g64 u8 u8", 3, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
+        {"byte levels g32 u6", 3, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U6, SINQ_AUX_NONE},
+        {"byte levels g16 u6", 3, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
+        {"even g64 u8 u8", 2, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
+        {"byte levels g32 u6", 2, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U6, SINQ_AUX_NONE},
+        {"byte levels g16 u6", 2, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
+    };
+    struct streamed base = make_streamed(&even);
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        char name[48];
+        snprintf(name, sizeof name, "%u %s", forms[i].bits, forms[i].name);
+        if (only == NULL || strstr(name, only) != NULL) compare_streams(&base, &forms[i]);
+    }
+    release_streamed(&base);
 }
 
 /* ---- attention ---- */
@@ -371,6 +478,10 @@ int main(int argc, char **argv) {
     measure_limits();
     if (strcmp(part, "forms") == 0) {
         bench_forms();
+        return 0;
+    }
+    if (strcmp(part, "streams") == 0) {
+        bench_streams(argc > 2 ? argv[2] : NULL);
         return 0;
     }
     if (strcmp(part, "attention") != 0 && strcmp(part, "rows") != 0) bench_products();

@@ -1,0 +1,7 @@
+#if defined(__aarch64__)
+#include "kernels/lanes_neon.h"
+#define KERNELS sinq_byte_level_kernels_neondot
+#include "kernels/byte_levels_template.h"
+#else
+typedef int no_byte_levels_neondot_here; /* ISO C wants something in every file */
+#endif

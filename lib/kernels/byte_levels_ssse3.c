@@ -1,0 +1,7 @@
+#if defined(__x86_64__)
+#include "kernels/lanes_sse2.h"
+#define KERNELS sinq_byte_level_kernels_ssse3
+#include "kernels/byte_levels_template.h"
+#else
+typedef int no_byte_levels_ssse3_here; /* ISO C wants something in every file */
+#endif

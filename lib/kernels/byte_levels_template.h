@@ -1,0 +1,153 @@
+/*
+ * byte_levels_template.h: the bodies of byte_levels.h, written once over sixteen lanes. An instruction set's file defines the lane
+ * operations (simd_*.h, lanes_*.h) and KERNELS, the name of its table, and includes this.
+ */
+#include "kernels/byte_levels.h"
+#include "kernels/codes_template.h"
+
+/* Sixteen entries, a byte each. */
+typedef uint8_t sixteen_bytes __attribute__((vector_size(16)));
+
+ALWAYS_INLINE sixteen_bytes load_bytes(const uint8_t *from) {
+    sixteen_bytes bytes;
+    memcpy(&bytes, from, sizeof bytes);
+    return bytes;
+}
+
+/* Bits 0 to 3 of `low`; two bits of `high`, where they lie at bit 4: bit 4 of the magnitude and the sign. */
+ALWAYS_INLINE sixteen_bytes join_scales(sixteen_bytes low, sixteen_bytes high) {
+    return (low & 15) | (high & 16) | (high << 2 & 128);
+}
+
+/* docs/format.md, section 5.2. */
+static void spread_scales(const uint8_t *packed, size_t quads, uint8_t *scales) {
+    for (size_t i = 0; i < quads; i++, packed += 48, scales += 64) {
+        const sixteen_bytes first = load_bytes(packed), second = load_bytes(packed + 16), high = load_bytes(packed + 32);
+        const sixteen_bytes groups[4] = {join_scales(first, high << 4), join_scales(first >> 4, high << 2),
+                                         join_scales(second, high), join_scales(second >> 4, high >> 2)};
+        memcpy(scales, groups, sizeof groups);
+    }
+}
+
+/*
+ * v_load_signed makes magnitudes m to 1 + m / 128, so that low + m * step is (low - 128 step) + that * 128 step. (What rounding
+ * that difference costs is 2^-17 steps.)
+ */
+static void fold_ranges(size_t groups, const float *x_scales, float *ranges) {
+    for (size_t g = 0; g < groups; g++) {
+        const float steps = 128.0f * ranges[2 * g + 1];
+        ranges[2 * g] = (ranges[2 * g] - steps) * x_scales[g];
+        ranges[2 * g + 1] = steps * x_scales[g];
+    }
+}
+
+/* total + scale * (dot - centre's share), both of which know the activations' scale. */
+ALWAYS_INLINE v16 end_group(const struct sinq_byte_level_part *part, const size_t group, const v16i dot,
+                            const v16 total) {
+    const v16 entry = v_load_signed(part->scales + 16 * group);
+    const v16 low = v_flip(v_set(part->ranges[2 * group]), entry);
+    const v16 scale = v_fma(entry, v_set(part->ranges[2 * group + 1]), low);
+    return v_fma(scale, v_sub(i_to_float(dot), v_set(part->centres[group])), total);
+}
+
+#ifndef LEVEL_SUMS
+#define LEVEL_SUMS 2
+#endif
+
+/* Sums of one group, more than one so that additions need not wait. */
+struct level_sums {
+    v16i sum[LEVEL_SUMS];
+};
+
+ALWAYS_INLINE struct level_sums begin_sums(void) {
+    struct level_sums sums;
+    for (int i = 0; i < LEVEL_SUMS; i++) sums.sum[i] = i_zero();
+    return sums;
+}
+
+ALWAYS_INLINE v16i join_sums(const struct level_sums *sums) {
+    v16i sum = sums->sum[0];
+    for (int i = 1; i < LEVEL_SUMS; i++) sum = i_add(sum, sums->sum[i]);
+    return sum;
+}
+
+/* Bytes ahead of the codes in use that are called for: see one_token_template.h. */
+#define PREFETCH_BYTES      6144
+#define NEAR_PREFETCH_BYTES 2048
+
+ALWAYS_INLINE void prefetch_block(const unsigned bits, const uint8_t *lines) {
+    for (unsigned i = 0; i < bits; i++) __builtin_prefetch(lines + PREFETCH_BYTES + 64 * i, 0, 2);
+    for (unsigned i = 0; i < bits; i++) __builtin_prefetch(lines + NEAR_PREFETCH_BYTES + 64 * i, 0, 3);
+}
+
+/* Quads [first, end) of a block. */
+ALWAYS_INLINE void add_quads(const unsigned bits, const struct sinq_byte_level_part *part, const size_t block,
+                             const unsigned first, const unsigned end, struct level_sums *sums) {
+    const uint8_t *const lines = part->lines + 64 * bits * block;
+    const int8_t *const x = part->x + 32 * block;
+    for (unsigned q = first; q < end; q++) {
+        v16i *const sum = &sums->sum[q % LEVEL_SUMS];
+        *sum = i_dot_narrow(*sum, load_levels(bits, part->tables, lines, q), x + 4 * q);
+    }
+}
+
+/* Blocks of two groups, of which the last may have no columns. */
+ALWAYS_INLINE v16 multiply_halves(const unsigned bits, const struct sinq_byte_level_part *part, v16 total) {
+    for (size_t block = 0; block < part->blocks; block++) {
+        struct level_sums first = begin_sums(), second = begin_sums();
+        prefetch_block(bits, part->lines + 64 * bits * block);
+        add_quads(bits, part, block, 0, 4, &first);
+        total = end_group(part, 2 * block, join_sums(&first), total);
+        if (2 * block + 1 == part->groups) break;
+        add_quads(bits, part, block, 4, 8, &second);
+        total = end_group(part, 2 * block + 1, join_sums(&second), total);
+    }
+    return total;
+}
+
+/* Groups of one block. */
+ALWAYS_INLINE v16 multiply_blocks(const unsigned bits, const struct sinq_byte_level_part *part, v16 total) {
+    for (size_t block = 0; block < part->blocks; block++) {
+        struct level_sums sums = begin_sums();
+        prefetch_block(bits, part->lines + 64 * bits * block);
+        add_quads(bits, part, block, 0, 8, &sums);
+        total = end_group(part, block, join_sums(&sums), total);
+    }
+    return total;
+}
+
+/* Groups of more, the last of which may have fewer. */
+ALWAYS_INLINE v16 multiply_groups(const unsigned bits, const struct sinq_byte_level_part *part, v16 total) {
+    size_t block = 0;
+    for (size_t group = 0; group < part->groups; group++) {
+        const size_t left = part->blocks - block, end = block + (part->group_blocks < left ? part->group_blocks : left);
+        struct level_sums sums = begin_sums();
+        for (; block < end; block++) {
+            prefetch_block(bits, part->lines + 64 * bits * block);
+            add_quads(bits, part, block, 0, 8, &sums);
+        }
+        total = end_group(part, group, join_sums(&sums), total);
+    }
+    return total;
+}
+
+#define DEFINE_BITS(BITS)                                                                                              \
+    static void place_levels_##BITS(const uint8_t levels[16], struct sinq_level_tables *tables) {                      \
+        place_levels(BITS, levels, tables);                                                                            \
+    }                                                                                                                  \
+    static void multiply_##BITS(const struct sinq_byte_level_part *part, float *sums) {                                \
+        const v16 total = v_load(sums);                                                                                \
+        v_store(sums, part->group_blocks == 0   ? multiply_halves(BITS, part, total)                                   \
+                      : part->group_blocks == 1 ? multiply_blocks(BITS, part, total)                                   \
+                                                : multiply_groups(BITS, part, total));                                 \
+    }
+DEFINE_BITS(2)
+DEFINE_BITS(3)
+DEFINE_BITS(4)
+
+const struct sinq_byte_level_kernels KERNELS = {
+    .spread_scales = spread_scales,
+    .fold_ranges = fold_ranges,
+    .place_levels = {[2] = place_levels_2, [3] = place_levels_3, [4] = place_levels_4},
+    .multiply = {[2] = multiply_2, [3] = multiply_3, [4] = multiply_4},
+};
