@@ -22,7 +22,8 @@ ALWAYS_INLINE sixteen_bytes join_scales(sixteen_bytes low, sixteen_bytes high) {
 /* docs/format.md, section 5.2. */
 static void spread_scales(const uint8_t *packed, size_t quads, uint8_t *scales) {
     for (size_t i = 0; i < quads; i++, packed += 48, scales += 64) {
-        const sixteen_bytes first = load_bytes(packed), second = load_bytes(packed + 16), high = load_bytes(packed + 32);
+        const sixteen_bytes first = load_bytes(packed), second = load_bytes(packed + 16),
+                            high = load_bytes(packed + 32);
         const sixteen_bytes groups[4] = {join_scales(first, high << 4), join_scales(first >> 4, high << 2),
                                          join_scales(second, high), join_scales(second >> 4, high >> 2)};
         memcpy(scales, groups, sizeof groups);

@@ -56,7 +56,8 @@ static const struct three_bits three_bit_quads[8] = {{-2, 0, 0, 0}, {0, 0, 1, 1}
                                                      {0, 0, 4, 4},  {0, 0, 5, 5}, {0, 4, 2, 2}, {2, 4, 3, 3}};
 
 ALWAYS_INLINE void place_levels(const unsigned bits, const uint8_t levels[16], struct sinq_level_tables *tables) {
-    static const uint8_t three[6][2] = {{2, 0}, {2, 1}, {4, 2}, {4, 3}, {0, 4}, {2, 5}}; /* bits of low bits and third */
+    static const uint8_t three[6][2] = {{2, 0}, {2, 1}, {4, 2},
+                                        {4, 3}, {0, 4}, {2, 5}}; /* bits of low bits and third */
     uint8_t numbers[64];
     for (unsigned i = 0; i < 64; i++) numbers[i] = (uint8_t)i;
     const line number = l_load(numbers);

@@ -157,9 +157,7 @@ static inline v16i run_end(v16i sums, i_run run) {
 }
 #endif
 
-ALWAYS_INLINE bool has_runs(const struct code_form form) {
-    return !form.has_levels && RUN_QUADS(form.bits) > 0;
-}
+ALWAYS_INLINE bool has_runs(const struct code_form form) { return !form.has_levels && RUN_QUADS(form.bits) > 0; }
 
 /* total + scale * x's scale * (dot - zero * x's sum) */
 ALWAYS_INLINE v16 add_group(const v16 total, const v16 scale, const v16 zero, const v16i dot, const float x_scale,

@@ -67,7 +67,8 @@ static inline v16 v_load_signed(const uint8_t *from) {
 /* With its sign changed where the other one is negative. */
 static inline v16 v_flip(v16 v, v16 sign) {
     const __m256 bit = _mm256_set1_ps(-0.0f);
-    return (v16){_mm256_xor_ps(v.low, _mm256_and_ps(sign.low, bit)), _mm256_xor_ps(v.high, _mm256_and_ps(sign.high, bit))};
+    return (v16){_mm256_xor_ps(v.low, _mm256_and_ps(sign.low, bit)),
+                 _mm256_xor_ps(v.high, _mm256_and_ps(sign.high, bit))};
 }
 /* Values in [-127, 127], rounded to nearest even. */
 static inline void v_store_i8(int8_t *to, v16 v) {

@@ -33,7 +33,8 @@ static inline v16 v_load_signed(const uint8_t *from) {
     const __m512i order = _mm512_setr_epi32(0x00008080, 0x01018080, 0x02028080, 0x03038080, 0x04048080, 0x05058080,
                                             0x06068080, 0x07078080, 0x08088080, 0x09098080, 0x0a0a8080, 0x0b0b8080,
                                             0x0c0c8080, 0x0d0d8080, 0x0e0e8080, 0x0f0f8080);
-    const __m512i twice = _mm512_shuffle_epi8(bytes, order); /* as the mantissa's first bits, and with the sign in its place */
+    const __m512i twice =
+        _mm512_shuffle_epi8(bytes, order); /* as the mantissa's first bits, and with the sign in its place */
     return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(twice, _mm512_set1_epi32((int)0x807f0000u),
                                                          _mm512_set1_epi32(0x3f800000), 0xea)); /* (a & b) | c */
 }

@@ -52,8 +52,8 @@ static inline v16 v_load_signed(const uint8_t *from) {
 }
 /* With its sign changed where the other one is negative. */
 static inline v16 v_flip(v16 v, v16 sign) {
-    EACH_PART(vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(v.part[p]),
-                                              vandq_u32(vreinterpretq_u32_f32(sign.part[p]), vdupq_n_u32(0x80000000u)))));
+    EACH_PART(vreinterpretq_f32_u32(veorq_u32(
+        vreinterpretq_u32_f32(v.part[p]), vandq_u32(vreinterpretq_u32_f32(sign.part[p]), vdupq_n_u32(0x80000000u)))));
 }
 /* Values in [-127, 127], rounded to nearest even. */
 static inline void v_store_i8(int8_t *to, v16 v) {

@@ -52,7 +52,8 @@ static inline v16 v_load_i8(const uint8_t *from) {
     return v_sub(v_load_u8(bytes), v_set(128.0f));
 }
 static inline __m128 quarter_signed(__m128i twice) {
-    return _mm_castsi128_ps(_mm_or_si128(_mm_and_si128(twice, _mm_set1_epi32((int)0x807f0000u)), _mm_set1_epi32(0x3f800000)));
+    return _mm_castsi128_ps(
+        _mm_or_si128(_mm_and_si128(twice, _mm_set1_epi32((int)0x807f0000u)), _mm_set1_epi32(0x3f800000)));
 }
 /* Entries of seven bits m and a sign, bit 7: +-(1 + m / 128). */
 static inline v16 v_load_signed(const uint8_t *from) {

@@ -11,11 +11,17 @@
 static const struct {
     const char *name;
     bool has_extension; /* or does without: kernels/cpu.h */
-} cpu_levels[] = {{"c", false},         {"sse2", false},        {"sse2", true},        {"avx2", false},
-                  {"avx2-vnni", false}, {"avx512-vnni", false}, {"avx512-vnni", true}, {"neon", false},
-                  {"neon", true}};
-static const char *const cpu_level_names[] = {"c",           "sse2", "sse2 with SSSE3",      "avx2", "avx2-vnni",
-                                              "avx512-vnni", "avx512-vnni with VBMI", "neon", "neon with dot product"};
+} cpu_levels[] = {{"c", false},           {"sse2", false},       {"sse2", true},  {"avx2", false}, {"avx2-vnni", false},
+                  {"avx512-vnni", false}, {"avx512-vnni", true}, {"neon", false}, {"neon", true}};
+static const char *const cpu_level_names[] = {"c",
+                                              "sse2",
+                                              "sse2 with SSSE3",
+                                              "avx2",
+                                              "avx2-vnni",
+                                              "avx512-vnni",
+                                              "avx512-vnni with VBMI",
+                                              "neon",
+                                              "neon with dot product"};
 #define CPU_LEVEL_NAMES (sizeof cpu_level_names / sizeof cpu_level_names[0])
 
 /* False, with a loud line, where the machine has no such level; and where SINQ_CPU names another, for slow emulators. */

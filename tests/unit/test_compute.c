@@ -8,6 +8,7 @@
 
 #include "cpu_levels.h"
 #include "guarded.h"
+#include "kernels/byte_levels.h"
 #include "kernels/compute.h"
 #include "random_blob.h"
 
@@ -103,7 +104,43 @@ static size_t place_input(const struct case_of_products *c, unsigned width, int8
     return groups;
 }
 
+/* Scales of 1 in every second row, of -1 in the others: low 1, step 0. */
+static void check_byte_levels(const struct case_of_products *c, const struct sinq_int8_part *whole) {
+    const struct sinq_byte_level_kernels *const byte_levels = sinq_get_byte_level_kernels();
+    struct sinq_level_tables tables;
+    float ranges[2 * 8], centres[8];
+    uint8_t signs[16 * 8];
+    byte_levels->place_levels[c->bits](c->low, &tables);
+    for (size_t g = 0; g < whole->groups; g++) {
+        ranges[2 * g] = 1.0f;
+        ranges[2 * g + 1] = 0.0f;
+        centres[g] = 3.0f * whole->x_sums[g];
+        for (unsigned r = 0; r < 16; r++) signs[16 * g + r] = (uint8_t)(next_random() % 128 + 128 * (r % 2));
+    }
+    byte_levels->fold_ranges(whole->groups, whole->x_scales, ranges);
+    const struct sinq_byte_level_part part = {.lines = whole->lines,
+                                              .tables = &tables,
+                                              .x = whole->x,
+                                              .blocks = whole->blocks,
+                                              .groups = whole->groups,
+                                              .group_blocks = whole->group_blocks,
+                                              .scales = signs,
+                                              .ranges = ranges,
+                                              .centres = centres};
+    struct guarded sums = make_guarded(16 * sizeof(float));
+    float *const values = (float *)(void *)sums.bytes;
+    for (unsigned r = 0; r < 16; r++) values[r] = r % 2 == 0 ? 5.0f : -5.0f;
+    byte_levels->multiply[c->bits](&part, values);
+    for (unsigned r = 1; r < 16; r += 2) values[r] = -values[r];
+    check_sums(c, 0, 0, values, "byte levels");
+    release_guarded(sums, "sums of byte levels");
+}
+
 static void check_packed(const struct case_of_products *c, struct sinq_int8_part part) {
+    if (c->has_byte_levels) {
+        check_byte_levels(c, &part);
+        return;
+    }
     uint8_t ones[2 * 16 * 8], threes[2 * 16 * 8];
     for (size_t i = 0; i < 16 * 8; i++) {
         put_half(ones + 2 * i, 1.0f);
@@ -183,6 +220,30 @@ START_TEST(largest_codes_and_activations_do_not_saturate) {
             c.has_byte_levels = i / 24 == 2;
             if (c.bits <= 4 || i / 24 == 0) check_products(&c);
         }
+    }
+    sinq_select_cpu(NULL, NULL);
+}
+END_TEST
+
+/* Each of the 64 entries at each place; what lies behind whole quads is not written. */
+START_TEST(signed_entries_of_6_bits_are_spread) {
+    enum { QUADS = 3, GROUPS = 4 * QUADS };
+    for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
+        if (!select_cpu_level(level)) continue;
+        uint8_t entries[GROUPS][16];
+        struct guarded packed = make_guarded(QUADS * 48), spread = make_guarded(sizeof entries);
+        for (unsigned turn = 0; turn < 64; turn++) {
+            for (unsigned i = 0; i < sizeof entries; i++) entries[i / 16][i % 16] = (uint8_t)((i * 7 + turn) % 64);
+            sinq_pack_entries(GROUPS, entries[0], packed.bytes);
+            sinq_get_byte_level_kernels()->spread_scales(packed.bytes, QUADS, spread.bytes);
+            for (unsigned i = 0; i < sizeof entries; i++) {
+                const unsigned entry = entries[i / 16][i % 16], expected = (entry & 31) | (entry & 32) << 2;
+                check_often(spread.bytes[i] == expected, "%s: entry %u of group %u is %u, expected %u",
+                            cpu_level_names[level], i % 16, i / 16, spread.bytes[i], expected);
+            }
+        }
+        release_guarded(packed, "packed entries");
+        release_guarded(spread, "spread entries");
     }
     sinq_select_cpu(NULL, NULL);
 }
@@ -325,5 +386,5 @@ START_TEST(activations_are_quantized_alike_everywhere) {
 }
 END_TEST
 
-UNIT_MAIN("kernel table", largest_codes_and_activations_do_not_saturate, every_value_is_converted,
-          activations_are_quantized_alike_everywhere)
+UNIT_MAIN("kernel table", largest_codes_and_activations_do_not_saturate, signed_entries_of_6_bits_are_spread,
+          every_value_is_converted, activations_are_quantized_alike_everywhere)
