@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "calibrate.h"
 #include "command.h"
 #include "command_line.h"
 #include "formats.h"
@@ -98,12 +99,46 @@ static int absorb_first(const struct run *run, const char *model, const struct s
     return status;
 }
 
+/* What --stats or --calib gives; a file of our own is removed at the end. */
+struct statistics {
+    struct sinq_source *source;
+    char *path;
+    bool is_temporary;
+};
+
+static int open_statistics(const struct run *run, const char *model, const struct sinq_source *source,
+                           struct statistics *statistics, struct sinq_error *error) {
+    const struct sinq_quantize_arguments *const arguments = run->arguments;
+    if (arguments->stats != NULL) return sinq_open_checkpoint(arguments->stats, &statistics->source, error);
+    if (arguments->calib.count == 0 || arguments->dry_run) return SINQ_OK;
+    const char *const beside = arguments->output != NULL && run->model_count == 1 ? arguments->output : model;
+    const int status =
+        sinq_calibrate(arguments, model, source, beside, &statistics->path, &statistics->is_temporary, error);
+    return status == SINQ_OK ? sinq_open_checkpoint(statistics->path, &statistics->source, error) : status;
+}
+
+static void close_statistics(struct statistics *statistics) {
+    sinq_source_close(statistics->source);
+    if (statistics->source != NULL && statistics->is_temporary) (void)remove(statistics->path);
+    free(statistics->path);
+}
+
+static void warn_of_uncalibrated(const struct sinq_quantize_summary *summary) {
+    char message[700];
+    if (summary->matrices_uncalibrated == 0) return;
+    snprintf(message, sizeof message,
+             "warning: %.400s: rounded without its statistics, which do not serve (%llu matrices in all)",
+             summary->first_uncalibrated, (unsigned long long)summary->matrices_uncalibrated);
+    sinq_report_error(message);
+}
+
 /* Quantizes one model, or plans it. *output is the path that was chosen, freed by the caller. */
 static int process_model(struct run *run, const char *model, char **output, struct sinq_error *error) {
     struct sinq_quantize_result result = {.input = model};
-    const struct sinq_quantize_options options = sinq_read_quantize_options(run->arguments);
+    struct sinq_quantize_options options = sinq_read_quantize_options(run->arguments);
     struct sinq_source *source = NULL, *absorbed = NULL, *view = NULL;
     struct sinq_recipe *recipe = NULL, *folding = NULL;
+    struct statistics statistics = {.source = NULL};
     int status = sinq_open_checkpoint(model, &source, error);
     if (status == SINQ_OK && options.type != NULL && options.absorb) {
         status = absorb_first(run, model, source, &folding, &absorbed, error);
@@ -116,6 +151,8 @@ static int process_model(struct run *run, const char *model, char **output, stru
     result.source = view != NULL ? view : absorbed != NULL ? absorbed : source;
     result.folding = folding;
     result.original = source;
+    if (status == SINQ_OK) status = open_statistics(run, model, source, &statistics, error);
+    options.statistics = statistics.source;
     if (status == SINQ_OK) status = sinq_make_recipe(result.source, &options, &recipe, error);
     if (status != SINQ_OK) goto done;
     const struct sinq_recipe_summary summary = sinq_recipe_summary(recipe);
@@ -129,8 +166,10 @@ static int process_model(struct run *run, const char *model, char **output, stru
     result.output = *output;
     result.recipe = recipe;
     if (!run->arguments->dry_run) status = write_output(run, &result, error);
+    if (status == SINQ_OK) warn_of_uncalibrated(&result.summary);
     if (status == SINQ_OK) report_result(run, &result);
 done:
+    close_statistics(&statistics);
     sinq_recipe_free(recipe);
     sinq_source_close(view);
     sinq_source_close(absorbed);
@@ -222,6 +261,10 @@ static int run_quantize(const struct sinq_command *command, int argc, char **arg
         code = sinq_report_usage(command, "-o/--output: the name is empty");
     } else if (needs_type(&arguments) != (arguments.type != NULL)) {
         code = sinq_report_usage(command, "--format gguf or safetensors, and --type go together");
+    } else if (arguments.stats != NULL && arguments.calib.count != 0) {
+        code = sinq_report_usage(command, "--stats takes the place of --calib: give one of them");
+    } else if (arguments.save_stats != NULL && (arguments.calib.count == 0 || run.model_count > 1)) {
+        code = sinq_report_usage(command, "--save-stats keeps what --calib finds, of one model");
     } else if (run.model_count > 1 && arguments.output != NULL && !sinq_is_directory(arguments.output)) {
         code = sinq_report_usage(command, "of several models, -o must name an existing directory; '%s' is none",
                                  arguments.output);
@@ -230,6 +273,7 @@ static int run_quantize(const struct sinq_command *command, int argc, char **arg
     }
 done:
     sinq_free_rules(&arguments.rules);
+    sinq_free_texts(&arguments.calib);
     return code;
 }
 

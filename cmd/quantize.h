@@ -14,6 +14,9 @@ struct sinq_quantize_arguments {
     uint64_t max_shard_bytes;
     bool allow_requantize, absorb, force, resume, dry_run;
     struct sinq_rule_list rules;
+    struct sinq_text_list calib;
+    unsigned calib_tokens;
+    const char *stats, *save_stats;
 };
 
 /* quantize_options.c: the table, and the library's options that the arguments mean. */

@@ -53,6 +53,20 @@ struct sinq_create_options {
 SINQ_API int sinq_create_checkpoint(const struct sinq_create_options *options, struct sinq_sink **sink,
                                     struct sinq_error *error);
 
+/*
+ * Collects statistics of calibration tokens (sinq.h) into a safetensors file, which sinq_open_checkpoint opens. It grows as path.partial and is
+ * renamed when it is complete; after a failure nothing is left.
+ */
+struct sinq_save_options {
+    const char *path;
+    unsigned threads;
+    sinq_progress_fn *progress;
+    void *user;
+};
+SINQ_API int sinq_save_statistics(const struct sinq_source *source, const struct sinq_model *model,
+                                  const int32_t *tokens, size_t count, const struct sinq_save_options *options,
+                                  struct sinq_error *error);
+
 #ifdef __cplusplus
 }
 #endif

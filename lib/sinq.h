@@ -288,6 +288,11 @@ struct sinq_quantize_options {
     bool weighs_columns;
     /* Column scales go into the layers before where the model allows it (sinq_open_absorbed). With `type` it only says that the source is made of such a one. */
     bool absorb;
+    /*
+     * Statistics of the layers' inputs (sinq_collect_statistics, saved by sinq_save_statistics), which must outlive the recipe: methods
+     * that search then round column by column, each error being made up for by the columns behind it (GPTQ). NULL: none.
+     */
+    const struct sinq_source *statistics;
     const struct sinq_rule *rules;
     size_t rule_count;
     unsigned threads; /* 0: sinq_count_processors() */
@@ -371,10 +376,13 @@ struct sinq_quantize_summary {
     uint64_t weights_quantized;
     uint64_t bytes_read, bytes_written;
     uint64_t nonfinite_replaced;
-    uint64_t matrices_gated;       /* rounded without normalization, by the kurtosis gate */
-    uint64_t matrices_widened;     /* needed wider scales or zeros than the recipe's: listed in quantization_config */
-    double relative_error;         /* ||W - W'|| / ||W|| over all quantized weights, Frobenius */
-    double linear_bits_per_weight; /* as written */
+    uint64_t matrices_gated;        /* rounded without normalization, by the kurtosis gate */
+    uint64_t matrices_widened;      /* needed wider scales or zeros than the recipe's: listed in quantization_config */
+    uint64_t matrices_calibrated;   /* rounded with statistics of their inputs */
+    uint64_t matrices_uncalibrated; /* that have some, but could not be: rounded as without */
+    const char *first_uncalibrated; /* the first such tensor; the source's */
+    double relative_error;          /* ||W - W'|| / ||W|| over all quantized weights, Frobenius */
+    double linear_bits_per_weight;  /* as written */
     double overall_bits_per_weight;
     double seconds_total, seconds_sync;
     char fingerprint[33]; /* of source and recipe, hexadecimal */
@@ -793,6 +801,36 @@ struct sinq_work {
  */
 SINQ_API struct sinq_work sinq_count_work(const struct sinq_model *model, const struct sinq_session_options *options,
                                           uint64_t position, uint32_t count, uint32_t rows);
+
+/* ---- calibration ------------------------------------------------------------------------------------------------- */
+
+#define SINQ_CALIBRATION_WINDOW 512u
+
+/*
+ * What linear layers read: E[x x^T] over calibration tokens, one matrix for all layers that read the same values. The model runs over
+ * windows of tokens, each from an empty context, layer by layer: one layer's matrices are in memory at a time, beside the
+ * activations of all tokens between two layers. Matrices are written as they come, row by row, in f32.
+ */
+struct sinq_layer_input {
+    char name[180]; /* of the first weight that reads it, as the graph has it: without what wraps the text model */
+    uint64_t width; /* the matrix has as many rows and columns */
+};
+/* In the order in which sinq_collect_statistics writes them; *inputs is malloc'ed. */
+SINQ_API int sinq_list_layer_inputs(const struct sinq_model *model, struct sinq_layer_input **inputs, size_t *count,
+                                    struct sinq_error *error);
+
+struct sinq_statistics_options {
+    uint32_t window; /* 0: SINQ_CALIBRATION_WINDOW; tokens that fill no window are left out */
+    unsigned threads;
+    int (*write)(void *writer, const void *bytes, uint64_t size, struct sinq_error *error);
+    void *writer;
+    sinq_progress_fn *progress;
+    void *user;
+};
+/* `model` is loaded from `source`, whose mapped pages are given back layer by layer. */
+SINQ_API int sinq_collect_statistics(const struct sinq_source *source, const struct sinq_model *model,
+                                     const int32_t *tokens, size_t count, const struct sinq_statistics_options *options,
+                                     struct sinq_error *error);
 
 /* ---- evaluating with text ---------------------------------------------------------------------------------------- */
 

@@ -128,6 +128,14 @@ struct sinq_quantize_kernels {
     void (*round_levels)(const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
                          const float scale[SINQ_LANES], uint8_t *stored, float error[SINQ_LANES]);
 
+    /*
+     * Of two panels of sixteen columns, a[r][16] and b[r][16]: sums[i * stride + j] += sum over r of a[r][i] * b[r][j], in the order of r.
+     */
+    void (*add_panel_products)(const float *a, const float *b, size_t rows, float *sums, size_t stride);
+    /* values[k][32] -= errors[i][32] * factors[i * stride + k], for i = 0 .. terms - 1 in that order. */
+    void (*subtract_products)(const float *errors, const float *factors, size_t stride, size_t terms, size_t cols,
+                              float *values);
+
     /* Largest magnitude, sign bit cleared, of `count` bf16 or f32 bit patterns: also tells whether all are finite. */
     uint16_t (*scan_bf16)(const uint16_t *values, size_t count);
     uint32_t (*scan_f32)(const uint32_t *values, size_t count);

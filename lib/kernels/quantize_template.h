@@ -261,6 +261,7 @@ static void encode_levels(const float *x, size_t x_stride, unsigned vectors, con
     }
 }
 
+#include "kernels/gram_template.h"
 #include "kernels/line_template.h"
 #include "kernels/search_template.h"
 
@@ -299,6 +300,8 @@ const struct sinq_quantize_kernels KERNELS = {
     .search_levels = search_levels,
     .round_codes = round_codes,
     .round_levels = round_levels,
+    .add_panel_products = add_panel_products,
+    .subtract_products = subtract_products,
     .scan_bf16 = scan_bf16,
     .scan_f32 = scan_f32,
 };

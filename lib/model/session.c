@@ -7,6 +7,7 @@
 #include "model/model.h"
 #include "model/profile.h"
 #include "model/session_memory.h"
+#include "model/session_parts.h"
 
 struct sinq_session {
     const struct sinq_model *model;
@@ -288,4 +289,43 @@ int sinq_session_logits(struct sinq_session *session, uint32_t first, uint32_t c
         logits += (size_t)now * session->model->config.vocabulary;
     }
     return status;
+}
+
+/* ---- piece by piece ---- */
+
+int sinq_session_begin_window(struct sinq_session *session, const int32_t *tokens, uint32_t count,
+                              struct sinq_error *error) {
+    struct sinq_backend *const backend = session->model->backend;
+    sinq_session_reset(session);
+    session->frame.position = 0;
+    session->frame.count = count;
+    session->frame.length = count;
+    return backend->ops->upload(backend, session->tokens, 0, tokens, count * sizeof *tokens, error);
+}
+
+int sinq_session_run_operations(struct sinq_session *session, uint32_t first, uint32_t end, struct sinq_error *error) {
+    const struct sinq_graph *const graph = session->model->graph;
+    const struct sinq_backend_ops *const ops = session->model->backend->ops;
+    int status = SINQ_OK;
+    for (uint32_t i = first; i < end && status == SINQ_OK; i++) {
+        if (graph->operations[i].for_logits) continue;
+        status = ops->enqueue(session->queue, &graph->operations[i], &session->frame, error);
+    }
+    if (status == SINQ_OK) status = ops->submit(session->queue, error);
+    return status == SINQ_OK ? ops->wait(session->queue, error) : status;
+}
+
+static uint64_t measure_rows(const struct sinq_session *session, uint32_t slot) {
+    return (uint64_t)session->frame.count * session->model->graph->slot_widths[slot] * sizeof(float);
+}
+
+int sinq_session_read_slot(struct sinq_session *session, uint32_t slot, float *values, struct sinq_error *error) {
+    struct sinq_backend *const backend = session->model->backend;
+    return backend->ops->download(backend, session->slots[slot], 0, values, measure_rows(session, slot), error);
+}
+
+int sinq_session_write_slot(struct sinq_session *session, uint32_t slot, const float *values,
+                            struct sinq_error *error) {
+    struct sinq_backend *const backend = session->model->backend;
+    return backend->ops->upload(backend, session->slots[slot], 0, values, measure_rows(session, slot), error);
 }

@@ -329,7 +329,14 @@ int sinq_quantize(const struct sinq_source *source, const struct sinq_recipe *re
         status = sinq_open_absorbed(source, recipe, progress, user, &absorbed, error);
         job.source = job.loader.source = absorbed;
     }
+    if (status == SINQ_OK && recipe->statistics != NULL) {
+        status = sinq_open_gram_index(source, recipe->statistics, &job.grams, error);
+    }
     if (status == SINQ_OK) status = run_job(&job, summary);
+    summary->matrices_calibrated = job.calibrated;
+    summary->matrices_uncalibrated = job.uncalibrated;
+    summary->first_uncalibrated = job.first_uncalibrated;
+    sinq_free_gram_index(&job.grams);
     summary->bytes_read = job.bytes_done;
     summary->bytes_written = sink->bytes_written;
     summary->seconds_sync = sink->seconds_sync;

@@ -161,6 +161,12 @@ static bool may_overlap(const struct pipeline *p, unsigned slot, struct place pl
 
 /* ---- quantizing ---- */
 
+static void count_calibrated(struct sinq_quantize_job *job, const struct sinq_tensor *tensor, bool is_calibrated) {
+    job->calibrated += is_calibrated;
+    job->uncalibrated += !is_calibrated;
+    if (!is_calibrated && job->first_uncalibrated == NULL) job->first_uncalibrated = tensor->name;
+}
+
 /* Takes the matrix that was read as the one to work on. */
 static int begin_work(struct pipeline *p) {
     struct sinq_quantize_job *const job = p->job;
@@ -182,12 +188,18 @@ static int begin_work(struct pipeline *p) {
         wished.stack_index = (uint32_t)place.index;
         wished.stack_count = (uint32_t)count_matrices(job, place.position);
     }
+    const float *gram;
+    int found = sinq_read_gram(&job->grams, job->order[place.position], &gram, job->error);
+    if (found != SINQ_OK) return found;
     const struct sinq_matrix_method method = {.method = entry->method,
                                               .bits = (unsigned)entry->bits,
                                               .effort = job->recipe->effort,
                                               .kurtosis_gate = job->recipe->kurtosis_gate,
+                                              .gram = gram,
                                               .threads = job->recipe->threads};
-    return sinq_packing_begin(units, &method, &wished, &p->blobs[p->work.slot], &p->work.packing, job->error);
+    found = sinq_packing_begin(units, &method, &wished, &p->blobs[p->work.slot], &p->work.packing, job->error);
+    if (found == SINQ_OK && gram != NULL) count_calibrated(job, tensor, sinq_packing_is_calibrated(p->work.packing));
+    return found;
 }
 
 /* After the units of the matrix in work: it is next to be written. */

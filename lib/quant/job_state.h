@@ -7,6 +7,7 @@
 
 #include "checkpoint/sink.h"
 #include "checkpoint/source.h"
+#include "quant/gram_index.h"
 #include "quant/load.h"
 #include "quant/recipe.h"
 #include "quant/reference_recipe.h"
@@ -40,6 +41,9 @@ struct sinq_quantize_job {
     uint64_t bytes_done, bytes_total;
 
     struct sinq_loader loader;
+    struct sinq_gram_index grams;      /* empty without statistics */
+    uint64_t calibrated, uncalibrated; /* matrices */
+    const char *first_uncalibrated;
     char plan_fingerprint[33];
 };
 

@@ -59,6 +59,7 @@ struct sinq_matrix_method {
     enum sinq_effort effort; /* of methods that search */
     bool tiling_2d;          /* one column scale per group_size rows: for results in plain arrays alone */
     double kurtosis_gate;    /* 0: none */
+    const float *gram;       /* E[x x^T] of what the matrix reads, for methods that search; or NULL */
     unsigned threads;
 };
 
@@ -66,6 +67,7 @@ struct sinq_matrix_outcome {
     double error_square, norm_square; /* ||W - W'||^2 and ||W||^2 */
     double kurtosis;                  /* with a gate */
     bool was_gated;
+    bool was_calibrated;     /* rounded with feedback */
     bool was_widened;        /* scales or zeros needed a wider type than asked for */
     enum sinq_method method; /* used: without normalization where gated */
 };

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/huge_memory.h"
 #include "base/parallel.h"
+#include "quant/feedback.h"
 #include "quant/rounding.h"
 #include "quant/storage.h"
 #include "quant/unit.h"
@@ -145,6 +146,10 @@ int sinq_packing_begin(const struct sinq_unit_matrix *units, const struct sinq_m
         made->description = made->wished;
         status = prepare_units(made, error);
     }
+    if (status == SINQ_OK && method->gram != NULL && sinq_can_feed_back(&made->job)) {
+        status =
+            sinq_round_with_feedback(&made->job, method->gram, method->threads, &made->outcome.was_calibrated, error);
+    }
     if (status == SINQ_OK) return SINQ_OK;
     sinq_packing_free(made);
     *packing = NULL;
@@ -160,7 +165,10 @@ void sinq_packing_free(struct sinq_packing *packing) {
     free(packing);
 }
 
+bool sinq_packing_is_calibrated(const struct sinq_packing *packing) { return packing->outcome.was_calibrated; }
+
 void sinq_packing_run_unit(struct sinq_packing *packing, uint64_t unit, unsigned worker) {
+    if (packing->outcome.was_calibrated) return;
     sinq_run_unit(&packing->job, &packing->crew, unit, worker);
 }
 

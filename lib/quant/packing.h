@@ -12,6 +12,9 @@
 
 struct sinq_packing;
 
+/* Whether the matrix is rounded already, with feedback of errors: then its units are nothing to do. */
+bool sinq_packing_is_calibrated(const struct sinq_packing *packing);
+
 /* `wished` has the scale and zero types to begin with. Units and blob stay the caller's. */
 int sinq_packing_begin(const struct sinq_unit_matrix *units, const struct sinq_matrix_method *method,
                        const struct sinq_dual_scale *wished, struct sinq_blob *blob, struct sinq_packing **packing,

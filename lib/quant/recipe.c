@@ -351,6 +351,11 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     } else if (status == SINQ_OK && options->format != SINQ_FORMAT_NATIVE && options->format != SINQ_FORMAT_REFERENCE) {
         status = sinq_fail(error, SINQ_USAGE, "--type: what numbers become, is missing");
     }
+    if (status == SINQ_OK && options->statistics != NULL) {
+        const bool is_plain = options->format == SINQ_FORMAT_NATIVE && !options->absorb;
+        if (!is_plain)
+            status = sinq_fail(error, SINQ_USAGE, "statistics of inputs are for sinq's own layout, without --absorb");
+    }
     if (status == SINQ_OK) status = sinq_check_repacking(maker->source, options, &recipe->repacks, error);
     if (status != SINQ_OK) return status;
     recipe->source = maker->source;
@@ -360,6 +365,7 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     recipe->weighs_columns = options->weighs_columns;
     recipe->tiling_2d = options->tiling_2d;
     recipe->effort = options->effort;
+    recipe->statistics = options->statistics;
     recipe->threads = options->threads > 0 ? options->threads : sinq_count_processors();
     recipe->summary.peak_memory = sinq_estimate_peak_memory(0, 0, 0, SINQ_GROUP_ROW, 0, recipe->threads);
     recipe->entries = calloc(recipe->count + 1, sizeof *recipe->entries);

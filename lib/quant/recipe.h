@@ -20,10 +20,11 @@ struct sinq_recipe {
     bool replace_nonfinite;
     bool weighs_columns; /* of GGUF */
     enum sinq_effort effort;
-    bool tiling_2d;              /* of a trial, or in the reference's layout */
-    bool repacks;                /* what is quantized keeps its codes, in another layout */
-    unsigned threads;            /* at least 1 */
-    struct sinq_rule_set *rules; /* owns reasons that quote a rule */
+    bool tiling_2d;                       /* of a trial, or in the reference's layout */
+    const struct sinq_source *statistics; /* NULL: none */
+    bool repacks;                         /* what is quantized keeps its codes, in another layout */
+    unsigned threads;                     /* at least 1 */
+    struct sinq_rule_set *rules;          /* owns reasons that quote a rule */
     bool absorbs;
     struct sinq_absorb_plan
         *absorb; /* whose scales are not found yet, and which owns reasons too; NULL: not asked for */

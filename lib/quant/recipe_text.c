@@ -16,6 +16,11 @@ void sinq_recipe_text(const struct sinq_recipe *recipe, struct sinq_text *text) 
     if (recipe->summary.format == SINQ_FORMAT_REFERENCE) {
         sinq_text_print(text, "reference tiling %s\n", recipe->tiling_2d ? "2d" : "1d");
     }
+    for (size_t i = 0; recipe->statistics != NULL && i < recipe->statistics->shard_count; i++) {
+        sinq_text_add(text, "statistics ");
+        for (unsigned b = 0; b < 16; b++) sinq_text_print(text, "%02x", recipe->statistics->shards[i].header_hash[b]);
+        sinq_text_add(text, "\n");
+    }
     if (recipe->repacks) sinq_text_add(text, "repack 1\n");
     for (size_t i = 0; i < recipe->count; i++) {
         const struct sinq_recipe_entry *const entry = &recipe->entries[i];

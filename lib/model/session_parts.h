@@ -1,0 +1,22 @@
+/*
+ * session_parts.h: a session whose operations are run piece by piece, for whoever wants to see what is between them. Positions always
+ * begin at 0; the session's own position does not move, and its caches hold what was run last.
+ *
+ * Calling sequence: sinq_session_begin_window; sinq_session_run_operations over runs of the graph's operations, in order.
+ * Slots may be read and written between them: what a later piece reads must be what the earlier ones left for that window.
+ */
+#ifndef SINQ_MODEL_SESSION_PARTS_H
+#define SINQ_MODEL_SESSION_PARTS_H
+
+#include "model/model.h"
+
+/* Tokens at positions 0 .. count - 1, no more than a batch. They must be within the vocabulary. */
+int sinq_session_begin_window(struct sinq_session *session, const int32_t *tokens, uint32_t count,
+                              struct sinq_error *error);
+/* Operations [first, end) of the graph's body; those of the head are passed over. */
+int sinq_session_run_operations(struct sinq_session *session, uint32_t first, uint32_t end, struct sinq_error *error);
+/* All of a slot's rows of the window. */
+int sinq_session_read_slot(struct sinq_session *session, uint32_t slot, float *values, struct sinq_error *error);
+int sinq_session_write_slot(struct sinq_session *session, uint32_t slot, const float *values, struct sinq_error *error);
+
+#endif

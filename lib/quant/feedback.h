@@ -1,0 +1,20 @@
+/*
+ * feedback.h: rounding a matrix column by column, each error being made up for by the columns behind it (GPTQ, arXiv 2210.17323), in the
+ * normalized domain X = W / t: what counts is the error of X times inputs, H' = diag(t) E[x x^T] diag(t). Scale and zero point of each
+ * group are searched when its turn comes, on the columns as the errors before have changed them.
+ */
+#ifndef SINQ_QUANT_FEEDBACK_H
+#define SINQ_QUANT_FEEDBACK_H
+
+#include "quant/unit.h"
+
+/* Whether a job can be done like that: evenly spaced codes with searched parameters, in groups. */
+bool sinq_can_feed_back(const struct sinq_unit_job *job);
+/*
+ * All units of a job, into its blob and the first of its outcomes. gram[cols][cols]. *is_done is false, and nothing of use is in the blob,
+ * where H' is not positive definite even with much damping. The same bytes for any number of threads.
+ */
+int sinq_round_with_feedback(const struct sinq_unit_job *job, const float *gram, unsigned threads, bool *is_done,
+                             struct sinq_error *error);
+
+#endif

@@ -1,0 +1,321 @@
+/*
+ * input_statistics.c: a model is run layer by layer: each layer over all windows before the next one begins. Between layers the slots
+ * that are still read lie in memory, window by window; the matrices of a layer are there only while it runs.
+ */
+#include "quant/input_statistics.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "base/parallel.h"
+#include "checkpoint/source.h"
+#include "kernels/quantize.h"
+#include "model/graph_access.h"
+#include "model/input_points.h"
+#include "model/model.h"
+#include "model/placement.h"
+#include "model/session_parts.h"
+
+/* ---- sums of products ---- */
+
+struct gram {
+    const float *x;
+    size_t stride, rows, width, padded;
+    float *panels, *sums;
+};
+
+static void fill_panel(void *context, uint64_t panel, unsigned worker) {
+    const struct gram *const gram = context;
+    const size_t first = SINQ_LANES * (size_t)panel;
+    const size_t count = gram->width - first < SINQ_LANES ? gram->width - first : SINQ_LANES;
+    float *const to = gram->panels + first * gram->rows;
+    (void)worker;
+    for (size_t r = 0; r < gram->rows; r++) {
+        memcpy(to + SINQ_LANES * r, gram->x + r * gram->stride + first, count * sizeof *to);
+        memset(to + SINQ_LANES * r + count, 0, (SINQ_LANES - count) * sizeof *to);
+    }
+}
+
+static void multiply_panel(void *context, uint64_t panel, unsigned worker) {
+    const struct gram *const gram = context;
+    const size_t first = SINQ_LANES * (size_t)panel;
+    (void)worker;
+    for (size_t j = first; j < gram->padded; j += SINQ_LANES) {
+        sinq_get_quantize_kernels()->add_panel_products(gram->panels + first * gram->rows,
+                                                        gram->panels + j * gram->rows, gram->rows,
+                                                        gram->sums + first * gram->padded + j, gram->padded);
+    }
+}
+
+void sinq_add_gram(const float *x, size_t stride, size_t rows, size_t width, float *panels, float *sums,
+                   unsigned threads) {
+    const size_t padded = (size_t)sinq_round_up(width, SINQ_LANES);
+    struct gram gram = {x, stride, rows, width, padded, panels, sums};
+    sinq_parallel_for(threads, padded / SINQ_LANES, fill_panel, &gram);
+    sinq_parallel_for(threads, padded / SINQ_LANES, multiply_panel, &gram);
+}
+
+/* ---- the sweep ---- */
+
+struct sweep {
+    const struct sinq_source *source;
+    const struct sinq_model *model;
+    const struct sinq_graph *graph;
+    const struct sinq_statistics_options *options;
+    const int32_t *tokens;
+    uint64_t windows;
+    uint32_t window;
+    unsigned threads;
+    struct sinq_session *session;
+    struct sinq_input_points points;
+    uint32_t *parts;
+    float **held; /* of each slot: its rows in all windows, or NULL where it is not read on */
+    float **sums; /* of each point */
+    float *rows, *panels;
+    struct sinq_progress report;
+};
+
+static size_t pad_width(const struct sinq_input_point *point) {
+    return (size_t)sinq_round_up(point->width, SINQ_LANES);
+}
+
+static size_t measure_slot(const struct sweep *s, uint32_t slot) {
+    return (size_t)s->window * s->graph->slot_widths[slot];
+}
+
+/* Whether what operations before `cut` left in a slot is read from there on. Angles are the same in every window. */
+static void find_live_slots(const struct sweep *s, uint32_t cut, bool *is_live) {
+    memset(is_live, 0, s->graph->slot_count * sizeof *is_live);
+    for (uint32_t i = 0; i < cut; i++) {
+        const struct sinq_slot_range write = sinq_find_access(s->graph, i).write;
+        if (s->graph->operations[i].kind == SINQ_OP_ROTATION || write.slot == SINQ_NO_VIEW || is_live[write.slot])
+            continue;
+        is_live[write.slot] = sinq_find_reader(s->graph, i, cut - 1, write) != SINQ_NO_OPERATION;
+    }
+}
+
+/* Memory for what crosses the cut, none for what does not any more. */
+static int hold_slots(struct sweep *s, const bool *is_live, struct sinq_error *error) {
+    for (uint32_t slot = 0; slot < s->graph->slot_count; slot++) {
+        const uint64_t bytes = s->windows * measure_slot(s, slot) * sizeof(float);
+        if (!is_live[slot]) {
+            free(s->held[slot]);
+            s->held[slot] = NULL;
+        } else if (s->held[slot] == NULL) {
+            s->held[slot] = malloc((size_t)bytes);
+            if (s->held[slot] == NULL) return sinq_fail_memory(error, "activations of the calibration text", bytes);
+        }
+    }
+    return SINQ_OK;
+}
+
+static int move_slots(struct sweep *s, uint64_t window, const bool *is_moved, bool to_session,
+                      struct sinq_error *error) {
+    int status = SINQ_OK;
+    for (uint32_t slot = 0; slot < s->graph->slot_count && status == SINQ_OK; slot++) {
+        if (!is_moved[slot]) continue;
+        float *const at = s->held[slot] + window * measure_slot(s, slot);
+        status = to_session ? sinq_session_write_slot(s->session, slot, at, error)
+                            : sinq_session_read_slot(s->session, slot, at, error);
+    }
+    return status;
+}
+
+static int add_point(struct sweep *s, size_t number, struct sinq_error *error) {
+    const struct sinq_input_point *const point = &s->points.points[number];
+    const uint32_t width = s->graph->slot_widths[point->view.slot];
+    const int status = sinq_session_read_slot(s->session, point->view.slot, s->rows, error);
+    if (status != SINQ_OK) return status;
+    sinq_add_gram(s->rows + point->view.offset, width, s->window, point->width, s->panels, s->sums[number], s->threads);
+    return SINQ_OK;
+}
+
+/* Operations [first, end), stopping at each point [point, last). */
+static int run_piece(struct sweep *s, uint32_t first, uint32_t end, size_t point, size_t last,
+                     struct sinq_error *error) {
+    int status = SINQ_OK;
+    for (; point < last && status == SINQ_OK; point++) {
+        const uint32_t stop = s->points.points[point].operation;
+        if (stop > first) status = sinq_session_run_operations(s->session, first, stop, error);
+        first = stop;
+        if (status == SINQ_OK) status = add_point(s, point, error);
+    }
+    return status == SINQ_OK && end > first ? sinq_session_run_operations(s->session, first, end, error) : status;
+}
+
+static int report_window(struct sweep *s, struct sinq_error *error) {
+    s->report.bytes += s->window;
+    if (s->options->progress == NULL || s->options->progress(s->options->user, &s->report) == 0) return SINQ_OK;
+    return sinq_fail(error, SINQ_INTERRUPTED, "calibrating was interrupted");
+}
+
+static int allocate_sums(struct sweep *s, size_t first, size_t last, struct sinq_error *error) {
+    for (size_t i = first; i < last; i++) {
+        const size_t padded = pad_width(&s->points.points[i]);
+        s->sums[i] = calloc(padded * padded, sizeof **s->sums);
+        if (s->sums[i] == NULL) return sinq_fail_memory(error, "statistics of a layer", padded * padded * 4);
+    }
+    return SINQ_OK;
+}
+
+/* One row of E[x x^T], of which sums hold what is right of the diagonal. */
+static void read_row(const struct sweep *s, size_t number, size_t row, float *values) {
+    const size_t width = s->points.points[number].width, padded = pad_width(&s->points.points[number]);
+    const float scale = (float)((double)s->windows * s->window);
+    for (size_t j = 0; j < width; j++) {
+        const float sum = j >= row ? s->sums[number][row * padded + j] : s->sums[number][j * padded + row];
+        values[j] = sum / scale;
+    }
+}
+
+static int write_sums(struct sweep *s, size_t first, size_t last, struct sinq_error *error) {
+    int status = SINQ_OK;
+    for (size_t i = first; i < last && status == SINQ_OK; i++) {
+        const size_t width = s->points.points[i].width;
+        for (size_t row = 0; row < width && status == SINQ_OK; row++) {
+            read_row(s, i, row, s->rows);
+            status = s->options->write(s->options->writer, s->rows, width * sizeof *s->rows, error);
+        }
+        free(s->sums[i]);
+        s->sums[i] = NULL;
+    }
+    return status;
+}
+
+/* One layer: its operations, points, and which slots hold what comes from before it and what is read behind it. */
+struct part {
+    uint32_t first, end;
+    size_t point, last;
+    bool *comes, *stays, *either;
+};
+
+static int run_window(struct sweep *s, const struct part *part, uint64_t window, struct sinq_error *error) {
+    int status = sinq_session_begin_window(s->session, s->tokens + window * s->window, s->window, error);
+    if (status == SINQ_OK) status = move_slots(s, window, part->comes, true, error);
+    if (status == SINQ_OK) status = run_piece(s, part->first, part->end, part->point, part->last, error);
+    if (status == SINQ_OK) status = move_slots(s, window, part->stays, false, error);
+    return status == SINQ_OK ? report_window(s, error) : status;
+}
+
+static int run_part(struct sweep *s, struct part *part, struct sinq_error *error) {
+    find_live_slots(s, part->first, part->comes);
+    find_live_slots(s, part->end, part->stays);
+    for (uint32_t i = 0; i < s->graph->slot_count; i++) part->either[i] = part->comes[i] || part->stays[i];
+    int status = hold_slots(s, part->either, error);
+    if (status == SINQ_OK) status = allocate_sums(s, part->point, part->last, error);
+    for (uint64_t w = 0; w < s->windows && status == SINQ_OK; w++) status = run_window(s, part, w, error);
+    if (status == SINQ_OK) status = hold_slots(s, part->stays, error);
+    return status == SINQ_OK ? write_sums(s, part->point, part->last, error) : status;
+}
+
+static int run_parts(struct sweep *s, struct sinq_error *error) {
+    const uint32_t count = s->graph->operation_count, slots = s->graph->slot_count;
+    bool *const marks = calloc(3 * ((size_t)slots + 1), sizeof *marks);
+    struct part part = {.comes = marks, .stays = marks + slots + 1, .either = marks + 2 * ((size_t)slots + 1)};
+    int status = marks == NULL ? sinq_fail_memory(error, "slots", slots) : SINQ_OK;
+    while (part.first < count && part.point < s->points.count && status == SINQ_OK) {
+        for (part.end = part.first + 1; part.end < count && s->parts[part.end] == s->parts[part.first];) part.end++;
+        part.last = part.point;
+        while (part.last < s->points.count && s->points.points[part.last].operation < part.end) part.last++;
+        status = run_part(s, &part, error);
+        /* Mapped pages of this layer's weights need not stay. */
+        if (s->source->ops->forget != NULL) s->source->ops->forget(s->source);
+        s->report.item++;
+        part.first = part.end;
+        part.point = part.last;
+    }
+    free(marks);
+    return status;
+}
+
+/* ---- the whole ---- */
+
+static int prepare(struct sweep *s, struct sinq_error *error) {
+    size_t widest = 0, slot_values = 0;
+    for (size_t i = 0; i < s->points.count; i++) {
+        const size_t padded = pad_width(&s->points.points[i]);
+        widest = padded > widest ? padded : widest;
+    }
+    for (uint32_t i = 0; i < s->graph->slot_count; i++) {
+        const size_t values = s->graph->slot_for_logits[i] ? 0 : measure_slot(s, i);
+        slot_values = values > slot_values ? values : slot_values;
+    }
+    s->parts = sinq_find_parts(s->graph);
+    s->held = calloc(s->graph->slot_count + 1, sizeof *s->held);
+    s->sums = calloc(s->points.count + 1, sizeof *s->sums);
+    s->rows = malloc((slot_values + widest + 1) * sizeof *s->rows);
+    s->panels = aligned_alloc(64, (size_t)sinq_round_up((widest + 1) * s->window * sizeof *s->panels, 64));
+    if (s->parts == NULL || s->held == NULL || s->sums == NULL || s->rows == NULL || s->panels == NULL) {
+        return sinq_fail_memory(error, "statistics", widest * s->window * sizeof *s->panels);
+    }
+    const struct sinq_session_options session = {
+        .context = s->window, .batch = s->window, .kv_type = SINQ_KV_F32, .exact = true, .threads = s->threads};
+    return sinq_open_session(s->model, &session, &s->session, error);
+}
+
+static void clean_up(struct sweep *s) {
+    for (uint32_t i = 0; s->held != NULL && i < s->graph->slot_count; i++) free(s->held[i]);
+    for (size_t i = 0; s->sums != NULL && i < s->points.count; i++) free(s->sums[i]);
+    sinq_free_input_points(&s->points);
+    sinq_session_close(s->session);
+    free(s->parts);
+    free(s->held);
+    free(s->sums);
+    free(s->rows);
+    free(s->panels);
+}
+
+static int check_text(const struct sweep *s, size_t count, struct sinq_error *error) {
+    if (s->windows == 0) {
+        return sinq_fail(error, SINQ_FAILED, "%zu tokens to calibrate with, expected a window of %u at least", count,
+                         s->window);
+    }
+    const uint32_t vocabulary = s->model->config.vocabulary;
+    for (size_t i = 0; i < s->windows * s->window; i++) {
+        if (s->tokens[i] >= 0 && (uint32_t)s->tokens[i] < vocabulary) continue;
+        return sinq_fail(error, SINQ_FAILED, "token %d is outside the model's vocabulary of %u", s->tokens[i],
+                         vocabulary);
+    }
+    return SINQ_OK;
+}
+
+int sinq_list_layer_inputs(const struct sinq_model *model, struct sinq_layer_input **inputs, size_t *count,
+                           struct sinq_error *error) {
+    struct sinq_input_points points;
+    int status = sinq_find_input_points(model->graph, &points, error);
+    *inputs = calloc(points.count + 1, sizeof **inputs);
+    if (status == SINQ_OK && *inputs == NULL) status = sinq_fail_memory(error, "a model's inputs", points.count);
+    for (size_t i = 0; status == SINQ_OK && i < points.count; i++) {
+        memcpy((*inputs)[i].name, points.points[i].name, sizeof(*inputs)[i].name);
+        (*inputs)[i].width = points.points[i].width;
+    }
+    *count = status == SINQ_OK ? points.count : 0;
+    sinq_free_input_points(&points);
+    return status;
+}
+
+int sinq_collect_statistics(const struct sinq_source *source, const struct sinq_model *model, const int32_t *tokens,
+                            size_t count, const struct sinq_statistics_options *options, struct sinq_error *error) {
+    const uint64_t wished = options->window != 0 ? options->window : SINQ_CALIBRATION_WINDOW;
+    const uint32_t window = (uint32_t)sinq_min_u64(wished, model->config.context);
+    struct sweep s = {.source = source,
+                      .model = model,
+                      .graph = model->graph,
+                      .options = options,
+                      .tokens = tokens,
+                      .windows = count / window,
+                      .window = window,
+                      .threads = options->threads != 0 ? options->threads : sinq_count_processors()};
+    int status = check_text(&s, count, error);
+    if (status == SINQ_OK) status = sinq_find_input_points(model->graph, &s.points, error);
+    if (status == SINQ_OK) status = prepare(&s, error);
+    s.report = (struct sinq_progress){.activity = "calibrating",
+                                      .unit = "tokens",
+                                      .items = model->config.layers + 1,
+                                      .bytes_total = (model->config.layers + 1) * s.windows * window};
+    if (status == SINQ_OK) status = run_parts(&s, error);
+    clean_up(&s);
+    return status;
+}
