@@ -103,8 +103,18 @@ static int absorb_first(const struct run *run, const char *model, const struct s
 struct statistics {
     struct sinq_source *source;
     char *path;
-    bool is_temporary;
+    bool is_temporary, is_complete;
 };
+
+/* What cannot be calibrated is refused before the model runs. For a plan it only counts that there are statistics, not which. */
+static int check_calibration(const struct sinq_source *source, struct sinq_quantize_options options,
+                             struct sinq_error *error) {
+    struct sinq_recipe *plan = NULL;
+    options.statistics = source;
+    const int status = sinq_make_recipe(source, &options, &plan, error);
+    sinq_recipe_free(plan);
+    return status;
+}
 
 static int open_statistics(const struct run *run, const char *model, const struct sinq_source *source,
                            struct statistics *statistics, struct sinq_error *error) {
@@ -114,12 +124,13 @@ static int open_statistics(const struct run *run, const char *model, const struc
     const char *const beside = arguments->output != NULL && run->model_count == 1 ? arguments->output : model;
     const int status =
         sinq_calibrate(arguments, model, source, beside, &statistics->path, &statistics->is_temporary, error);
+    statistics->is_complete = status == SINQ_OK;
     return status == SINQ_OK ? sinq_open_checkpoint(statistics->path, &statistics->source, error) : status;
 }
 
 static void close_statistics(struct statistics *statistics) {
     sinq_source_close(statistics->source);
-    if (statistics->source != NULL && statistics->is_temporary) (void)remove(statistics->path);
+    if (statistics->is_complete && statistics->is_temporary) (void)remove(statistics->path);
     free(statistics->path);
 }
 
@@ -151,8 +162,11 @@ static int process_model(struct run *run, const char *model, char **output, stru
     result.source = view != NULL ? view : absorbed != NULL ? absorbed : source;
     result.folding = folding;
     result.original = source;
+    if (status == SINQ_OK && run->arguments->calib.count != 0)
+        status = check_calibration(result.source, options, error);
     if (status == SINQ_OK) status = open_statistics(run, model, source, &statistics, error);
-    options.statistics = statistics.source;
+    const bool is_planned = run->arguments->dry_run && run->arguments->calib.count != 0;
+    options.statistics = is_planned ? source : statistics.source;
     if (status == SINQ_OK) status = sinq_make_recipe(result.source, &options, &recipe, error);
     if (status != SINQ_OK) goto done;
     const struct sinq_recipe_summary summary = sinq_recipe_summary(recipe);

@@ -76,7 +76,10 @@ static void write_column_scales(const struct feedback *f) {
 
 /* ---- the factor ---- */
 
-/* H' with damping, from last to first. A column whose input is always zero counts like the mean of the others. */
+/*
+ * H' over the mean of its diagonal, with damping, from last to first: so that the factor is of the order of 1. A column whose input is
+ * always zero counts like the mean of the others.
+ */
 static bool fill_reversed(const struct feedback *f, double damping, double *reversed) {
     const size_t n = f->cols;
     double sum = 0;
@@ -87,10 +90,11 @@ static bool fill_reversed(const struct feedback *f, double damping, double *reve
         double *const row = reversed + i * n;
         const size_t from = n - 1 - i;
         for (size_t j = i; j < n; j++) {
-            row[j] = (double)f->gram[from * n + n - 1 - j] * (double)f->column[from] * (double)f->column[n - 1 - j];
+            const double scales = (double)f->column[from] * (double)f->column[n - 1 - j] / mean;
+            row[j] = (double)f->gram[from * n + n - 1 - j] * scales;
         }
-        if (row[i] <= 0) row[i] = mean;
-        row[i] += damping * mean;
+        if (row[i] <= 0) row[i] = 1;
+        row[i] += damping;
     }
     return true;
 }
@@ -189,8 +193,12 @@ static void search_group(struct rows *rows, size_t first, size_t end) {
                                             .count = end - first,
                                             .bits = f->job->bits};
     struct sinq_search_line line;
+    float wished[ROWS];
     sinq_search_weighted(&group, &line);
-    store_zeros(rows, first / f->group, line.zero);
+    for (size_t r = 0; r < ROWS; r++) {
+        wished[r] = fminf(fmaxf(line.zero[r], -SINQ_LARGEST_ZERO), SINQ_LARGEST_ZERO) + 0.0f;
+    }
+    store_zeros(rows, first / f->group, wished);
     sinq_refit_weighted(&group, rows->zero, &line);
     store_scales(rows, first / f->group, line.scale);
 }

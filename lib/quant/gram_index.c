@@ -66,10 +66,17 @@ void sinq_free_gram_index(struct sinq_gram_index *index) {
     *index = (struct sinq_gram_index){.held = -1};
 }
 
-int sinq_read_gram(struct sinq_gram_index *index, size_t tensor, const float **gram, struct sinq_error *error) {
+int sinq_read_gram(struct sinq_gram_index *index, size_t tensor, uint64_t cols, const float **gram,
+                   struct sinq_error *error) {
     const int64_t wanted = index->of_tensor == NULL ? -1 : index->of_tensor[tensor];
     *gram = NULL;
     if (wanted < 0) return SINQ_OK;
+    /* A model's config may say other widths than its tensors have. */
+    if (index->statistics->tensors[wanted].shape[0] != cols) {
+        return sinq_fail(error, SINQ_FAILED, "%s: tensor %s is of %llu inputs, expected %llu", index->statistics->path,
+                         index->statistics->tensors[wanted].name,
+                         (unsigned long long)index->statistics->tensors[wanted].shape[0], (unsigned long long)cols);
+    }
     if (wanted != index->held) {
         const uint64_t bytes = index->statistics->tensors[wanted].bytes;
         free(index->values);

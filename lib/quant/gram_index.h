@@ -15,7 +15,8 @@ struct sinq_gram_index {
 int sinq_open_gram_index(const struct sinq_source *source, const struct sinq_source *statistics,
                          struct sinq_gram_index *index, struct sinq_error *error);
 void sinq_free_gram_index(struct sinq_gram_index *index);
-/* E[x x^T] of the tensor's inputs, until the next call; NULL where there is none. */
-int sinq_read_gram(struct sinq_gram_index *index, size_t tensor, const float **gram, struct sinq_error *error);
+/* E[x x^T] of the tensor's inputs, `cols` of them, until the next call; NULL where there is none. */
+int sinq_read_gram(struct sinq_gram_index *index, size_t tensor, uint64_t cols, const float **gram,
+                   struct sinq_error *error);
 
 #endif

@@ -189,7 +189,7 @@ static int begin_work(struct pipeline *p) {
         wished.stack_count = (uint32_t)count_matrices(job, place.position);
     }
     const float *gram;
-    int found = sinq_read_gram(&job->grams, job->order[place.position], &gram, job->error);
+    int found = sinq_read_gram(&job->grams, job->order[place.position], units->cols, &gram, job->error);
     if (found != SINQ_OK) return found;
     const struct sinq_matrix_method method = {.method = entry->method,
                                               .bits = (unsigned)entry->bits,

@@ -37,4 +37,7 @@ uint64_t sinq_matrix_memory(uint64_t rows, uint64_t cols, enum sinq_dtype dtype,
 uint64_t sinq_estimate_peak_memory(uint64_t rows, uint64_t cols, uint64_t element_bytes, uint32_t group_size,
                                    uint64_t blob_bytes, unsigned threads);
 
+/* What rounding a matrix of `cols` inputs with statistics of them takes besides. */
+uint64_t sinq_estimate_feedback_memory(uint64_t cols, unsigned threads);
+
 #endif

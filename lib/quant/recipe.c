@@ -89,8 +89,11 @@ static int measure_entry(struct sinq_recipe *recipe, const struct sinq_tensor *t
                          sinq_source_path(recipe->source), tensor->name, shape.count, shape.rows, shape.cols);
     }
     const uint64_t element = sinq_held_bytes(entry->is_folded ? SINQ_F32 : tensor->dtype);
-    const uint64_t memory =
+    uint64_t memory =
         sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size, sizes.bytes, recipe->threads);
+    if (recipe->statistics != NULL && sinq_method_is_searched(entry->method)) {
+        memory = sinq_add_saturating(memory, sinq_estimate_feedback_memory(shape.cols, recipe->threads));
+    }
     recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
     return SINQ_OK;
 }
@@ -353,8 +356,13 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     }
     if (status == SINQ_OK && options->statistics != NULL) {
         const bool is_plain = options->format == SINQ_FORMAT_NATIVE && !options->absorb;
-        if (!is_plain)
+        if (!is_plain) {
             status = sinq_fail(error, SINQ_USAGE, "statistics of inputs are for sinq's own layout, without --absorb");
+        } else if (!sinq_method_is_searched(maker->base.method)) {
+            status = sinq_fail(error, SINQ_USAGE,
+                               "method %s does not search, expected one that does to calibrate (sinq-search, search)",
+                               sinq_method_name(maker->base.method));
+        }
     }
     if (status == SINQ_OK) status = sinq_check_repacking(maker->source, options, &recipe->repacks, error);
     if (status != SINQ_OK) return status;
