@@ -21,16 +21,16 @@ static int add_place(struct sinq_error *error, int status, const char *path) {
     return status;
 }
 
-static int refuse(struct sinq_error *error, const char *path, size_t count) {
+static int refuse(struct sinq_error *error, const char *path, size_t count, uint32_t window) {
     snprintf(error->message, sizeof error->message, "%.400s: %zu tokens, expected %u at least to calibrate with", path,
-             count, SINQ_CALIBRATION_WINDOW);
+             count, window);
     return error->status = SINQ_FAILED;
 }
 
-/* Whole windows of each text's beginning, behind those of the texts before. */
+/* Whole windows of a text's beginning, behind those of the texts before. */
 static int add_text(const struct sinq_quantize_arguments *arguments, const struct sinq_tokenizer *tokenizer,
-                    const char *path, struct sinq_tokens *tokens, struct sinq_error *error) {
-    struct sinq_tokens read = {.count = 0};
+                    const char *path, struct sinq_calibration *calibration, struct sinq_error *error) {
+    struct sinq_tokens read = {.count = 0}, *const tokens = &calibration->tokens;
     char *text = NULL;
     size_t size = 0;
     int status = sinq_read_text_file(path, &text, &size, error);
@@ -38,8 +38,8 @@ static int add_text(const struct sinq_quantize_arguments *arguments, const struc
     free(text);
     size_t count = read.count;
     if (arguments->calib_tokens != 0 && count > arguments->calib_tokens) count = arguments->calib_tokens;
-    count -= count % SINQ_CALIBRATION_WINDOW;
-    if (status == SINQ_OK && count == 0) status = refuse(error, path, read.count);
+    count -= count % calibration->window;
+    if (status == SINQ_OK && count == 0) status = refuse(error, path, read.count, calibration->window);
     if (status == SINQ_OK) {
         sinq_reserve(&tokens->ids, &tokens->capacity, tokens->count + count, sizeof *tokens->ids);
         memcpy(tokens->ids + tokens->count, read.ids, count * sizeof *read.ids);
@@ -49,47 +49,44 @@ static int add_text(const struct sinq_quantize_arguments *arguments, const struc
     return add_place(error, status, path);
 }
 
-static int read_texts(const struct sinq_quantize_arguments *arguments, const struct sinq_source *source,
-                      uint32_t *tokenizer_size, struct sinq_tokens *tokens, struct sinq_error *error) {
+int sinq_read_calibration(const struct sinq_quantize_arguments *arguments, const struct sinq_source *source,
+                          struct sinq_calibration *calibration, struct sinq_error *error) {
     struct sinq_tokenizer *tokenizer = NULL;
-    int status = sinq_open_tokenizer(source, &tokenizer, error);
-    if (status == SINQ_OK) *tokenizer_size = sinq_tokenizer_size(tokenizer);
+    int status = sinq_find_calibration_window(source, &calibration->window, error);
+    if (status == SINQ_OK) status = sinq_open_tokenizer(source, &tokenizer, error);
+    if (status == SINQ_OK) calibration->tokenizer_size = sinq_tokenizer_size(tokenizer);
     for (size_t i = 0; i < arguments->calib.count && status == SINQ_OK; i++) {
-        status = add_text(arguments, tokenizer, arguments->calib.texts[i], tokens, error);
+        status = add_text(arguments, tokenizer, arguments->calib.texts[i], calibration, error);
     }
     sinq_tokenizer_free(tokenizer);
     return status;
 }
 
-static int collect(const struct sinq_quantize_arguments *arguments, const char *model_path,
-                   const struct sinq_source *source, const struct sinq_tokens *tokens, uint32_t tokenizer_size,
-                   const char *path, struct sinq_error *error) {
+void sinq_free_calibration(struct sinq_calibration *calibration) { sinq_tokens_free(&calibration->tokens); }
+
+int sinq_calibrate(const struct sinq_quantize_arguments *arguments, const char *model_path,
+                   const struct sinq_source *source, const struct sinq_calibration *calibration, const char *beside,
+                   struct sinq_source **statistics, struct sinq_error *error) {
     struct sinq_model *model = NULL;
     struct sinq_meter meter;
     int status = sinq_load_model(source, &model, error);
     if (status == SINQ_OK) {
-        status =
-            sinq_check_vocabulary(sinq_source_path(source), tokenizer_size, sinq_model_facts(model).vocabulary, error);
+        status = sinq_check_vocabulary(sinq_source_path(source), calibration->tokenizer_size,
+                                       sinq_model_facts(model).vocabulary, error);
     }
     if (status == SINQ_OK) {
         sinq_meter_start(&meter, &arguments->common, model_path);
-        const struct sinq_save_options options = {path, arguments->common.threads, sinq_meter_report, &meter};
-        status = sinq_save_statistics(source, model, tokens->ids, tokens->count, &options, error);
+        const struct sinq_statistics_file options = {.path = arguments->save_stats,
+                                                     .beside = beside,
+                                                     .force = arguments->force,
+                                                     .window = calibration->window,
+                                                     .threads = arguments->common.threads,
+                                                     .progress = sinq_meter_report,
+                                                     .user = &meter};
+        status = sinq_make_statistics(source, model, calibration->tokens.ids, calibration->tokens.count, &options,
+                                      statistics, error);
         sinq_meter_stop(&meter);
     }
     sinq_model_free(model);
-    return status;
-}
-
-int sinq_calibrate(const struct sinq_quantize_arguments *arguments, const char *model_path,
-                   const struct sinq_source *source, const char *output, char **path, bool *is_temporary,
-                   struct sinq_error *error) {
-    struct sinq_tokens tokens = {.count = 0};
-    uint32_t tokenizer_size = 0;
-    *is_temporary = arguments->save_stats == NULL;
-    *path = *is_temporary ? sinq_format("%s.statistics", output) : sinq_format("%s", arguments->save_stats);
-    int status = read_texts(arguments, source, &tokenizer_size, &tokens, error);
-    if (status == SINQ_OK) status = collect(arguments, model_path, source, &tokens, tokenizer_size, *path, error);
-    sinq_tokens_free(&tokens);
     return status;
 }

@@ -99,39 +99,36 @@ static int absorb_first(const struct run *run, const char *model, const struct s
     return status;
 }
 
-/* What --stats or --calib gives; a file of our own is removed at the end. */
-struct statistics {
-    struct sinq_source *source;
-    char *path;
-    bool is_temporary, is_complete;
-};
-
-/* What cannot be calibrated is refused before the model runs. For a plan it only counts that there are statistics, not which. */
-static int check_calibration(const struct sinq_source *source, struct sinq_quantize_options options,
+/* What cannot be calibrated is refused before the model runs. */
+static int check_calibration(const struct sinq_source *source, const struct sinq_quantize_options *options,
                              struct sinq_error *error) {
     struct sinq_recipe *plan = NULL;
-    options.statistics = source;
-    const int status = sinq_make_recipe(source, &options, &plan, error);
+    const int status = sinq_make_recipe(source, options, &plan, error);
     sinq_recipe_free(plan);
     return status;
 }
 
+/* What --stats or --calib gives. A dry run only counts what that will take. */
 static int open_statistics(const struct run *run, const char *model, const struct sinq_source *source,
-                           struct statistics *statistics, struct sinq_error *error) {
+                           struct sinq_quantize_options *options, struct sinq_source **statistics,
+                           struct sinq_error *error) {
     const struct sinq_quantize_arguments *const arguments = run->arguments;
-    if (arguments->stats != NULL) return sinq_open_checkpoint(arguments->stats, &statistics->source, error);
-    if (arguments->calib.count == 0 || arguments->dry_run) return SINQ_OK;
-    const char *const beside = arguments->output != NULL && run->model_count == 1 ? arguments->output : model;
-    const int status =
-        sinq_calibrate(arguments, model, source, beside, &statistics->path, &statistics->is_temporary, error);
-    statistics->is_complete = status == SINQ_OK;
-    return status == SINQ_OK ? sinq_open_checkpoint(statistics->path, &statistics->source, error) : status;
-}
-
-static void close_statistics(struct statistics *statistics) {
-    sinq_source_close(statistics->source);
-    if (statistics->is_complete && statistics->is_temporary) (void)remove(statistics->path);
-    free(statistics->path);
+    const char *const beside = arguments->output != NULL ? arguments->output : model;
+    struct sinq_calibration calibration = {.window = 0};
+    int status = SINQ_OK;
+    if (arguments->stats != NULL) {
+        status = sinq_open_checkpoint(arguments->stats, statistics, error);
+    } else if (arguments->calib.count != 0) {
+        status = sinq_read_calibration(arguments, source, &calibration, error);
+        options->calibration_tokens = calibration.tokens.count;
+        if (status == SINQ_OK && !arguments->dry_run) status = check_calibration(source, options, error);
+        if (status == SINQ_OK && !arguments->dry_run) {
+            status = sinq_calibrate(arguments, model, source, &calibration, beside, statistics, error);
+        }
+        sinq_free_calibration(&calibration);
+    }
+    options->statistics = *statistics;
+    return status;
 }
 
 static void warn_of_uncalibrated(const struct sinq_quantize_summary *summary) {
@@ -149,7 +146,7 @@ static int process_model(struct run *run, const char *model, char **output, stru
     struct sinq_quantize_options options = sinq_read_quantize_options(run->arguments);
     struct sinq_source *source = NULL, *absorbed = NULL, *view = NULL;
     struct sinq_recipe *recipe = NULL, *folding = NULL;
-    struct statistics statistics = {.source = NULL};
+    struct sinq_source *statistics = NULL;
     int status = sinq_open_checkpoint(model, &source, error);
     if (status == SINQ_OK && options.type != NULL && options.absorb) {
         status = absorb_first(run, model, source, &folding, &absorbed, error);
@@ -162,11 +159,7 @@ static int process_model(struct run *run, const char *model, char **output, stru
     result.source = view != NULL ? view : absorbed != NULL ? absorbed : source;
     result.folding = folding;
     result.original = source;
-    if (status == SINQ_OK && run->arguments->calib.count != 0)
-        status = check_calibration(result.source, options, error);
-    if (status == SINQ_OK) status = open_statistics(run, model, source, &statistics, error);
-    const bool is_planned = run->arguments->dry_run && run->arguments->calib.count != 0;
-    options.statistics = is_planned ? source : statistics.source;
+    if (status == SINQ_OK) status = open_statistics(run, model, source, &options, &statistics, error);
     if (status == SINQ_OK) status = sinq_make_recipe(result.source, &options, &recipe, error);
     if (status != SINQ_OK) goto done;
     const struct sinq_recipe_summary summary = sinq_recipe_summary(recipe);
@@ -183,7 +176,7 @@ static int process_model(struct run *run, const char *model, char **output, stru
     if (status == SINQ_OK) warn_of_uncalibrated(&result.summary);
     if (status == SINQ_OK) report_result(run, &result);
 done:
-    close_statistics(&statistics);
+    sinq_source_close(statistics);
     sinq_recipe_free(recipe);
     sinq_source_close(view);
     sinq_source_close(absorbed);

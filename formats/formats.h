@@ -53,19 +53,23 @@ struct sinq_create_options {
 SINQ_API int sinq_create_checkpoint(const struct sinq_create_options *options, struct sinq_sink **sink,
                                     struct sinq_error *error);
 
-/*
- * Collects statistics of calibration tokens (sinq.h) into a safetensors file, which sinq_open_checkpoint opens. It grows as path.partial and is
- * renamed when it is complete; after a failure nothing is left.
- */
-struct sinq_save_options {
+struct sinq_statistics_file {
+    /*
+     * What the file will be called: it grows as path.partial, and after a failure nothing is left. NULL: it has no name and is gone once
+     * it is closed, however the program ends.
+     */
     const char *path;
+    const char *beside; /* without a path: its room is taken from the disk where this is, an output or model */
+    bool force;         /* an existing file is replaced once the new one is complete */
+    uint32_t window;    /* sinq_find_calibration_window */
     unsigned threads;
     sinq_progress_fn *progress;
     void *user;
 };
-SINQ_API int sinq_save_statistics(const struct sinq_source *source, const struct sinq_model *model,
-                                  const int32_t *tokens, size_t count, const struct sinq_save_options *options,
-                                  struct sinq_error *error);
+/* Collects statistics of calibration tokens (sinq.h) into a safetensors file, and opens that. */
+SINQ_API int sinq_make_statistics(const struct sinq_source *source, const struct sinq_model *model,
+                                  const int32_t *tokens, size_t count, const struct sinq_statistics_file *options,
+                                  struct sinq_source **statistics, struct sinq_error *error);
 
 #ifdef __cplusplus
 }

@@ -289,10 +289,11 @@ struct sinq_quantize_options {
     /* Column scales go into the layers before where the model allows it (sinq_open_absorbed). With `type` it only says that the source is made of such a one. */
     bool absorb;
     /*
-     * Statistics of the layers' inputs (sinq_collect_statistics, saved by sinq_save_statistics), which must outlive the recipe: methods
-     * that search then round column by column, each error being made up for by the columns behind it (GPTQ). NULL: none.
+     * Statistics of the layers' inputs (sinq_collect_statistics, sinq_make_statistics), which must outlive the recipe: methods that search
+     * then round column by column, each error being made up for by the columns behind it (GPTQ). NULL: none.
      */
     const struct sinq_source *statistics;
+    uint64_t calibration_tokens; /* that they are of where they are made in this run: counts in the plan's memory, also without them */
     const struct sinq_rule *rules;
     size_t rule_count;
     unsigned threads; /* 0: sinq_count_processors() */
@@ -804,7 +805,9 @@ SINQ_API struct sinq_work sinq_count_work(const struct sinq_model *model, const 
 
 /* ---- calibration ------------------------------------------------------------------------------------------------- */
 
+/* How many tokens a window has where the model's context allows it. */
 #define SINQ_CALIBRATION_WINDOW 512u
+SINQ_API int sinq_find_calibration_window(const struct sinq_source *source, uint32_t *window, struct sinq_error *error);
 
 /*
  * What linear layers read: E[x x^T] over calibration tokens, one matrix for all layers that read the same values. The model runs over
@@ -820,7 +823,7 @@ SINQ_API int sinq_list_layer_inputs(const struct sinq_model *model, struct sinq_
                                     struct sinq_error *error);
 
 struct sinq_statistics_options {
-    uint32_t window; /* 0: SINQ_CALIBRATION_WINDOW; tokens that fill no window are left out */
+    uint32_t window; /* no more than a context; tokens that fill no window are left out */
     unsigned threads;
     int (*write)(void *writer, const void *bytes, uint64_t size, struct sinq_error *error);
     void *writer;

@@ -21,6 +21,8 @@
 #define MORE_DAMPING 10.0
 #define MOST_TRIES   4
 #define ROUNDER      8388608.0f
+/* One group's excess counts at most this much: an error that was zero would count without end. */
+#define LARGEST_EXCESS 100.0
 
 struct feedback {
     const struct sinq_unit_job *job;
@@ -35,8 +37,7 @@ struct feedback {
 };
 
 bool sinq_can_feed_back(const struct sinq_unit_job *job) {
-    return sinq_method_is_searched(job->method) && job->levels == NULL && job->units->group_size != 0 &&
-           !job->description->zero_per_block;
+    return sinq_method_is_searched(job->method) && job->levels == NULL && job->units->group_size != 0;
 }
 
 /* ---- column scales ---- */
@@ -159,13 +160,14 @@ static void store_zeros(struct rows *rows, size_t group, const float *wished) {
     const struct sinq_dual_scale *const description = job->description;
     const bool none_free[ROWS] = {false};
     struct sinq_stored_column stored;
-    if (description->zero_type == SINQ_AUX_U8) {
+    if (description->zero_type == SINQ_AUX_U8 && !description->zero_per_block) {
         sinq_store_codes(wished, rows->count, description->zero_low, description->zero_step, &stored);
     } else {
         sinq_store_column(description->zero_type, wished, none_free, rows->count, INFINITY, &stored);
     }
     sinq_write_column(job->sizes, description->zero_type, &stored, rows->first, rows->count, group,
-                      job->sizes->zero_offset, SINQ_NO_RANGES, job->blob);
+                      job->sizes->zero_offset,
+                      description->zero_per_block ? job->sizes->zero_range_offset : SINQ_NO_RANGES, job->blob);
     memset(rows->zero, 0, sizeof rows->zero);
     memcpy(rows->zero, stored.value, rows->count * sizeof *rows->zero);
 }
@@ -186,21 +188,38 @@ static void store_scales(struct rows *rows, size_t group, const float *wished) {
     for (size_t r = 0; r < ROWS; r++) rows->scale[r] = r < rows->count ? stored.value[r] / unit : 0.0f;
 }
 
+/* What storing adds to the error of the group as it is now, each column by itself. */
+static void add_excess(struct rows *rows, const struct sinq_search_group *group, const struct sinq_search_line *ideal) {
+    struct sinq_search_line stored;
+    float most[ROWS], least[ROWS];
+    memcpy(stored.scale, rows->scale, sizeof stored.scale);
+    memcpy(stored.zero, rows->zero, sizeof stored.zero);
+    sinq_measure_weighted(group, ideal, least);
+    sinq_measure_weighted(group, &stored, most);
+    for (size_t r = 0; r < rows->count; r++) {
+        const double more = (double)most[r] - (double)least[r], error = (double)least[r];
+        if (more > 0) rows->outcome->excess += more < LARGEST_EXCESS * error ? more / error : LARGEST_EXCESS;
+    }
+    rows->outcome->groups += (double)rows->count;
+}
+
 static void search_group(struct rows *rows, size_t first, size_t end) {
     const struct feedback *const f = rows->f;
     const struct sinq_search_group group = {.values = rows->values + ROWS * first,
                                             .weights = f->weights + first,
                                             .count = end - first,
                                             .bits = f->job->bits};
-    struct sinq_search_line line;
+    struct sinq_search_line line, ideal;
     float wished[ROWS];
     sinq_search_weighted(&group, &line);
+    ideal = line;
     for (size_t r = 0; r < ROWS; r++) {
         wished[r] = fminf(fmaxf(line.zero[r], -SINQ_LARGEST_ZERO), SINQ_LARGEST_ZERO) + 0.0f;
     }
     store_zeros(rows, first / f->group, wished);
     sinq_refit_weighted(&group, rows->zero, &line);
     store_scales(rows, first / f->group, line.scale);
+    add_excess(rows, &group, &ideal);
 }
 
 static void round_column(struct rows *rows, size_t j, float *errors) {
@@ -264,7 +283,6 @@ static void measure_rows(const struct rows *rows) {
             rows->outcome->norm_square += w * w;
         }
     }
-    rows->outcome->groups += (double)rows->count * ceil((double)f->cols / (double)f->group);
 }
 
 static void round_rows(void *context, uint64_t block, unsigned worker) {
@@ -313,6 +331,7 @@ static int run_feedback(struct feedback *f, uint64_t blocks, bool *is_done, stru
         f->job->outcomes[0].error_square += f->outcomes[i].error_square;
         f->job->outcomes[0].norm_square += f->outcomes[i].norm_square;
         f->job->outcomes[0].groups += f->outcomes[i].groups;
+        f->job->outcomes[0].excess += f->outcomes[i].excess;
     }
     return status;
 }

@@ -12,11 +12,12 @@
 #include "base/parallel.h"
 #include "checkpoint/source.h"
 #include "kernels/quantize.h"
-#include "model/graph_access.h"
 #include "model/input_points.h"
+#include "model/live_slots.h"
 #include "model/model.h"
 #include "model/placement.h"
 #include "model/session_parts.h"
+#include "quant/statistics_memory.h"
 
 /* ---- sums of products ---- */
 
@@ -83,17 +84,6 @@ static size_t pad_width(const struct sinq_input_point *point) {
 
 static size_t measure_slot(const struct sweep *s, uint32_t slot) {
     return (size_t)s->window * s->graph->slot_widths[slot];
-}
-
-/* Whether what operations before `cut` left in a slot is read from there on. Angles are the same in every window. */
-static void find_live_slots(const struct sweep *s, uint32_t cut, bool *is_live) {
-    memset(is_live, 0, s->graph->slot_count * sizeof *is_live);
-    for (uint32_t i = 0; i < cut; i++) {
-        const struct sinq_slot_range write = sinq_find_access(s->graph, i).write;
-        if (s->graph->operations[i].kind == SINQ_OP_ROTATION || write.slot == SINQ_NO_VIEW || is_live[write.slot])
-            continue;
-        is_live[write.slot] = sinq_find_reader(s->graph, i, cut - 1, write) != SINQ_NO_OPERATION;
-    }
 }
 
 /* Memory for what crosses the cut, none for what does not any more. */
@@ -200,8 +190,8 @@ static int run_window(struct sweep *s, const struct part *part, uint64_t window,
 }
 
 static int run_part(struct sweep *s, struct part *part, struct sinq_error *error) {
-    find_live_slots(s, part->first, part->comes);
-    find_live_slots(s, part->end, part->stays);
+    sinq_find_live_slots(s->graph, part->first, part->comes);
+    sinq_find_live_slots(s->graph, part->end, part->stays);
     for (uint32_t i = 0; i < s->graph->slot_count; i++) part->either[i] = part->comes[i] || part->stays[i];
     int status = hold_slots(s, part->either, error);
     if (status == SINQ_OK) status = allocate_sums(s, part->point, part->last, error);
@@ -250,8 +240,7 @@ static int prepare(struct sweep *s, struct sinq_error *error) {
     if (s->parts == NULL || s->held == NULL || s->sums == NULL || s->rows == NULL || s->panels == NULL) {
         return sinq_fail_memory(error, "statistics", widest * s->window * sizeof *s->panels);
     }
-    const struct sinq_session_options session = {
-        .context = s->window, .batch = s->window, .kv_type = SINQ_KV_F32, .exact = true, .threads = s->threads};
+    const struct sinq_session_options session = sinq_describe_calibration(s->window, s->threads);
     return sinq_open_session(s->model, &session, &s->session, error);
 }
 
@@ -298,14 +287,13 @@ int sinq_list_layer_inputs(const struct sinq_model *model, struct sinq_layer_inp
 
 int sinq_collect_statistics(const struct sinq_source *source, const struct sinq_model *model, const int32_t *tokens,
                             size_t count, const struct sinq_statistics_options *options, struct sinq_error *error) {
-    const uint64_t wished = options->window != 0 ? options->window : SINQ_CALIBRATION_WINDOW;
-    const uint32_t window = (uint32_t)sinq_min_u64(wished, model->config.context);
+    const uint32_t window = options->window;
     struct sweep s = {.source = source,
                       .model = model,
                       .graph = model->graph,
                       .options = options,
                       .tokens = tokens,
-                      .windows = count / window,
+                      .windows = window > 0 ? count / window : 0,
                       .window = window,
                       .threads = options->threads != 0 ? options->threads : sinq_count_processors()};
     int status = check_text(&s, count, error);

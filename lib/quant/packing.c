@@ -23,6 +23,8 @@ struct sinq_packing {
     struct sinq_dual_scale wished, description;
     struct sinq_dual_scale_sizes sizes;
     struct sinq_blob *blob;
+    const float *gram; /* NULL: rounded without feedback */
+    unsigned threads;
     struct sinq_matrix_outcome outcome;
 };
 
@@ -126,6 +128,11 @@ static int prepare_units(struct sinq_packing *packing, struct sinq_error *error)
     return sinq_fail_memory(error, "a matrix's zero points", entries * sizeof *job->integer_zeros);
 }
 
+static int round_calibrated(struct sinq_packing *packing, struct sinq_error *error) {
+    return sinq_round_with_feedback(&packing->job, packing->gram, packing->threads, &packing->outcome.was_calibrated,
+                                    error);
+}
+
 int sinq_packing_begin(const struct sinq_unit_matrix *units, const struct sinq_matrix_method *method,
                        const struct sinq_dual_scale *wished, struct sinq_blob *blob, struct sinq_packing **packing,
                        struct sinq_error *error) {
@@ -147,8 +154,9 @@ int sinq_packing_begin(const struct sinq_unit_matrix *units, const struct sinq_m
         status = prepare_units(made, error);
     }
     if (status == SINQ_OK && method->gram != NULL && sinq_can_feed_back(&made->job)) {
-        status =
-            sinq_round_with_feedback(&made->job, method->gram, method->threads, &made->outcome.was_calibrated, error);
+        made->gram = method->gram;
+        made->threads = method->threads;
+        status = round_calibrated(made, error);
     }
     if (status == SINQ_OK) return SINQ_OK;
     sinq_packing_free(made);
@@ -185,7 +193,8 @@ int sinq_packing_settle(struct sinq_packing *packing, bool *again, struct sinq_e
     if (description->scale_type != SINQ_AUX_F16 && (is_costly || total.needs_exact_storage)) {
         *again = true;
         widen_types(packing, total.needs_exact_storage);
-        return prepare_units(packing, error);
+        const int status = prepare_units(packing, error);
+        return status == SINQ_OK && packing->outcome.was_calibrated ? round_calibrated(packing, error) : status;
     }
     packing->outcome.error_square = total.error_square;
     packing->outcome.norm_square = total.norm_square;

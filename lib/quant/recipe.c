@@ -15,6 +15,7 @@
 #include "quant/reference_recipe.h"
 #include "quant/rounding.h"
 #include "quant/settings.h"
+#include "quant/statistics_memory.h"
 #include "tensor/dtype.h"
 
 /* What making a recipe needs beside the recipe. */
@@ -91,7 +92,7 @@ static int measure_entry(struct sinq_recipe *recipe, const struct sinq_tensor *t
     const uint64_t element = sinq_held_bytes(entry->is_folded ? SINQ_F32 : tensor->dtype);
     uint64_t memory =
         sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size, sizes.bytes, recipe->threads);
-    if (recipe->statistics != NULL && sinq_method_is_searched(entry->method)) {
+    if (recipe->is_calibrated && sinq_method_is_searched(entry->method)) {
         memory = sinq_add_saturating(memory, sinq_estimate_feedback_memory(shape.cols, recipe->threads));
     }
     recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
@@ -338,6 +339,34 @@ static int prepare_rules(struct maker *maker, struct sinq_error *error) {
     return status;
 }
 
+static bool is_calibrated(const struct sinq_quantize_options *options) {
+    return options->statistics != NULL || options->calibration_tokens != 0;
+}
+
+static int check_calibration(const struct maker *maker, struct sinq_error *error) {
+    const enum sinq_method method = maker->base.method;
+    if (maker->options->format != SINQ_FORMAT_NATIVE || maker->options->absorb) {
+        return sinq_fail(error, SINQ_USAGE, "statistics of inputs are for sinq's own layout, without --absorb");
+    }
+    if (!sinq_method_is_searched(method)) {
+        return sinq_fail(error, SINQ_USAGE,
+                     "method %s does not search, expected one that does to calibrate (sinq-search, search)",
+                     sinq_method_name(method));
+    }
+    return SINQ_OK;
+}
+
+/* Of making the statistics, where that is done in the same run. */
+static int measure_calibration(struct maker *maker, struct sinq_error *error) {
+    struct sinq_recipe *const recipe = maker->recipe;
+    const uint64_t tokens = maker->options->calibration_tokens;
+    uint64_t memory = 0;
+    if (tokens == 0) return SINQ_OK;
+    const int status = sinq_estimate_statistics_memory(maker->source, tokens, recipe->threads, &memory, error);
+    recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
+    return status;
+}
+
 static int prepare(struct maker *maker, struct sinq_error *error) {
     const struct sinq_quantize_options *const options = maker->options;
     struct sinq_recipe *const recipe = maker->recipe;
@@ -354,16 +383,7 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     } else if (status == SINQ_OK && options->format != SINQ_FORMAT_NATIVE && options->format != SINQ_FORMAT_REFERENCE) {
         status = sinq_fail(error, SINQ_USAGE, "--type: what numbers become, is missing");
     }
-    if (status == SINQ_OK && options->statistics != NULL) {
-        const bool is_plain = options->format == SINQ_FORMAT_NATIVE && !options->absorb;
-        if (!is_plain) {
-            status = sinq_fail(error, SINQ_USAGE, "statistics of inputs are for sinq's own layout, without --absorb");
-        } else if (!sinq_method_is_searched(maker->base.method)) {
-            status = sinq_fail(error, SINQ_USAGE,
-                               "method %s does not search, expected one that does to calibrate (sinq-search, search)",
-                               sinq_method_name(maker->base.method));
-        }
-    }
+    if (status == SINQ_OK && is_calibrated(options)) status = check_calibration(maker, error);
     if (status == SINQ_OK) status = sinq_check_repacking(maker->source, options, &recipe->repacks, error);
     if (status != SINQ_OK) return status;
     recipe->source = maker->source;
@@ -374,6 +394,7 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     recipe->tiling_2d = options->tiling_2d;
     recipe->effort = options->effort;
     recipe->statistics = options->statistics;
+    recipe->is_calibrated = is_calibrated(options);
     recipe->threads = options->threads > 0 ? options->threads : sinq_count_processors();
     recipe->summary.peak_memory = sinq_estimate_peak_memory(0, 0, 0, SINQ_GROUP_ROW, 0, recipe->threads);
     recipe->entries = calloc(recipe->count + 1, sizeof *recipe->entries);
@@ -411,6 +432,7 @@ static int finish(struct maker *maker, struct sinq_error *error) {
         }
         status = measure_entry(recipe, sinq_source_tensor(maker->source, i), entry, error);
     }
+    if (status == SINQ_OK) status = measure_calibration(maker, error);
     if (status != SINQ_OK) return status;
     follow_block_scales(maker);
     recipe->summary.bits = maker->base.bits;
