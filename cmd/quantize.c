@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "calibrate.h"
 #include "command.h"
@@ -116,8 +117,11 @@ static int open_statistics(const struct run *run, const char *model, const struc
     const char *const beside = arguments->output != NULL ? arguments->output : model;
     struct sinq_calibration calibration = {.window = 0};
     int status = SINQ_OK;
-    if (arguments->stats != NULL) {
-        status = sinq_open_checkpoint(arguments->stats, statistics, error);
+    /* What the run that is resumed has saved; of another text it is refused with the output. */
+    const bool is_saved =
+        arguments->resume && arguments->save_stats != NULL && access(arguments->save_stats, F_OK) == 0;
+    if (arguments->stats != NULL || is_saved) {
+        status = sinq_open_checkpoint(is_saved ? arguments->save_stats : arguments->stats, statistics, error);
     } else if (arguments->calib.count != 0) {
         status = sinq_read_calibration(arguments, source, &calibration, error);
         options->calibration_tokens = calibration.tokens.count;

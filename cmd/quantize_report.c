@@ -30,6 +30,9 @@ static void report_unusual(const struct sinq_quantize_summary *summary) {
     if (summary->matrices_gated > 0)
         sinq_print_fact("gated", "%llu matrices rounded without normalization, by --kurtosis-gate",
                         (unsigned long long)summary->matrices_gated);
+    if (summary->matrices_calibrated > 0)
+        sinq_print_fact("calibrated", "%llu matrices rounded with statistics of their inputs",
+                        (unsigned long long)summary->matrices_calibrated);
     if (summary->matrices_widened > 0)
         sinq_print_fact("widened", "%llu matrices have wider scales or zero points than the recipe's",
                         (unsigned long long)summary->matrices_widened);
@@ -117,6 +120,7 @@ void sinq_report_quantized_json(const struct sinq_quantize_result *result) {
     sinq_write_count(&json, "weights_quantized", summary->weights_quantized);
     sinq_write_count(&json, "nonfinite_replaced", summary->nonfinite_replaced);
     sinq_write_count(&json, "matrices_gated", summary->matrices_gated);
+    sinq_write_count(&json, "matrices_calibrated", summary->matrices_calibrated);
     sinq_write_count(&json, "matrices_widened", summary->matrices_widened);
     sinq_write_count(&json, "bytes_read", summary->bytes_read);
     sinq_write_real(&json, "seconds_total", summary->seconds_total);

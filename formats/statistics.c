@@ -65,7 +65,8 @@ static int open_nameless(struct output *output, struct sinq_error *error) {
     }
     (void)snprintf(name, size, "%.*s.statistics-XXXXXX", (int)length, beside);
     output->fd = mkostemp(name, O_CLOEXEC);
-    const int status = output->fd >= 0 && unlink(name) == 0 ? SINQ_OK : sinq_fail_errno(error, "%s: cannot create", name);
+    const int status =
+        output->fd >= 0 && unlink(name) == 0 ? SINQ_OK : sinq_fail_errno(error, "%s: cannot create", name);
     (void)snprintf(output->path, 40, "/proc/self/fd/%d", output->fd);
     free(name);
     return status;

@@ -293,7 +293,8 @@ struct sinq_quantize_options {
      * then round column by column, each error being made up for by the columns behind it (GPTQ). NULL: none.
      */
     const struct sinq_source *statistics;
-    uint64_t calibration_tokens; /* that they are of where they are made in this run: counts in the plan's memory, also without them */
+    uint64_t
+        calibration_tokens; /* that they are of where they are made in this run: counts in the plan's memory, also without them */
     const struct sinq_rule *rules;
     size_t rule_count;
     unsigned threads; /* 0: sinq_count_processors() */

@@ -37,7 +37,7 @@ struct feedback {
 };
 
 bool sinq_can_feed_back(const struct sinq_unit_job *job) {
-    return sinq_method_is_searched(job->method) && job->levels == NULL && job->units->group_size != 0;
+    return sinq_method_is_searched(job->method) && job->levels == NULL;
 }
 
 /* ---- column scales ---- */
@@ -343,7 +343,7 @@ int sinq_round_with_feedback(const struct sinq_unit_job *job, const float *gram,
     struct feedback f = {.job = job,
                          .gram = gram,
                          .cols = n,
-                         .group = job->units->group_size,
+                         .group = job->units->group_size == 0 ? n : job->units->group_size,
                          .column = malloc((n + SINQ_LANES) * sizeof *f.column),
                          .factor = malloc(n * n * sizeof *f.factor),
                          .weights = malloc(n * sizeof *f.weights),

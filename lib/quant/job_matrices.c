@@ -15,6 +15,7 @@
 #include "quant/job_state.h"
 #include "quant/packing.h"
 #include "quant/peak_memory.h"
+#include "quant/rounding.h"
 
 /* Where one matrix is in the output's order. */
 struct place {
@@ -188,8 +189,11 @@ static int begin_work(struct pipeline *p) {
         wished.stack_index = (uint32_t)place.index;
         wished.stack_count = (uint32_t)count_matrices(job, place.position);
     }
-    const float *gram;
-    int found = sinq_read_gram(&job->grams, job->order[place.position], units->cols, &gram, job->error);
+    const float *gram = NULL;
+    int found = SINQ_OK;
+    if (sinq_method_is_searched(entry->method)) {
+        found = sinq_read_gram(&job->grams, job->order[place.position], units->cols, &gram, job->error);
+    }
     if (found != SINQ_OK) return found;
     const struct sinq_matrix_method method = {.method = entry->method,
                                               .bits = (unsigned)entry->bits,

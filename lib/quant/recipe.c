@@ -350,8 +350,8 @@ static int check_calibration(const struct maker *maker, struct sinq_error *error
     }
     if (!sinq_method_is_searched(method)) {
         return sinq_fail(error, SINQ_USAGE,
-                     "method %s does not search, expected one that does to calibrate (sinq-search, search)",
-                     sinq_method_name(method));
+                         "method %s does not search, expected one that does to calibrate (sinq-search, search)",
+                         sinq_method_name(method));
     }
     return SINQ_OK;
 }

@@ -38,7 +38,10 @@ struct reference {
     size_t hidden, layers, heads, kv_heads, head_dim, vocabulary;
     double eps;
     bool has_stacks; /* experts are stacks, as transformers 5 has them in memory */
-    double closest;  /* the smallest gap between a chosen expert's score and one that was not */
+    /* Told what each linear layer reads, one position after the other; or NULL. */
+    void (*watch)(struct reference *r, const char *name, const double *x, size_t width);
+    void *watching;
+    double closest; /* the smallest gap between a chosen expert's score and one that was not */
     struct reference_tensor tensors[REFERENCE_TENSORS];
     size_t tensor_count;
 };
@@ -192,6 +195,7 @@ static inline void apply_linear(struct reference *r, const char *name, bool has_
                                 const double *x, double *y) {
     const double *const weight = get_tensor(r, 0.0, 1.5 / sqrt((double)in), out, in, 0, "%s.weight", name);
     const double *const bias = has_bias ? get_tensor(r, 0.0, 0.2, out, 0, 0, "%s.bias", name) : NULL;
+    if (r->watch != NULL) r->watch(r, name, x, in);
     multiply(weight, bias, out, in, x, y);
 }
 

@@ -176,6 +176,7 @@ static const struct {
     {17, 257, SINQ_METHOD_SEARCH, 2, 128, SINQ_AUX_U8, 0.8},
     {32, 128, SINQ_METHOD_SEARCH, 4, 16, SINQ_AUX_F16, 0.8},
     {1, 65, SINQ_METHOD_SEARCH, 3, 64, SINQ_AUX_F16, 1.0},
+    {34, 150, SINQ_METHOD_SINQ_SEARCH, 3, 0, SINQ_AUX_U8, 0.8},
 };
 
 START_TEST(outputs_are_nearer_than_plain_roundings) {
@@ -309,6 +310,26 @@ START_TEST(odd_statistics_and_values_are_survived) {
 }
 END_TEST
 
+/* Inputs that do not hang together: nothing to make up for, so no worse than without, however far groups are from zero. */
+START_TEST(groups_far_from_zero_get_wider_zero_points) {
+    static float gram[CASE_COLS * CASE_COLS], w[33 * CASE_COLS];
+    for (size_t i = 0; i < CASE_COLS * CASE_COLS; i++) gram[i] = i % (CASE_COLS + 1) == 0 ? 1.0f : 0.0f;
+    for (size_t o = 0; o < sizeof offsets / sizeof offsets[0]; o++) {
+        struct sinq_matrix_method method = {.method = SINQ_METHOD_SEARCH, .bits = 4, .threads = 1};
+        struct rounded plain, made;
+        for (size_t i = 0; i < sizeof w / sizeof w[0]; i++) w[i] = offsets[o] * 1e-2f + 1e-3f * random_normal();
+        round_matrix(w, 33, CASE_COLS, &method, 32, SINQ_AUX_U8, &plain);
+        method.gram = gram;
+        round_matrix(w, 33, CASE_COLS, &method, 32, SINQ_AUX_U8, &made);
+        ck_assert(made.outcome.was_calibrated && made.outcome.was_widened == plain.outcome.was_widened);
+        ck_assert_msg(made.outcome.error_square <= 1.05 * plain.outcome.error_square, "offset %g: %g, plain %g",
+                      (double)offsets[o], made.outcome.error_square, plain.outcome.error_square);
+        free_rounded(&plain), free_rounded(&made);
+    }
+}
+END_TEST
+
 UNIT_MAIN("rounding with error feedback", sums_of_products_are_those_of_a_plain_sum, the_factor_is_the_inverses,
           what_is_not_positive_definite_has_no_factor, outputs_are_nearer_than_plain_roundings,
-          codes_are_those_of_the_definition, odd_statistics_and_values_are_survived)
+          codes_are_those_of_the_definition, odd_statistics_and_values_are_survived,
+          groups_far_from_zero_get_wider_zero_points)

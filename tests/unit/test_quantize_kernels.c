@@ -209,6 +209,14 @@ static void run_search(const struct sinq_quantize_kernels *k, float top, enum da
     memcpy(r->row_c, line.scale, sizeof line.scale);
 }
 
+/* Panels of sixteen columns, and columns of 32 rows that errors are taken from. */
+static void run_products(const struct sinq_quantize_kernels *k, size_t rows, struct results *r) {
+    clear_results(r);
+    for (size_t i = 0; i < SINQ_LANES * MOST_COLS; i++) r->x[i] = data.f32[i];
+    k->add_panel_products(data.f32 + 64, data.f32 + 160, rows, r->x + 3, 19);
+    k->subtract_products(data.f32, data.f32 + 7, 9, rows % 37, 5, r->x + 640);
+}
+
 static void check_version(size_t version, enum data_kind kind) {
     const struct sinq_quantize_kernels *const c = &sinq_quantize_kernels_c, *const k = versions[version].table;
     static const size_t row_counts[] = {16, 32, 64, 80, MOST_ROWS};
@@ -250,6 +258,11 @@ static void check_version(size_t version, enum data_kind kind) {
         run_search(c, top, kind, &expected);
         run_search(k, top, kind, &found);
         compare(name, "search_line, refit_scale", kind, 16, 4);
+    }
+    for (size_t rows = 0; rows < 150; rows += 49) {
+        run_products(c, rows, &expected);
+        run_products(k, rows, &found);
+        compare(name, "add_panel_products, subtract_products", kind, rows, 4);
     }
     for (size_t count = 0; count < 70; count++) {
         ck_assert_uint_eq(c->scan_bf16(data.bf16, count), k->scan_bf16(data.bf16, count));
@@ -335,6 +348,33 @@ START_TEST(nearest_levels_of_all_tables_are_taken) {
 }
 END_TEST
 
+/* a[r][i] b[r][j], and errors times factors. */
+START_TEST(products_equal_the_formula) {
+    enum { ROWS = 40, TERMS = 6, COLS = 4, STRIDE = 11 };
+    make_data(GAUSSIAN);
+    run_products(&sinq_quantize_kernels_c, ROWS, &expected);
+    for (size_t i = 0; i < SINQ_LANES; i++) {
+        for (size_t j = 0; j < SINQ_LANES; j++) {
+            double sum = (double)data.f32[3 + i * 19 + j];
+            for (size_t r = 0; r < ROWS; r++)
+                sum += (double)data.f32[64 + SINQ_LANES * r + i] * (double)data.f32[160 + SINQ_LANES * r + j];
+            ck_assert(fabs(sum - (double)expected.x[3 + i * 19 + j]) < 1e-7);
+        }
+    }
+    float values[2 * SINQ_LANES * COLS];
+    memcpy(values, data.f32, sizeof values);
+    sinq_quantize_kernels_c.subtract_products(data.f32 + 200, data.f32 + 500, STRIDE, TERMS, COLS, values);
+    for (size_t k = 0; k < COLS; k++) {
+        for (size_t r = 0; r < 2 * SINQ_LANES; r++) {
+            double left = (double)data.f32[2 * SINQ_LANES * k + r];
+            for (size_t i = 0; i < TERMS; i++)
+                left -= (double)data.f32[200 + 2 * SINQ_LANES * i + r] * (double)data.f32[500 + i * STRIDE + k];
+            ck_assert(fabs(left - (double)values[2 * SINQ_LANES * k + r]) < 1e-7);
+        }
+    }
+}
+END_TEST
+
 START_TEST(nearest_level_is_taken_and_ties_go_down) {
     float x[SINQ_LANES * SINQ_LANES] = {0}, scale[SINQ_LANES], zero[SINQ_LANES], weights[SINQ_LANES];
     const float levels[4] = {-1.0f, -0.25f, 0.5f, 1.0f};
@@ -357,4 +397,4 @@ END_TEST
 
 UNIT_MAIN("quantize kernels", every_version_equals_plain_c, plain_c_equals_the_formula,
           nearest_level_is_taken_and_ties_go_down, tables_have_cells_where_middles_are_apart,
-          nearest_levels_of_all_tables_are_taken)
+          nearest_levels_of_all_tables_are_taken, products_equal_the_formula)
