@@ -37,7 +37,7 @@ struct feedback {
 };
 
 bool sinq_can_feed_back(const struct sinq_unit_job *job) {
-    return sinq_method_is_searched(job->method) && job->levels == NULL;
+    return sinq_method_is_searched(job->method);
 }
 
 /* ---- column scales ---- */
