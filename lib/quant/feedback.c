@@ -36,9 +36,7 @@ struct feedback {
     bool *has_failed; /* of each thread */
 };
 
-bool sinq_can_feed_back(const struct sinq_unit_job *job) {
-    return sinq_method_is_searched(job->method);
-}
+bool sinq_can_feed_back(const struct sinq_unit_job *job) { return sinq_method_is_searched(job->method); }
 
 /* ---- column scales ---- */
 
