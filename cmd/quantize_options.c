@@ -92,7 +92,7 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .choices = SINQ_SCALE_CHOICES,
      PLACE(scale_type),
      .help = "how scales and zero points are stored: f16, u8 with a second level of scales, or u6 the same in 6 bits, "
-             "for levels (default: the recipe's)"},
+             "for methods that search (default: the recipe's)"},
     {.name = "recipe",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "NAME",

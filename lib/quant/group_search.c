@@ -143,3 +143,58 @@ void sinq_refit_scales(unsigned bits, const struct sinq_group_block *block, cons
         refit_rows(block, first, top, values + first * block->cols, zero, parameters);
     }
 }
+
+/* ---- what can be stored ---- */
+
+static float hold_within(float value, float most) { return value < 0.0f ? 0.0f : value > most ? most : value; }
+
+/* One lane's group as round_codes has it: value + minimum ~= scale * code. */
+static void set_lane(const struct sinq_group_block *block, size_t row, float scale, float zero, size_t lane,
+                     struct sinq_lane_codes *codes) {
+    const float range = block->highest[row] - block->lowest[row], inverse = range > 0 ? 1.0f / range : 0.0f;
+    codes->scale[lane] = scale * inverse;
+    codes->minimum[lane] = block->lowest[row] * inverse + scale * inverse * zero;
+}
+
+static void choose_steps(float top, const struct sinq_step_range *range, const struct sinq_group_block *block,
+                         size_t first, const float *values, const float *weights, const float *zero, float *scale,
+                         uint8_t *code) {
+    static const float offsets[3] = {0.0f, -1.0f, 1.0f}; /* the nearest wins ties */
+    const struct sinq_lane_groups groups = {values, weights, block->cols};
+    const size_t rows = block->rows - first < SINQ_LANES ? block->rows - first : SINQ_LANES;
+    struct sinq_lane_codes codes = {.highest = top};
+    float least[SINQ_LANES], place[SINQ_LANES], best[SINQ_LANES];
+    for (size_t l = 0; l < rows; l++) {
+        const float wished = scale[first + l] / range->unit[first + l];
+        best[l] = place[l] = rintf(hold_within((wished - range->low) / range->step, range->most));
+        least[l] = INFINITY;
+    }
+    for (size_t c = 0; c < sizeof offsets / sizeof offsets[0]; c++) {
+        float error[SINQ_LANES];
+        for (size_t l = 0; l < rows; l++) {
+            const float stored = range->low + hold_within(place[l] + offsets[c], range->most) * range->step;
+            set_lane(block, first + l, stored * range->unit[first + l], zero[first + l], l, &codes);
+        }
+        sinq_get_quantize_kernels()->round_codes(&groups, &codes, NULL, error, NULL, NULL);
+        for (size_t l = 0; l < rows; l++) {
+            if (!(error[l] < least[l])) continue;
+            least[l] = error[l];
+            best[l] = hold_within(place[l] + offsets[c], range->most);
+        }
+    }
+    for (size_t l = 0; l < rows; l++) {
+        const size_t r = first + l;
+        code[r] = (uint8_t)best[l];
+        if (scale[r] > 0) scale[r] = (range->low + best[l] * range->step) * range->unit[r];
+    }
+}
+
+void sinq_choose_stored_steps(unsigned bits, const struct sinq_step_range *range, const struct sinq_group_block *block,
+                              float *values, const float *zero, float *scale, uint8_t *code) {
+    float *const weights = values + SINQ_SCALE_BLOCK_ROWS * block->cols;
+    for (size_t i = 0; i < SINQ_LANES * block->cols; i++) weights[i] = 1.0f;
+    for (size_t first = 0; first < block->rows; first += SINQ_LANES) {
+        choose_steps((float)((1u << bits) - 1u), range, block, first, values + first * block->cols, weights, zero,
+                     scale, code);
+    }
+}

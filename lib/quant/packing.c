@@ -16,6 +16,8 @@
 #define ALLOWED_EXCESS 0.02
 /* 6 bits cost more, but groups half as wide for the same bytes gain much more: docs/rounding.md. */
 #define ALLOWED_EXCESS_U6 0.05
+/* Beyond 4 bits they cost yet more, and wider groups for the same bytes more than that. */
+#define ALLOWED_EXCESS_U6_WIDE 0.20
 
 struct sinq_packing {
     struct sinq_unit_job job;
@@ -69,25 +71,30 @@ static int prepare_blob(struct sinq_packing *packing, struct sinq_error *error) 
 
 /* Searched zeros of a group that has values on both sides of zero lie among the codes. */
 static void choose_zero_range(struct sinq_dual_scale *description) {
-    const bool has_range = description->zero_type == SINQ_AUX_U8 && !description->zero_per_block;
+    const bool has_range = description->zero_type != SINQ_AUX_F16 && !description->zero_per_block;
+    const float top = (float)((1u << description->bits) - 1u);
     description->zero_low = 0.0f;
-    description->zero_step = has_range ? (float)((1u << description->bits) - 1u) / 255.0f : 0.0f;
+    description->zero_step = has_range ? top / (float)sinq_most_entry(description->zero_type, false) : 0.0f;
 }
 
-/* The next wider types of scales and zeros: 6 bits, 8 bits, f16. */
+static void set_types(struct sinq_dual_scale *description, enum sinq_aux_type type) {
+    description->scale_type = type;
+    if (description->zero_type != SINQ_AUX_NONE) description->zero_type = type;
+}
+
+/* The next wider types of scales and zeros: 6 bits, 8 bits, of searched zeros 8 bits with a range for 32 rows, f16. */
 static void widen_types(struct sinq_packing *packing, bool needs_exact) {
     struct sinq_dual_scale *const description = &packing->description;
     const bool was_per_block = description->zero_per_block, was_u6 = description->scale_type == SINQ_AUX_U6;
+    const bool has_ranges = sinq_method_is_searched(packing->job.method) && !was_per_block && !was_u6;
     *description = packing->wished;
-    description->zero_per_block = false;
-    if (was_u6 && !needs_exact) {
-        description->scale_type = SINQ_AUX_U8;
-    } else if (sinq_method_is_searched(packing->job.method) && !was_per_block && !needs_exact) {
-        description->zero_per_block = true;
-    } else {
-        description->scale_type = SINQ_AUX_F16;
-        if (description->zero_type != SINQ_AUX_NONE) description->zero_type = SINQ_AUX_F16;
-    }
+    description->zero_per_block = has_ranges && !needs_exact;
+    set_types(description, !needs_exact && (was_u6 || has_ranges) ? SINQ_AUX_U8 : SINQ_AUX_F16);
+}
+
+static double get_allowed_excess(const struct sinq_dual_scale *description) {
+    if (description->scale_type != SINQ_AUX_U6) return ALLOWED_EXCESS;
+    return description->bits > 4 ? ALLOWED_EXCESS_U6_WIDE : ALLOWED_EXCESS_U6;
 }
 
 /* Makes ready for the units with the scale and zero types that the description has now. */
@@ -114,15 +121,17 @@ static int prepare_units(struct sinq_packing *packing, struct sinq_error *error)
     free(job->outcomes);
     free(job->integer_zeros);
     free(job->scale_entries);
-    const bool has_entries = description->scale_type == SINQ_AUX_U6;
-    job->scale_entries = has_entries ? calloc((size_t)entries, 1) : NULL;
+    free(job->zero_entries);
+    const bool has_scales = description->scale_type == SINQ_AUX_U6, has_zeros = description->zero_type == SINQ_AUX_U6;
+    job->scale_entries = has_scales ? calloc((size_t)entries, 1) : NULL;
+    job->zero_entries = has_zeros ? calloc((size_t)entries, 1) : NULL;
     job->outcomes = calloc((size_t)job->units->unit_count, sizeof *job->outcomes);
     job->integer_zeros = is_integer ? calloc((size_t)entries, sizeof *job->integer_zeros) : NULL;
     job->description = description;
     job->sizes = &packing->sizes;
     job->blob = packing->blob->bytes;
     if (job->outcomes != NULL && (!is_integer || job->integer_zeros != NULL) &&
-        (!has_entries || job->scale_entries != NULL)) {
+        (!has_scales || job->scale_entries != NULL) && (!has_zeros || job->zero_entries != NULL)) {
         return SINQ_OK;
     }
     return sinq_fail_memory(error, "a matrix's zero points", entries * sizeof *job->integer_zeros);
@@ -151,6 +160,8 @@ int sinq_packing_begin(const struct sinq_unit_matrix *units, const struct sinq_m
         }
         if (made->job.has_byte_levels) made->wished.zero_type = SINQ_AUX_NONE;
         made->description = made->wished;
+        /* Feedback has no 6-bit zeros. */
+        if (method->gram != NULL && made->wished.zero_type == SINQ_AUX_U6) set_types(&made->description, SINQ_AUX_U8);
         status = prepare_units(made, error);
     }
     if (status == SINQ_OK && method->gram != NULL && sinq_can_feed_back(&made->job)) {
@@ -170,6 +181,7 @@ void sinq_packing_free(struct sinq_packing *packing) {
     free(packing->job.outcomes);
     free(packing->job.integer_zeros);
     free(packing->job.scale_entries);
+    free(packing->job.zero_entries);
     free(packing);
 }
 
@@ -187,7 +199,7 @@ int sinq_packing_settle(struct sinq_packing *packing, bool *again, struct sinq_e
         return sinq_fail_memory(error, "the working memory of a matrix", packing->job.units->padded_rows * 64);
     }
     const struct sinq_unit_outcome total = sinq_add_unit_outcomes(&packing->job);
-    const double allowed = description->scale_type == SINQ_AUX_U6 ? ALLOWED_EXCESS_U6 : ALLOWED_EXCESS;
+    const double allowed = get_allowed_excess(description);
     const bool is_costly = total.excess > allowed * total.groups ||
                            (total.ideal_square > 0 && total.error_square > (1 + allowed) * total.ideal_square);
     if (description->scale_type != SINQ_AUX_F16 && (is_costly || total.needs_exact_storage)) {
@@ -214,12 +226,11 @@ static void write_levels(const struct sinq_unit_job *job, uint8_t *blob) {
     }
 }
 
-/* 6-bit scales, panel by panel. */
-static void write_scale_entries(const struct sinq_unit_job *job, uint8_t *blob) {
-    const uint64_t groups = job->sizes->groups, bytes = sinq_measure_entries(SINQ_AUX_U6, groups);
-    for (uint64_t panel = 0; panel < job->sizes->panels; panel++) {
-        sinq_pack_entries(groups, job->scale_entries + panel * groups * SINQ_PANEL_ROWS,
-                          blob + job->sizes->scale_offset + panel * bytes);
+/* 6-bit scales or zeros, panel by panel. */
+static void write_entries(const struct sinq_dual_scale_sizes *sizes, const uint8_t *entries, uint8_t *section) {
+    const uint64_t bytes = sinq_measure_entries(SINQ_AUX_U6, sizes->groups);
+    for (uint64_t panel = 0; panel < sizes->panels; panel++) {
+        sinq_pack_entries(sizes->groups, entries + panel * sizes->groups * SINQ_PANEL_ROWS, section + panel * bytes);
     }
 }
 
@@ -230,7 +241,9 @@ void sinq_packing_finish(struct sinq_packing *packing, struct sinq_dual_scale *d
     const bool is_integer = sinq_method_has_integer_zeros(packing->job.method);
     const bool is_searched = sinq_method_is_searched(packing->job.method);
     uint8_t *const blob = packing->blob->bytes;
-    if (packing->job.scale_entries != NULL) write_scale_entries(&packing->job, blob);
+    const struct sinq_unit_job *const job = &packing->job;
+    if (job->scale_entries != NULL) write_entries(job->sizes, job->scale_entries, blob + job->sizes->scale_offset);
+    if (job->zero_entries != NULL) write_entries(job->sizes, job->zero_entries, blob + job->sizes->zero_offset);
     if (packing->job.has_levels) write_levels(&packing->job, blob);
     if (is_integer && description->zero_type != SINQ_AUX_NONE)
         sinq_write_integer_zeros(description, &packing->sizes, packing->job.integer_zeros, blob);

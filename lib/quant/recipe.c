@@ -52,9 +52,7 @@ void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, 
         .bits = (uint32_t)entry->bits,
         .method = method,
         .scale_type = entry->scale_type,
-        .zero_type = is_symmetric                        ? SINQ_AUX_NONE
-                     : entry->scale_type == SINQ_AUX_F16 ? SINQ_AUX_F16
-                                                         : SINQ_AUX_U8,
+        .zero_type = is_symmetric ? SINQ_AUX_NONE : entry->scale_type,
         .zero_per_block = entry->scale_type != SINQ_AUX_F16 && !sinq_method_has_integer_zeros(method) &&
                           !sinq_method_is_searched(method) && !has_byte_levels,
         .scale_signed = has_byte_levels && entry->scale_type != SINQ_AUX_F16,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "quant/rounding.h"
 #include "tensor/method.h"
 
 struct sinq_quantize_options sinq_default_quantize_options(void) {
@@ -38,9 +39,9 @@ int sinq_apply_setting(const struct sinq_settings *base, const struct sinq_rule_
         return sinq_fail(error, SINQ_USAGE, "%s: method %s is for 2, 3 or 4 bits, not for %d", who,
                          sinq_method_name(result->method), result->bits);
     }
-    if (result->scale_type == SINQ_AUX_U6 && !has_byte_levels) {
-        return sinq_fail(error, SINQ_USAGE, "%s: scales of 6 bits are for methods sinq-levels and levels, not for %s",
-                         who, sinq_method_name(result->method));
+    if (result->scale_type == SINQ_AUX_U6 && !has_byte_levels && !sinq_method_is_searched(result->method)) {
+        return sinq_fail(error, SINQ_USAGE, "%s: scales of 6 bits are for methods that search them, not for %s", who,
+                         sinq_method_name(result->method));
     }
     if (only == 0 || result->bits == only) return SINQ_OK;
     return sinq_fail(error, SINQ_USAGE, "%s: method %s is for %d bits, not for %d", who,

@@ -250,12 +250,58 @@ static float store_scales(const struct sinq_unit_job *job, struct block *block) 
     return deviation;
 }
 
+/* 6-bit codes of a column. */
+static void write_entries(const struct sinq_unit_job *job, const struct block *block, const uint8_t *code,
+                          uint8_t *entries) {
+    for (size_t r = 0; r < block->rows; r++) {
+        entries[locate_entry(job->sizes, block->first + r, block->group->index)] = code[r];
+    }
+}
+
+/* 6-bit codes of scales for the zero points as stored: of the nearest and those beside it the best. */
+static void store_best_scales(const struct sinq_unit_job *job, const struct sinq_unit_work *work, struct block *block) {
+    const float most = (float)sinq_most_entry(SINQ_AUX_U6, false), unit = ldexpf(1.0f, -job->scale_exponent);
+    float wished[BLOCK_ROWS], by_row[BLOCK_ROWS];
+    bool is_free[BLOCK_ROWS];
+    struct sinq_stored_column stored;
+    for (size_t r = 0; r < block->rows; r++) {
+        by_row[r] = 1.0f / (block->row_scale[r] * unit);
+        wished[r] = block->parameters.scale[r] * block->row_scale[r] * unit;
+        is_free[r] = wished[r] == 0.0f;
+    }
+    sinq_choose_range(wished, is_free, block->rows, most, stored.range);
+    const struct sinq_step_range range = {.low = sinq_half_to_float(stored.range[0]),
+                                          .step = sinq_half_to_float(stored.range[1]),
+                                          .most = most,
+                                          .unit = by_row};
+    memcpy(block->scale, block->parameters.scale, sizeof block->scale);
+    sinq_choose_stored_steps(job->bits, &range, &block->values, work->values, block->zero, block->scale, stored.code);
+    sinq_write_range(job->sizes, stored.range, block->first, block->group->index, job->sizes->scale_range_offset,
+                     job->blob);
+    write_entries(job, block, stored.code, job->scale_entries);
+}
+
+static void store_zero_entries(const struct sinq_unit_job *job, struct block *block) {
+    const struct sinq_dual_scale *const description = job->description;
+    const float highest = description->zero_low + description->zero_step * (float)sinq_most_entry(SINQ_AUX_U6, false);
+    struct sinq_stored_column stored;
+    for (size_t r = 0; r < block->rows; r++) block->zero[r] = fminf(block->parameters.zero[r], highest);
+    sinq_store_codes(block->zero, block->rows, description->zero_low, description->zero_step, &stored);
+    write_entries(job, block, stored.code, job->zero_entries);
+    memcpy(block->zero, stored.value, sizeof block->zero);
+}
+
 /* Searched zero points as they are stored, then the best scales for those. */
 static void store_searched_zeros(const struct sinq_unit_job *job, const struct sinq_unit_work *work,
                                  struct block *block) {
     const struct sinq_dual_scale *const description = job->description;
     const bool none_free[BLOCK_ROWS] = {false};
     struct sinq_stored_column stored;
+    if (description->zero_type == SINQ_AUX_U6) {
+        store_zero_entries(job, block);
+        sinq_refit_scales(job->bits, &block->values, work->values, block->zero, &block->parameters);
+        return;
+    }
     if (description->zero_type == SINQ_AUX_U8 && !description->zero_per_block) {
         sinq_store_codes(block->parameters.zero, block->rows, description->zero_low, description->zero_step, &stored);
     } else {
@@ -343,7 +389,11 @@ static void round_searched(const struct sinq_unit_job *job, const struct sinq_un
     use_parameters(block, block->parameters.scale, block->parameters.zero, scale, zero);
     encode_block(job, work, block, scale, zero, &ideal);
     store_searched_zeros(job, work, block);
-    (void)store_scales(job, block);
+    if (job->scale_entries != NULL) {
+        store_best_scales(job, work, block);
+    } else {
+        (void)store_scales(job, block);
+    }
     use_parameters(block, block->scale, block->zero, scale, zero);
     encode_block(job, work, block, scale, zero, &cost);
     add_excess(block, &cost, &ideal, outcome);

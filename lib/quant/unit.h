@@ -29,8 +29,9 @@ struct sinq_unit_job {
     bool has_levels, has_byte_levels;
     struct sinq_level_table levels;
     struct sinq_byte_levels byte_levels; /* then levels are these, above their centre */
-    uint8_t *scale_entries; /* [panel][group][16] of 6-bit scales, whose groups share bytes: packed at the end */
-    size_t row_tile;        /* rows that share a column scale: all, or a group's width in 2-D tiling */
+    /* [panel][group][16] of 6-bit scales and zeros, whose groups share bytes: packed at the end. Else NULL. */
+    uint8_t *scale_entries, *zero_entries;
+    size_t row_tile; /* rows that share a column scale: all, or a group's width in 2-D tiling */
     /* One of the two is written: plain arrays, or a blob. */
     struct sinq_plain_matrix *plain;
     const struct sinq_dual_scale *description;

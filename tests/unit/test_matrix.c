@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "quant/matrix.h"
+#include "quant/rounding.h"
 #include "tensor/dtype.h"
 #include "unit.h"
 
@@ -150,10 +151,11 @@ static const struct {
 
 START_TEST(every_method_is_near_the_weights) {
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-        for (int type = 0; type < 2; type++) {
+        static const enum sinq_aux_type types[] = {SINQ_AUX_F16, SINQ_AUX_U8, SINQ_AUX_U6};
+        for (int type = 0; type < (sinq_method_is_searched(methods[i].method) ? 3 : 2); type++) {
             struct made m;
             make_matrix(&m, 128, 256);
-            quantize(&m, methods[i].method, methods[i].bits, 64, type == 0 ? SINQ_AUX_F16 : SINQ_AUX_U8, 0, false);
+            quantize(&m, methods[i].method, methods[i].bits, 64, types[type], 0, false);
             const double error = relative_error_of(&m, 0, m.rows);
             ck_assert_msg(error <= methods[i].most, "%s at %u bits: %g", sinq_method_name(methods[i].method),
                           methods[i].bits, error);
@@ -334,14 +336,16 @@ START_TEST(searching_is_never_worse_than_the_range) {
             memcpy(search.w, range.w, 40 * 192 * sizeof(float));
             quantize(&range, normalizes ? SINQ_METHOD_SINQ : SINQ_METHOD_RTN, bits[b], sizes[g], SINQ_AUX_F16, 0,
                      false);
-            quantize(&search, normalizes ? SINQ_METHOD_SINQ_SEARCH : SINQ_METHOD_SEARCH, bits[b], sizes[g], SINQ_AUX_U8,
-                     0, false);
+            const enum sinq_aux_type type = (i / 7 + i) % 2 == 0 ? SINQ_AUX_U8 : SINQ_AUX_U6;
+            quantize(&search, normalizes ? SINQ_METHOD_SINQ_SEARCH : SINQ_METHOD_SEARCH, bits[b], sizes[g], type, 0,
+                     false);
             /* Both store an outlier's scale in f16: its rounding is a matter of luck. */
             const double rounding = ldexp(largest_normalized(&search), -11);
             const double allowed = normalized_error(&range) * 1.0001 + rounding * rounding;
             ck_assert_msg(normalized_error(&search) <= allowed,
-                          "kind %zu, %u bits, group %u, normalized %d: %g searched, %g by the range", kind, bits[b],
-                          sizes[g], normalizes, normalized_error(&search), normalized_error(&range));
+                          "kind %zu, %u bits, group %u, scales %s, normalized %d: %g searched, %g by the range", kind,
+                          bits[b], sizes[g], sinq_aux_type_name(type), normalizes, normalized_error(&search),
+                          normalized_error(&range));
             free_matrix(&range);
             free_matrix(&search);
         }

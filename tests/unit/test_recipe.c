@@ -169,7 +169,7 @@ START_TEST(wrong_options_are_refused_by_name) {
         {good, "--head-bits 8: method nf4 is for 4 bits, not for 8"},
         {good, "--embed-bits 2: method sinq-nf3 is for 3 bits, not for 2"},
         {good, "--bits 6: method levels is for 2, 3 or 4 bits, not for 6"},
-        {good, "--scale-type u6: scales of 6 bits are for methods sinq-levels and levels, not for sinq"},
+        {good, "--scale-type u6: scales of 6 bits are for methods that search them, not for sinq"},
     };
     cases[0].options.bits = 7;
     cases[1].options.bits = -1;

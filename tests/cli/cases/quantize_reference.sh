@@ -39,6 +39,7 @@ sinq run noz-there -q -p 'It was a dark night, and the wind' -n 8 --temp 0
 echo
 expect 2 sinq quantize -b 2 -m sinq-noz model
 expect 1 sinq quantize -q -m sinq-levels --format sinq-reference model
+expect 1 sinq quantize -q -m sinq-search --scale-type u6 --format sinq-reference model
 expect 2 sinq quantize -q --format sinq-reference --scale-type u6 u8 -o no
 expect 2 sinq quantize -b 5 -m sinq-levels model
 expect 2 sinq quantize --scale-type u6 model
