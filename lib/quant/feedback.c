@@ -6,37 +6,33 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "quant/feedback_group.h"
+#include "quant/feedback_sweeps.h"
 #include "quant/inverse_factor.h"
 #include "quant/rounding.h"
 #include "quant/sinkhorn.h"
-#include "quant/storage.h"
-#include "quant/weighted_search.h"
 #include "tensor/dtype.h"
 
 #define ROWS SINQ_SCALE_BLOCK_ROWS
 /* Columns after which errors are carried over to all that are left: a multiple of every group. */
-#define BLOCK_COLUMNS 128u
+#define BLOCK_COLUMNS SINQ_SWEEP_COLUMNS
 /* Of the mean of H' diagonal, and by how much more it is tried again. */
 #define DAMPING      0.01
 #define MORE_DAMPING 10.0
 #define MOST_TRIES   4
-#define ROUNDER      8388608.0f
-/* One group's excess counts at most this much: an error that was zero would count without end. */
-#define LARGEST_EXCESS 100.0
 
 struct feedback {
     const struct sinq_unit_job *job;
     const float *gram;
     size_t cols, group;
     float *column;                      /* t, padded */
+    float mean, damping;                /* of H' */
     float *factor;                      /* U[cols][cols] */
     float *weights;                     /* 1 / U_jj^2, of each group divided by their mean */
     struct sinq_unit_outcome *outcomes; /* of each block of rows */
     unsigned threads;
     bool *has_failed; /* of each thread */
 };
-
-bool sinq_can_feed_back(const struct sinq_unit_job *job) { return sinq_method_is_searched(job->method); }
 
 /* ---- column scales ---- */
 
@@ -79,12 +75,14 @@ static void write_column_scales(const struct feedback *f) {
  * H' over the mean of its diagonal, with damping, from last to first: so that the factor is of the order of 1. A column whose input is
  * always zero counts like the mean of the others.
  */
-static bool fill_reversed(const struct feedback *f, double damping, double *reversed) {
+static bool fill_reversed(struct feedback *f, double damping, double *reversed) {
     const size_t n = f->cols;
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += (double)f->gram[i * n + i] * (double)f->column[i] * (double)f->column[i];
     const double mean = sum / (double)n;
     if (!(mean > 0) || !isfinite(mean)) return false;
+    f->mean = (float)mean;
+    f->damping = (float)damping;
     for (size_t i = 0; i < n; i++) {
         double *const row = reversed + i * n;
         const size_t from = n - 1 - i;
@@ -98,7 +96,7 @@ static bool fill_reversed(const struct feedback *f, double damping, double *reve
     return true;
 }
 
-static int find_factor(const struct feedback *f, bool *is_found, struct sinq_error *error) {
+static int find_factor(struct feedback *f, bool *is_found, struct sinq_error *error) {
     const size_t n = f->cols;
     double *const reversed = malloc(n * n * sizeof *reversed), *const inverse = malloc(n * n * sizeof *inverse);
     double damping = DAMPING;
@@ -132,10 +130,13 @@ static void weigh_columns(const struct feedback *f) {
 struct rows {
     const struct feedback *f;
     size_t first, count;
-    float *values;                 /* [cols][32] */
-    float *errors;                 /* [BLOCK_COLUMNS][32] */
-    uint8_t *codes;                /* [32][cols] */
-    float scale[ROWS], zero[ROWS]; /* of the group in hand, as stored */
+    float *wished;                    /* X[cols][32] */
+    float *values;                    /* likewise, as errors change them, then as a reader will see them */
+    float *slopes;                    /* likewise, of sweeps */
+    float *errors;                    /* [BLOCK_COLUMNS][32] */
+    float *work;                      /* of a group's search */
+    uint8_t *codes;                   /* [32][cols] */
+    struct sinq_feedback_line *lines; /* of each group */
     struct sinq_unit_outcome *outcome;
 };
 
@@ -147,91 +148,36 @@ static void load_rows(struct rows *rows) {
         const size_t in_unit = j - (size_t)(unit * f->job->units->unit_cols);
         for (size_t r = 0; r < ROWS; r++) {
             const bool is_there = r < rows->count;
-            rows->values[ROWS * j + r] =
+            rows->wished[ROWS * j + r] =
                 is_there ? sinq_tile_value(&tile, rows->first + r, in_unit) / f->column[j] : 0.0f;
         }
     }
 }
 
-static void store_zeros(struct rows *rows, size_t group, const float *wished) {
-    const struct sinq_unit_job *const job = rows->f->job;
-    const struct sinq_dual_scale *const description = job->description;
-    const bool none_free[ROWS] = {false};
-    struct sinq_stored_column stored;
-    if (description->zero_type == SINQ_AUX_U8 && !description->zero_per_block) {
-        sinq_store_codes(wished, rows->count, description->zero_low, description->zero_step, &stored);
-    } else {
-        sinq_store_column(description->zero_type, wished, none_free, rows->count, INFINITY, &stored);
-    }
-    sinq_write_column(job->sizes, description->zero_type, &stored, rows->first, rows->count, group,
-                      job->sizes->zero_offset,
-                      description->zero_per_block ? job->sizes->zero_range_offset : SINQ_NO_RANGES, job->blob);
-    memset(rows->zero, 0, sizeof rows->zero);
-    memcpy(rows->zero, stored.value, rows->count * sizeof *rows->zero);
-}
-
-static void store_scales(struct rows *rows, size_t group, const float *wished) {
-    const struct sinq_unit_job *const job = rows->f->job;
-    const float unit = ldexpf(1.0f, -job->scale_exponent);
-    float scaled[ROWS];
-    bool is_free[ROWS];
-    struct sinq_stored_column stored;
-    for (size_t r = 0; r < ROWS; r++) {
-        scaled[r] = wished[r] * unit;
-        is_free[r] = !(wished[r] > 0.0f);
-    }
-    sinq_store_column(job->description->scale_type, scaled, is_free, rows->count, INFINITY, &stored);
-    sinq_write_column(job->sizes, job->description->scale_type, &stored, rows->first, rows->count, group,
-                      job->sizes->scale_offset, job->sizes->scale_range_offset, job->blob);
-    for (size_t r = 0; r < ROWS; r++) rows->scale[r] = r < rows->count ? stored.value[r] / unit : 0.0f;
-}
-
-/* What storing adds to the error of the group as it is now, each column by itself. */
-static void add_excess(struct rows *rows, const struct sinq_search_group *group, const struct sinq_search_line *ideal) {
-    struct sinq_search_line stored;
-    float most[ROWS], least[ROWS];
-    memcpy(stored.scale, rows->scale, sizeof stored.scale);
-    memcpy(stored.zero, rows->zero, sizeof stored.zero);
-    sinq_measure_weighted(group, ideal, least);
-    sinq_measure_weighted(group, &stored, most);
-    for (size_t r = 0; r < rows->count; r++) {
-        const double more = (double)most[r] - (double)least[r], error = (double)least[r];
-        if (more > 0) rows->outcome->excess += more < LARGEST_EXCESS * error ? more / error : LARGEST_EXCESS;
-    }
-    rows->outcome->groups += (double)rows->count;
-}
-
-static void search_group(struct rows *rows, size_t first, size_t end) {
+static void choose_line(struct rows *rows, size_t first, size_t end) {
     const struct feedback *const f = rows->f;
-    const struct sinq_search_group group = {.values = rows->values + ROWS * first,
-                                            .weights = f->weights + first,
-                                            .count = end - first,
-                                            .bits = f->job->bits};
-    struct sinq_search_line line, ideal;
-    float wished[ROWS];
-    sinq_search_weighted(&group, &line);
-    ideal = line;
-    for (size_t r = 0; r < ROWS; r++) {
-        wished[r] = fminf(fmaxf(line.zero[r], -SINQ_LARGEST_ZERO), SINQ_LARGEST_ZERO) + 0.0f;
-    }
-    store_zeros(rows, first / f->group, wished);
-    sinq_refit_weighted(&group, rows->zero, &line);
-    store_scales(rows, first / f->group, line.scale);
-    add_excess(rows, &group, &ideal);
+    const struct sinq_feedback_group group = {.job = f->job,
+                                              .first_row = rows->first,
+                                              .rows = rows->count,
+                                              .index = first / f->group,
+                                              .count = end - first,
+                                              .values = rows->values + ROWS * first,
+                                              .weights = f->weights + first,
+                                              .work = rows->work};
+    sinq_choose_feedback_line(&group, &rows->lines[group.index], rows->outcome);
 }
 
 static void round_column(struct rows *rows, size_t j, float *errors) {
     const struct feedback *const f = rows->f;
-    const float top = (float)((1u << f->job->bits) - 1u), by_u = 1.0f / f->factor[j * f->cols + j];
-    const float *const values = rows->values + ROWS * j;
+    const float by_u = 1.0f / f->factor[j * f->cols + j];
+    float *const values = rows->values + ROWS * j, rounded[ROWS];
+    uint8_t codes[ROWS];
+    sinq_round_feedback_column(f->job, &rows->lines[j / f->group], values, codes, rounded);
     for (size_t r = 0; r < ROWS; r++) {
-        const float scale = rows->scale[r], place = scale > 0.0f ? values[r] / scale + rows->zero[r] : rows->zero[r];
-        const float code = (fminf(fmaxf(place, 0.0f), top) + ROUNDER) - ROUNDER;
-        rows->codes[r * f->cols + j] = (uint8_t)code;
-        const float rounded = (code - rows->zero[r]) * scale;
-        errors[r] = (values[r] - rounded) * by_u;
+        rows->codes[r * f->cols + j] = codes[r];
+        errors[r] = (values[r] - rounded[r]) * by_u;
         /* From here on the column holds what a reader will see. */
-        rows->values[ROWS * j + r] = rounded;
+        values[r] = rounded[r];
     }
 }
 
@@ -243,7 +189,7 @@ static void round_columns(struct rows *rows) {
         for (size_t j = first; j < end; j++) {
             const size_t group_end = j + f->group < f->cols ? j + f->group : f->cols;
             float *const errors = rows->errors + ROWS * (j - first);
-            if (j % f->group == 0) search_group(rows, j, group_end);
+            if (j % f->group == 0) choose_line(rows, j, group_end);
             round_column(rows, j, errors);
             kernels->subtract_products(errors, f->factor + j * f->cols + j + 1, f->cols, 1, end - j - 1,
                                        rows->values + ROWS * (j + 1));
@@ -251,6 +197,30 @@ static void round_columns(struct rows *rows) {
         kernels->subtract_products(rows->errors, f->factor + first * f->cols + end, f->cols, end - first, f->cols - end,
                                    rows->values + ROWS * end);
     }
+}
+
+/* docs/calibration.md has what they gain. */
+static unsigned count_sweeps(enum sinq_effort effort) {
+    return effort == SINQ_EFFORT_FAST ? 0 : effort == SINQ_EFFORT_BEST ? 8 : 3;
+}
+
+/* Rounding from left to right has made up for errors behind them only: sweeps look back as well. */
+static void sweep_rows(struct rows *rows) {
+    const struct feedback *const f = rows->f;
+    const struct sinq_sweep sweep = {.job = f->job,
+                                     .cols = f->cols,
+                                     .group = f->group,
+                                     .gram = f->gram,
+                                     .column = f->column,
+                                     .mean = f->mean,
+                                     .damping = f->damping,
+                                     .lines = rows->lines,
+                                     .wished = rows->wished,
+                                     .values = rows->values,
+                                     .codes = rows->codes,
+                                     .slopes = rows->slopes,
+                                     .steps = rows->errors};
+    sinq_sweep_codes(&sweep, count_sweeps(f->job->effort));
 }
 
 static void pack_rows(const struct rows *rows) {
@@ -283,27 +253,47 @@ static void measure_rows(const struct rows *rows) {
     }
 }
 
+static void free_rows(struct rows *rows) {
+    free(rows->wished);
+    free(rows->values);
+    free(rows->slopes);
+    free(rows->errors);
+    free(rows->work);
+    free(rows->codes);
+    free(rows->lines);
+}
+
+static bool allocate_rows(struct rows *rows) {
+    const size_t cols = rows->f->cols, group = rows->f->group, bytes = ROWS * cols * sizeof(float);
+    rows->wished = malloc(bytes);
+    rows->values = malloc(bytes);
+    rows->slopes = malloc(bytes);
+    rows->errors = malloc(ROWS * BLOCK_COLUMNS * sizeof *rows->errors);
+    rows->work = aligned_alloc(SINQ_LINE_BYTES, sinq_count_feedback_work(group) * sizeof *rows->work);
+    rows->codes = malloc(ROWS * cols);
+    rows->lines = malloc((cols / group + 1) * sizeof *rows->lines);
+    return rows->wished != NULL && rows->values != NULL && rows->slopes != NULL && rows->errors != NULL &&
+           rows->work != NULL && rows->codes != NULL && rows->lines != NULL;
+}
+
 static void round_rows(void *context, uint64_t block, unsigned worker) {
     const struct feedback *const f = context;
     const size_t first = ROWS * (size_t)block;
     struct rows rows = {.f = f,
                         .first = first,
                         .count = (size_t)sinq_min_u64(ROWS, f->job->units->rows - first),
-                        .values = malloc(ROWS * f->cols * sizeof(float)),
-                        .errors = malloc(ROWS * BLOCK_COLUMNS * sizeof(float)),
-                        .codes = malloc(ROWS * f->cols),
                         .outcome = &f->outcomes[block]};
-    if (rows.values != NULL && rows.errors != NULL && rows.codes != NULL) {
+    if (allocate_rows(&rows)) {
         load_rows(&rows);
+        memcpy(rows.values, rows.wished, ROWS * f->cols * sizeof *rows.values);
         round_columns(&rows);
+        sweep_rows(&rows);
         pack_rows(&rows);
         measure_rows(&rows);
     } else {
         f->has_failed[worker] = true;
     }
-    free(rows.values);
-    free(rows.errors);
-    free(rows.codes);
+    free_rows(&rows);
 }
 
 /* ---- the whole ---- */

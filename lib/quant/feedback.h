@@ -8,8 +8,6 @@
 
 #include "quant/unit.h"
 
-/* Whether a job can be done like that: evenly spaced codes with searched parameters, in groups. */
-bool sinq_can_feed_back(const struct sinq_unit_job *job);
 /*
  * All units of a job, into its blob and the first of its outcomes. gram[cols][cols]. *is_done is false, and nothing of use is in the blob,
  * where H' is not positive definite even with much damping. The same bytes for any number of threads.

@@ -94,7 +94,9 @@ void sinq_search_signed_scales(enum sinq_effort effort, unsigned bits, const str
                                const struct sinq_group_block *block, float *values, float *scale) {
     float steps[MOST_STEPS], *const weights = values + SINQ_SCALE_BLOCK_ROWS * block->cols;
     const size_t count = space_steps(effort, bits, levels, steps);
-    for (size_t i = 0; i < SINQ_LANES * block->cols; i++) weights[i] = 1.0f;
+    for (size_t i = 0; i < SINQ_LANES * block->cols; i++) {
+        weights[i] = block->weights != NULL ? block->weights[i / SINQ_LANES] : 1.0f;
+    }
     for (size_t first = 0; first < block->rows; first += SINQ_LANES) {
         spread_values(block, first, values + first * block->cols);
         const struct sinq_lane_groups groups = get_groups(block, first, values);

@@ -164,7 +164,7 @@ int sinq_packing_begin(const struct sinq_unit_matrix *units, const struct sinq_m
         if (method->gram != NULL && made->wished.zero_type == SINQ_AUX_U6) set_types(&made->description, SINQ_AUX_U8);
         status = prepare_units(made, error);
     }
-    if (status == SINQ_OK && method->gram != NULL && sinq_can_feed_back(&made->job)) {
+    if (status == SINQ_OK && method->gram != NULL && sinq_method_can_feed_back(made->job.method)) {
         made->gram = method->gram;
         made->threads = method->threads;
         status = round_calibrated(made, error);

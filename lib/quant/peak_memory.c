@@ -34,10 +34,13 @@ uint64_t sinq_estimate_peak_memory(uint64_t rows, uint64_t cols, uint64_t elemen
     return bytes;
 }
 
-/* In feedback.c: E[x x^T] and the factor in f32, two triangles in f64; 32 rows of values, codes and errors a thread. */
+/*
+ * In feedback.c: E[x x^T] and the factor in f32, two triangles in f64; for each thread 32 rows three times in f32, their codes and lines,
+ * and three times what a group has of them, which is no more than a row.
+ */
 uint64_t sinq_estimate_feedback_memory(uint64_t cols, unsigned threads) {
     const uint64_t square = sinq_multiply_saturating(cols, cols);
-    const uint64_t rows = sinq_multiply_saturating(sinq_multiply_saturating(cols, SINQ_SCALE_BLOCK_ROWS), 5);
+    const uint64_t rows = sinq_multiply_saturating(sinq_multiply_saturating(cols, SINQ_SCALE_BLOCK_ROWS), 26);
     return sinq_add_saturating(sinq_multiply_saturating(square, 24), sinq_multiply_saturating(threads, rows));
 }
 

@@ -90,7 +90,7 @@ static int measure_entry(struct sinq_recipe *recipe, const struct sinq_tensor *t
     const uint64_t element = sinq_held_bytes(entry->is_folded ? SINQ_F32 : tensor->dtype);
     uint64_t memory =
         sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size, sizes.bytes, recipe->threads);
-    if (recipe->is_calibrated && sinq_method_is_searched(entry->method)) {
+    if (recipe->is_calibrated && sinq_method_can_feed_back(entry->method)) {
         memory = sinq_add_saturating(memory, sinq_estimate_feedback_memory(shape.cols, recipe->threads));
     }
     recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
@@ -346,10 +346,11 @@ static int check_calibration(const struct maker *maker, struct sinq_error *error
     if (maker->options->format != SINQ_FORMAT_NATIVE || maker->options->absorb) {
         return sinq_fail(error, SINQ_USAGE, "statistics of inputs are for sinq's own layout, without --absorb");
     }
-    if (!sinq_method_is_searched(method)) {
-        return sinq_fail(error, SINQ_USAGE,
-                         "method %s does not search, expected one that does to calibrate (sinq-search, search)",
-                         sinq_method_name(method));
+    if (!sinq_method_can_feed_back(method)) {
+        return sinq_fail(
+            error, SINQ_USAGE,
+            "method %s does not search, expected one that does to calibrate (sinq-levels, levels, sinq-search, search)",
+            sinq_method_name(method));
     }
     return SINQ_OK;
 }

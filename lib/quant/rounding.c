@@ -13,6 +13,10 @@ bool sinq_method_is_searched(enum sinq_method method) {
     return method == SINQ_METHOD_SINQ_SEARCH || method == SINQ_METHOD_SEARCH;
 }
 
+bool sinq_method_can_feed_back(enum sinq_method method) {
+    return sinq_method_is_searched(method) || sinq_method_has_byte_levels(method);
+}
+
 bool sinq_method_has_integer_zeros(enum sinq_method method) {
     return method == SINQ_METHOD_SINQ || method == SINQ_METHOD_RTN || sinq_method_is_symmetric(method);
 }

@@ -14,6 +14,7 @@
 /* Up to 32 rows of one group. x[r * stride + j], columns padded as in a tile. */
 struct sinq_group_block {
     const float *x;
+    const float *weights; /* of columns, for levels; NULL: all count alike */
     size_t stride, rows, cols;
     float lowest[SINQ_SCALE_BLOCK_ROWS], highest[SINQ_SCALE_BLOCK_ROWS];
 };
@@ -27,6 +28,8 @@ struct sinq_group_parameters {
 
 /* Whether a method's scales and zeros are searched (group_search.h): then zeros are codes under one range of the matrix where that serves. */
 bool sinq_method_is_searched(enum sinq_method method);
+/* Whether a method can take statistics of inputs into account (feedback.h). */
+bool sinq_method_can_feed_back(enum sinq_method method);
 /* Whether a method's zero points are integers. */
 bool sinq_method_has_integer_zeros(enum sinq_method method);
 /* What becomes of a method that normalizes where a matrix must not be: see the kurtosis gate. */

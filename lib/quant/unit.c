@@ -6,6 +6,7 @@
 
 #include "quant/group_search.h"
 #include "quant/rounding.h"
+#include "quant/signed_scales.h"
 #include "quant/sinkhorn.h"
 #include "quant/storage.h"
 #include "tensor/dtype.h"
@@ -403,43 +404,6 @@ static void round_searched(const struct sinq_unit_job *job, const struct sinq_un
 
 /* ---- byte levels with signed scales ---- */
 
-/* Stores the block's signed scales; block->scale becomes what a reader will see, in the normalized domain. */
-static void store_signed_scales(const struct sinq_unit_job *job, const struct sinq_unit_work *work,
-                                struct block *block) {
-    const struct sinq_dual_scale_sizes *const sizes = job->sizes;
-    const enum sinq_aux_type type = job->description->scale_type;
-    const float unit = ldexpf(1.0f, -job->scale_exponent);
-    float magnitude[BLOCK_ROWS], by_row[BLOCK_ROWS];
-    const bool none_free[BLOCK_ROWS] = {false}; /* a group of zeros needs a scale of 0: it has no zero point */
-    for (size_t r = 0; r < block->rows; r++) {
-        by_row[r] = 1.0f / (block->row_scale[r] * unit);
-        magnitude[r] = fabsf(block->parameters.scale[r]) * block->row_scale[r] * unit;
-    }
-    struct sinq_stored_column stored;
-    memcpy(block->scale, block->parameters.scale, sizeof block->scale);
-    if (type == SINQ_AUX_F16) {
-        for (size_t r = 0; r < block->rows; r++) magnitude[r] = copysignf(magnitude[r], block->scale[r]);
-        sinq_store_column(type, magnitude, none_free, block->rows, INFINITY, &stored);
-        sinq_write_column(sizes, type, &stored, block->first, block->rows, block->group->index, sizes->scale_offset,
-                          SINQ_NO_RANGES, job->blob);
-        for (size_t r = 0; r < block->rows; r++) block->scale[r] = stored.value[r] * by_row[r];
-        return;
-    }
-    const unsigned most = sinq_most_entry(type, true);
-    sinq_choose_range(magnitude, none_free, block->rows, (float)most, stored.range);
-    const struct sinq_signed_range range = {.low = sinq_half_to_float(stored.range[0]),
-                                            .step = sinq_half_to_float(stored.range[1]),
-                                            .most = (float)most,
-                                            .unit = by_row};
-    sinq_choose_stored_scales(&job->byte_levels, &range, &block->values, work->values, block->scale, stored.code);
-    sinq_write_range(sizes, stored.range, block->first, block->group->index, sizes->scale_range_offset, job->blob);
-    uint8_t *const entries = job->scale_entries != NULL ? job->scale_entries : job->blob + sizes->scale_offset;
-    for (size_t r = 0; r < block->rows; r++) {
-        const uint8_t sign = block->scale[r] < 0 ? (uint8_t)(most + 1) : 0;
-        entries[locate_entry(sizes, block->first + r, block->group->index)] = (uint8_t)(stored.code[r] | sign);
-    }
-}
-
 static void use_signed_scales(const struct block *block, const float *scale, float *used) {
     for (size_t r = 0; r < BLOCK_ROWS; r++) {
         used[r] = r < block->rows && scale[r] != 0.0f ? scale[r] : SIGNED_SCALE_OF_NOTHING;
@@ -461,7 +425,9 @@ static void round_byte_levels(const struct sinq_unit_job *job, const struct sinq
         write_plain(job, block);
         return;
     }
-    store_signed_scales(job, work, block);
+    const struct sinq_signed_column column = {block->first, block->group->index, block->row_scale};
+    memcpy(block->scale, block->parameters.scale, sizeof block->scale);
+    sinq_store_signed_scales(job, &column, &block->values, work->values, block->scale);
     use_signed_scales(block, block->scale, scale);
     encode_block(job, work, block, scale, zero, &cost);
     add_excess(block, &cost, &ideal, outcome);

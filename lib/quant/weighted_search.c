@@ -170,22 +170,3 @@ void sinq_refit_weighted(const struct sinq_search_group *g, const float *zero, s
         if (scale > 0.0f && isfinite(scale)) line->scale[r] = scale;
     }
 }
-
-void sinq_measure_weighted(const struct sinq_search_group *g, const struct sinq_search_line *line, float *error) {
-    const float top = (float)((1u << g->bits) - 1u);
-    float by[ROWS];
-    for (unsigned r = 0; r < ROWS; r++) {
-        by[r] = line->scale[r] > 0.0f ? 1.0f / line->scale[r] : 0.0f;
-        error[r] = 0.0f;
-    }
-    for (size_t j = 0; j < g->count; j++) {
-        const float *const x = g->values + ROWS * j, w = g->weights[j];
-        for (unsigned r = 0; r < ROWS; r++) {
-            float q = x[r] * by[r] + line->zero[r];
-            q = q > 0.0f ? q : 0.0f;
-            q = q < top ? q : top;
-            const float left = x[r] - (((q + ROUNDER) - ROUNDER) - line->zero[r]) * line->scale[r];
-            error[r] += w * left * left;
-        }
-    }
-}

@@ -22,7 +22,4 @@ struct sinq_search_line {
 void sinq_search_weighted(const struct sinq_search_group *group, struct sinq_search_line *line);
 /* line->scale: the best for the zero points in `zero`, which take the place of line->zero. */
 void sinq_refit_weighted(const struct sinq_search_group *group, const float *zero, struct sinq_search_line *line);
-/* error[32]: the weighted squared error with codes chosen for the line, column by column. */
-void sinq_measure_weighted(const struct sinq_search_group *group, const struct sinq_search_line *line, float *error);
-
 #endif

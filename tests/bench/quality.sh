@@ -53,11 +53,19 @@ is_whole() {
 }
 
 # quantize FOLDER SOURCE ARGUMENTS: FOLDER/output and what is known of it in FOLDER/facts; old sums go if it is another.
+# {calib} in them are statistics of the texts to calibrate with, made by the first method that asks for them.
 quantize() {
-    output=$1/output
+    output=$1/output kept=$(dirname "$1")/statistics calib=
+    if [ -f "$kept" ]; then
+        calib="--stats $kept"
+    else
+        for text in c4 wiki; do calib="$calib --calib ${SHARED_DATA-}/text/calib-$text.txt"; done
+        calib="$calib --calib-tokens 24576 --save-stats $kept"
+    fi
+    options=$(echo "$3" | sed "s|{calib}|$calib|")
     case $3 in *gguf*) output=$1/output.gguf ;; esac
     # shellcheck disable=SC2086 # arguments are words
-    "$program" quantize -q -f --json $3 -o "$output" "$2" >"$scratch/report" || return 1
+    "$program" quantize -q -f --json $options -o "$output" "$2" >"$scratch/report" || return 1
     bits_per_weight=$(sed -n 's/.*"linear_bits_per_weight": \([.0-9]*\),*$/\1/p' "$scratch/report")
     if [ -d "$output" ]; then sum=$(checksum "$output"/*.safetensors); else sum=$(checksum "$output"); fi
     printf '%s\n' "$bits_per_weight" "$sum" "$3" >"$scratch/facts"
