@@ -182,6 +182,17 @@ static const struct {
     {17, 257, SINQ_METHOD_SINQ_LEVELS, 2, 64, SINQ_AUX_F16, 0.8},
 };
 
+/* With column scales the damping is another one. */
+static bool is_normalized(size_t c) {
+    return matrices[c].method == SINQ_METHOD_SINQ_SEARCH || matrices[c].method == SINQ_METHOD_SINQ_LEVELS;
+}
+
+static void damp_gram(float *gram, size_t cols) {
+    float sum = 0.0f;
+    for (size_t i = 0; i < cols; i++) sum += gram[i * cols + i];
+    for (size_t i = 0; i < cols; i++) gram[i * cols + i] += 0.01f * sum / (float)cols;
+}
+
 START_TEST(outputs_are_nearer_than_plain_roundings) {
     for (size_t c = 0; c < sizeof matrices / sizeof matrices[0]; c++) {
         const size_t rows = matrices[c].rows, cols = matrices[c].cols;
@@ -201,9 +212,12 @@ START_TEST(outputs_are_nearer_than_plain_roundings) {
         const double before = measure_output_error(w, plain.back, rows, cols, gram);
         const double after = measure_output_error(w, one.back, rows, cols, gram);
         ck_assert_msg(after <= matrices[c].most * before, "matrix %zu: %g, without feedback %g", c, after, before);
-        /* Sweeps only ever go down, but for damping, which is counted there and not here. */
+        /* Sweeps only ever go down. */
+        damp_gram(gram, cols);
+        const double swept = measure_output_error(w, one.back, rows, cols, gram);
         const double unswept = measure_output_error(w, fast.back, rows, cols, gram);
-        ck_assert_msg(after <= 1.001 * unswept, "matrix %zu: %g, without sweeps %g", c, after, unswept);
+        ck_assert_msg(swept <= (is_normalized(c) ? 1.05 : 1.0001) * unswept, "matrix %zu: %g, without sweeps %g", c,
+                      swept, unswept);
         double error = 0;
         for (size_t i = 0; i < rows * cols; i++) error += pow((double)w[i] - (double)one.back[i], 2);
         ck_assert_msg(fabs(sqrt(one.outcome.error_square) - sqrt(error)) <= 0.01 * sqrt(error),
