@@ -6,6 +6,7 @@
 #include "quant/signed_scales.h"
 #include "quant/storage.h"
 #include "quant/weighted_search.h"
+#include "tensor/dtype.h"
 
 #define ROWS    SINQ_SCALE_BLOCK_ROWS
 #define ROUNDER 8388608.0f
@@ -88,15 +89,38 @@ static void store_zeros(const struct sinq_feedback_group *g, struct sinq_feedbac
     for (size_t r = 0; r < ROWS; r++) {
         wished[r] = fminf(fmaxf(line->zero[r], -SINQ_LARGEST_ZERO), SINQ_LARGEST_ZERO) + 0.0f;
     }
-    if (description->zero_type == SINQ_AUX_U8 && !is_per_block) {
+    if (description->zero_type == SINQ_AUX_U6) {
+        const float most = (float)sinq_most_entry(SINQ_AUX_U6, false);
+        for (size_t r = 0; r < ROWS; r++)
+            wished[r] = fminf(wished[r], description->zero_low + description->zero_step * most);
+    }
+    if (description->zero_type != SINQ_AUX_F16 && !is_per_block) {
         sinq_store_codes(wished, g->rows, description->zero_low, description->zero_step, &stored);
     } else {
         sinq_store_column(description->zero_type, wished, none_free, g->rows, INFINITY, &stored);
     }
-    sinq_write_column(sizes, description->zero_type, &stored, g->first_row, g->rows, g->index, sizes->zero_offset,
-                      is_per_block ? sizes->zero_range_offset : SINQ_NO_RANGES, g->job->blob);
+    if (g->job->zero_entries != NULL) {
+        sinq_put_codes(sizes, stored.code, g->first_row, g->rows, g->index, g->job->zero_entries);
+    } else {
+        sinq_write_column(sizes, description->zero_type, &stored, g->first_row, g->rows, g->index, sizes->zero_offset,
+                          is_per_block ? sizes->zero_range_offset : SINQ_NO_RANGES, g->job->blob);
+    }
     memset(line->zero, 0, sizeof line->zero);
     memcpy(line->zero, stored.value, g->rows * sizeof *line->zero);
+}
+
+/* 6-bit codes: the nearest ones. */
+static void store_scale_codes(const struct sinq_feedback_group *g, const float *scaled, const bool *is_free,
+                              struct sinq_stored_column *stored) {
+    const struct sinq_dual_scale_sizes *const sizes = g->job->sizes;
+    const float most = (float)sinq_most_entry(SINQ_AUX_U6, false);
+    float wished[ROWS];
+    sinq_choose_range(scaled, is_free, g->rows, most, stored->range);
+    const float low = sinq_half_to_float(stored->range[0]), step = sinq_half_to_float(stored->range[1]);
+    for (size_t r = 0; r < g->rows; r++) wished[r] = fminf(scaled[r], low + step * most);
+    sinq_store_codes(wished, g->rows, low, step, stored);
+    sinq_write_range(sizes, stored->range, g->first_row, g->index, sizes->scale_range_offset, g->job->blob);
+    sinq_put_codes(sizes, stored->code, g->first_row, g->rows, g->index, g->job->scale_entries);
 }
 
 static void store_scales(const struct sinq_feedback_group *g, struct sinq_feedback_line *line) {
@@ -109,9 +133,13 @@ static void store_scales(const struct sinq_feedback_group *g, struct sinq_feedba
         scaled[r] = line->scale[r] * unit;
         is_free[r] = !(line->scale[r] > 0.0f);
     }
-    sinq_store_column(job->description->scale_type, scaled, is_free, g->rows, INFINITY, &stored);
-    sinq_write_column(job->sizes, job->description->scale_type, &stored, g->first_row, g->rows, g->index,
-                      job->sizes->scale_offset, job->sizes->scale_range_offset, job->blob);
+    if (job->scale_entries != NULL) {
+        store_scale_codes(g, scaled, is_free, &stored);
+    } else {
+        sinq_store_column(job->description->scale_type, scaled, is_free, g->rows, INFINITY, &stored);
+        sinq_write_column(job->sizes, job->description->scale_type, &stored, g->first_row, g->rows, g->index,
+                          job->sizes->scale_offset, job->sizes->scale_range_offset, job->blob);
+    }
     for (size_t r = 0; r < ROWS; r++) line->scale[r] = r < g->rows ? stored.value[r] / unit : 0.0f;
 }
 

@@ -43,11 +43,7 @@ void sinq_store_signed_scales(const struct sinq_unit_job *job, const struct sinq
                                             .unit = by_row};
     sinq_choose_stored_scales(&job->byte_levels, &range, block, values, scale, stored.code);
     sinq_write_range(sizes, stored.range, column->first_row, column->group, sizes->scale_range_offset, job->blob);
-    uint8_t *const entries = job->scale_entries != NULL ? job->scale_entries : job->blob + sizes->scale_offset;
-    for (size_t r = 0; r < block->rows; r++) {
-        const uint64_t row = column->first_row + r;
-        const uint64_t at = (row / SINQ_PANEL_ROWS * sizes->groups + column->group) * SINQ_PANEL_ROWS;
-        const uint8_t sign = scale[r] < 0 ? (uint8_t)(most + 1) : 0;
-        entries[at + row % SINQ_PANEL_ROWS] = (uint8_t)(stored.code[r] | sign);
-    }
+    for (size_t r = 0; r < block->rows; r++) stored.code[r] |= scale[r] < 0 ? (uint8_t)(most + 1) : 0;
+    sinq_put_codes(sizes, stored.code, column->first_row, block->rows, column->group,
+                   job->scale_entries != NULL ? job->scale_entries : job->blob + sizes->scale_offset);
 }

@@ -148,6 +148,14 @@ static void write_block_zeros(const struct sinq_dual_scale *matrix, const struct
     }
 }
 
+void sinq_put_codes(const struct sinq_dual_scale_sizes *sizes, const uint8_t *code, uint64_t first_row, size_t rows,
+                    uint64_t group, uint8_t *entries) {
+    for (size_t r = 0; r < rows; r++) {
+        const uint64_t row = first_row + r;
+        entries[(row / SINQ_PANEL_ROWS * sizes->groups + group) * SINQ_PANEL_ROWS + row % SINQ_PANEL_ROWS] = code[r];
+    }
+}
+
 void sinq_write_integer_zeros(struct sinq_dual_scale *matrix, struct sinq_dual_scale_sizes *sizes, const int16_t *zero,
                               uint8_t *blob) {
     int widest_block = 0;

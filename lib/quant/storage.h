@@ -36,6 +36,10 @@ void sinq_write_column(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_
                        const struct sinq_stored_column *stored, uint64_t first_row, size_t rows, uint64_t group,
                        uint64_t offset, uint64_t range_offset, uint8_t *blob);
 
+/* Codes of a column into entries[panel][group][16], which are packed later. */
+void sinq_put_codes(const struct sinq_dual_scale_sizes *sizes, const uint8_t *code, uint64_t first_row, size_t rows,
+                    uint64_t group, uint8_t *entries);
+
 /*
  * Integer zeros, zero[entry] for each entry of the section (panel, group, row), into the narrowest form that holds them
  * exactly: codes under the matrix's range, codes under ranges of their own, f16. Updates *matrix and *sizes.

@@ -251,14 +251,6 @@ static float store_scales(const struct sinq_unit_job *job, struct block *block) 
     return deviation;
 }
 
-/* 6-bit codes of a column. */
-static void write_entries(const struct sinq_unit_job *job, const struct block *block, const uint8_t *code,
-                          uint8_t *entries) {
-    for (size_t r = 0; r < block->rows; r++) {
-        entries[locate_entry(job->sizes, block->first + r, block->group->index)] = code[r];
-    }
-}
-
 /* 6-bit codes of scales for the zero points as stored: of the nearest and those beside it the best. */
 static void store_best_scales(const struct sinq_unit_job *job, const struct sinq_unit_work *work, struct block *block) {
     const float most = (float)sinq_most_entry(SINQ_AUX_U6, false), unit = ldexpf(1.0f, -job->scale_exponent);
@@ -279,7 +271,7 @@ static void store_best_scales(const struct sinq_unit_job *job, const struct sinq
     sinq_choose_stored_steps(job->bits, &range, &block->values, work->values, block->zero, block->scale, stored.code);
     sinq_write_range(job->sizes, stored.range, block->first, block->group->index, job->sizes->scale_range_offset,
                      job->blob);
-    write_entries(job, block, stored.code, job->scale_entries);
+    sinq_put_codes(job->sizes, stored.code, block->first, block->rows, block->group->index, job->scale_entries);
 }
 
 static void store_zero_entries(const struct sinq_unit_job *job, struct block *block) {
@@ -288,7 +280,7 @@ static void store_zero_entries(const struct sinq_unit_job *job, struct block *bl
     struct sinq_stored_column stored;
     for (size_t r = 0; r < block->rows; r++) block->zero[r] = fminf(block->parameters.zero[r], highest);
     sinq_store_codes(block->zero, block->rows, description->zero_low, description->zero_step, &stored);
-    write_entries(job, block, stored.code, job->zero_entries);
+    sinq_put_codes(job->sizes, stored.code, block->first, block->rows, block->group->index, job->zero_entries);
     memcpy(block->zero, stored.value, sizeof block->zero);
 }
 
