@@ -42,11 +42,13 @@ static size_t drop_end(const char *name, size_t length, const char *end) {
 
 #define CODING_SIZE 40
 
-/* What a name says of the recipe: "sinq-4bit-g64", or a type. */
+/* What a name says of the recipe: "sinq-4bit-g64", "sinq-3.50bpw", or a type. */
 static void name_coding(const struct sinq_recipe_summary *recipe, char coding[CODING_SIZE]) {
     const char *const layout = recipe->format == SINQ_FORMAT_REFERENCE ? "sinq-reference" : "sinq";
     if (recipe->type != NULL) {
         snprintf(coding, CODING_SIZE, "%s", recipe->type);
+    } else if (recipe->has_budget) {
+        snprintf(coding, CODING_SIZE, "%s-%.2fbpw", layout, recipe->overall_bits_per_weight);
     } else if (recipe->group_size == SINQ_GROUP_ROW) {
         snprintf(coding, CODING_SIZE, "%s-%dbit-grow", layout, recipe->bits);
     } else {

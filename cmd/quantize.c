@@ -152,6 +152,7 @@ static int process_model(struct run *run, const char *model, char **output, stru
     struct sinq_recipe *recipe = NULL, *folding = NULL;
     struct sinq_source *statistics = NULL;
     int status = sinq_open_checkpoint(model, &source, error);
+    if (status == SINQ_OK) status = sinq_settle_budget(run->arguments, source, &options, error);
     if (status == SINQ_OK && options.type != NULL && options.absorb) {
         status = absorb_first(run, model, source, &folding, &absorbed, error);
     }
@@ -291,6 +292,8 @@ done:
 static const struct sinq_example examples[] = {
     {"sinq quantize models/Qwen3-8B", "Writes models/Qwen3-8B-sinq-4bit-g64."},
     {"sinq quantize -n -b 3 models/Qwen3-8B", "Prints what would become of each tensor at 3 bits, and writes nothing."},
+    {"sinq quantize --fit 24G --ctx-size 8192 models/Qwen3-32B",
+     "Chooses the bits of each tensor so that the model, 8192 positions of keys and values, and a driver fit 24 GiB."},
     {"sinq quantize --format gguf --type q4_k models/Qwen3-8B",
      "Writes models/Qwen3-8B-q4_k.gguf for llama.cpp, Ollama or LM Studio."},
     {"sinq quantize --format sinq-reference models/Qwen3-8B",

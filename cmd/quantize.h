@@ -10,8 +10,9 @@ struct sinq_quantize_arguments {
     const char *output, *recipe, *bits, *group_size, *method, *scale_type, *effort, *tiling, *head_bits, *embed_bits,
         *nonfinite;
     const char *format, *type, *fallback, *importance;
-    double kurtosis_gate;
-    uint64_t max_shard_bytes;
+    double kurtosis_gate, budget_bits;
+    uint64_t max_shard_bytes, size, fit, context;
+    const char *kv;
     bool allow_requantize, absorb, force, resume, dry_run;
     struct sinq_rule_list rules;
     struct sinq_text_list calib;
@@ -23,6 +24,13 @@ struct sinq_quantize_arguments {
 extern const struct sinq_option sinq_quantize_option_table[];
 struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quantize_arguments *arguments);
 enum sinq_format sinq_read_output_format(const struct sinq_quantize_arguments *arguments);
+
+/*
+ * quantize_budget.c: settles how large the result may be where --size or --fit say so; reads the headers of the model for --fit. Leaves the options
+ * alone where neither is given.
+ */
+int sinq_settle_budget(const struct sinq_quantize_arguments *arguments, const struct sinq_source *source,
+                       struct sinq_quantize_options *options, struct sinq_error *error);
 
 /* What was made of one model. */
 struct sinq_quantize_result {

@@ -99,6 +99,39 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .choices = "default paper",
      PLACE(recipe),
      .help = "a set of the four above: default (sinq, 4 bits, groups of 64, u8), or paper (the paper's: f16)"},
+    {.name = "bpw",
+     .kind = SINQ_OPTION_REAL,
+     .argument = "X",
+     .least = 1,
+     .most = 32,
+     PLACE(budget_bits),
+     .help = "in place of --bits: choose bits and group size of each tensor, embeddings and head included, so that the "
+             "model has X bits a weight and suffers least, by what is known of tensors of its kind and place"},
+    {.name = "size",
+     .kind = SINQ_OPTION_SIZE,
+     .argument = "SIZE",
+     PLACE(size),
+     .help = "the same so that all tensors take no more than SIZE bytes, for instance 17G"},
+    {.name = "fit",
+     .kind = SINQ_OPTION_SIZE,
+     .argument = "SIZE",
+     PLACE(fit),
+     .help = "the same so that the model runs within SIZE bytes of memory, of a GPU for instance: keys and values, "
+             "activations and the driver's share are left room for"},
+    {.name = "ctx-size",
+     .letter = 'c',
+     .kind = SINQ_OPTION_NUMBER,
+     .argument = "N",
+     .least = 1,
+     .most = 4294967295.0,
+     PLACE(context),
+     .help = "of --fit: positions that prompt and answer take together (default: what the model allows, at most 8192)"},
+    {.name = "kv",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "TYPE",
+     .choices = SINQ_KV_CHOICES,
+     PLACE(kv),
+     .help = "of --fit: how keys and values are kept: f16 (default), f32 or i8"},
     {.name = "absorb",
      .kind = SINQ_OPTION_FLAG,
      PLACE(absorb),
@@ -250,6 +283,7 @@ struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quanti
                                                                         : SINQ_AUX_U8;
     if (arguments->head_bits != NULL) options.head_bits = read_number(arguments->head_bits, 0);
     if (arguments->embed_bits != NULL) options.embed_bits = read_number(arguments->embed_bits, 0);
+    options.budget_bits = arguments->budget_bits;
     options.kurtosis_gate = arguments->kurtosis_gate;
     options.tiling_2d = arguments->tiling != NULL && strcmp(arguments->tiling, "2d") == 0;
     options.replace_nonfinite = arguments->nonfinite != NULL && strcmp(arguments->nonfinite, "zero") == 0;

@@ -49,8 +49,8 @@ static void report_coding(const struct sinq_recipe_summary *recipe) {
     } else {
         snprintf(group, sizeof group, "groups of %u", (unsigned)recipe->group_size);
     }
-    sinq_print_fact("coding", "%s, %d bits, %s, %s scales", sinq_method_name(recipe->method), recipe->bits, group,
-                    sinq_aux_type_name(recipe->scale_type));
+    sinq_print_fact("coding", "%s%s, %d bits, %s, %s scales", recipe->has_budget ? "mixed, most: " : "",
+                    sinq_method_name(recipe->method), recipe->bits, group, sinq_aux_type_name(recipe->scale_type));
 }
 
 /* Of what is only cast there is nothing to say. */
@@ -97,6 +97,7 @@ void sinq_write_coding(struct sinq_json_writer *json, const struct sinq_recipe_s
     sinq_write_count(json, "bits", (uint64_t)recipe->bits);
     sinq_write_count(json, "group_size", recipe->group_size);
     sinq_write_text(json, "scale_type", sinq_aux_type_name(recipe->scale_type));
+    sinq_write_flag(json, "mixed", recipe->has_budget);
 }
 
 void sinq_report_quantized_json(const struct sinq_quantize_result *result) {

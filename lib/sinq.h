@@ -295,6 +295,13 @@ struct sinq_quantize_options {
     const struct sinq_source *statistics;
     uint64_t
         calibration_tokens; /* that they are of where they are made in this run: counts in the plan's memory, also without them */
+    /*
+     * Bits, group size and scale type of each tensor that no other option or rule names, embeddings and head included, are chosen so that
+     * all tensors together take no more than so many bits a parameter, or bytes, and the damage foretold is least. 0: not asked for.
+     * `bits` must then be 0.
+     */
+    double budget_bits;
+    uint64_t budget_bytes;
     const struct sinq_rule *rules;
     size_t rule_count;
     unsigned threads; /* 0: sinq_count_processors() */
@@ -340,7 +347,8 @@ SINQ_API int sinq_make_recipe(const struct sinq_source *source, const struct sin
 SINQ_API const struct sinq_recipe_entry *sinq_recipe_entry(const struct sinq_recipe *recipe, size_t tensor);
 
 struct sinq_recipe_summary {
-    int bits; /* of most tensors: for names and headings */
+    bool has_budget; /* tensors have different bits: the four below are of those that have most weights */
+    int bits;        /* of most tensors: for names and headings */
     uint32_t group_size;
     enum sinq_method method;
     enum sinq_aux_type scale_type;
@@ -352,7 +360,12 @@ struct sinq_recipe_summary {
     uint64_t bytes_before, bytes_after;
     double linear_bits_per_weight;  /* over the quantized linear layers, everything counted */
     double overall_bits_per_weight; /* over all parameters */
-    uint64_t peak_memory;           /* bytes, an upper bound */
+    /*
+     * KL divergence from the source that is expected, in nats a token, from the kind and place of each tensor alone (no weight is read):
+     * for comparing recipes of one model. 0 of GGUF and plain checkpoints.
+     */
+    double foretold_kl;
+    uint64_t peak_memory; /* bytes, an upper bound */
 };
 SINQ_API struct sinq_recipe_summary sinq_recipe_summary(const struct sinq_recipe *recipe);
 SINQ_API void sinq_recipe_free(struct sinq_recipe *recipe);

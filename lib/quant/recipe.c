@@ -9,6 +9,7 @@
 #include "checkpoint/source.h"
 #include "quant/absorb_plan.h"
 #include "quant/block_recipe.h"
+#include "quant/budget.h"
 #include "quant/column_scales.h"
 #include "quant/matrix.h"
 #include "quant/peak_memory.h"
@@ -27,6 +28,7 @@ struct maker {
     struct sinq_settings base, head, embedding;
     struct sinq_block_settings blocks; /* of GGUF and plain checkpoints: type is NULL for our own layout */
     struct rule_use *uses;             /* one a rule */
+    bool *is_settled;                  /* one a tensor: an option or a rule says what becomes of it */
     bool has_include;
     bool is_tied; /* no lm_head of its own */
 };
@@ -73,23 +75,32 @@ static struct sinq_matrix_shape find_matrix_shape(const struct sinq_tensor *tens
     return shape;
 }
 
-/* Fills bytes_after of an entry to be quantized and raises the recipe's peak memory. */
-static int measure_entry(struct sinq_recipe *recipe, const struct sinq_tensor *tensor, struct sinq_recipe_entry *entry,
-                         struct sinq_error *error) {
+int sinq_measure_entry(const struct sinq_recipe *recipe, const struct sinq_tensor *tensor,
+                       const struct sinq_recipe_entry *entry, uint64_t *bytes, struct sinq_error *error) {
     const struct sinq_matrix_shape shape = find_matrix_shape(tensor, entry->transposed);
     struct sinq_dual_scale matrix;
     struct sinq_dual_scale_sizes sizes;
     sinq_describe_matrix(entry, shape.rows, shape.cols, &matrix);
     if (shape.count > UINT32_MAX || !sinq_dual_scale_measure(&matrix, &sizes) ||
-        !sinq_multiply_u64(sizes.bytes, shape.count, &entry->bytes_after)) {
+        !sinq_multiply_u64(sizes.bytes, shape.count, bytes)) {
         return sinq_fail(error, SINQ_FAILED,
                          "%s: tensor %s: %" PRIu64 " matrices of %" PRIu64 " x %" PRIu64
                          " are more than the layout can hold",
                          sinq_source_path(recipe->source), tensor->name, shape.count, shape.rows, shape.cols);
     }
+    return SINQ_OK;
+}
+
+/* Fills bytes_after of an entry to be quantized and raises the recipe's peak memory. */
+static int settle_entry(struct sinq_recipe *recipe, const struct sinq_tensor *tensor, struct sinq_recipe_entry *entry,
+                        struct sinq_error *error) {
+    const int status = sinq_measure_entry(recipe, tensor, entry, &entry->bytes_after, error);
+    if (status != SINQ_OK) return status;
+    const struct sinq_matrix_shape shape = find_matrix_shape(tensor, entry->transposed);
     const uint64_t element = sinq_held_bytes(entry->is_folded ? SINQ_F32 : tensor->dtype);
     uint64_t memory =
-        sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size, sizes.bytes, recipe->threads);
+        sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size,
+                                  entry->bytes_after / sinq_max_u64(1, shape.count), recipe->threads);
     if (recipe->is_calibrated && sinq_method_can_feed_back(entry->method)) {
         memory = sinq_add_saturating(memory, sinq_estimate_feedback_memory(shape.cols, recipe->threads));
     }
@@ -156,6 +167,16 @@ static void decide_by_role(const struct maker *maker, const struct sinq_tensor *
     } else if (role->role == SINQ_ROLE_EMBEDDING && is_free && options->head_bits != 0 && maker->is_tied) {
         keep_tensor(entry, "token embedding and lm_head in one, for which --embed-bits is, not --head-bits");
     }
+}
+
+/* Whether a budget leaves it as it is. */
+static bool is_settled(const struct maker *maker, const struct sinq_tensor_role *role,
+                       const struct sinq_rule_match *match) {
+    const bool is_included =
+        match->filter_rule < 0 ? !maker->has_include : sinq_rule_is_include(maker->recipe->rules, (size_t)match->filter_rule);
+    if (match->tensor_rule >= 0 || !is_included) return true;
+    if (role->role == SINQ_ROLE_LM_HEAD) return maker->options->head_bits != 0;
+    return role->role == SINQ_ROLE_EMBEDDING && maker->options->embed_bits != 0;
 }
 
 static void apply_filters(const struct maker *maker, int64_t rule, struct sinq_recipe_entry *entry) {
@@ -273,6 +294,7 @@ static int decide_tensor(const struct maker *maker, size_t index, struct sinq_er
     if (status != SINQ_OK) return status;
     if (maker->blocks.type != NULL) return decide_type(maker, index, &role, &match, entry, error);
     decide_by_role(maker, tensor, &role, entry);
+    maker->is_settled[index] = is_settled(maker, &role, &match);
     apply_filters(maker, match.filter_rule, entry);
     apply_tensor_rule(maker, index, match.tensor_rule, entry);
     if (entry->action == SINQ_KEEP && sinq_is_in_blocks(maker->source, tensor)) cast_blocks(maker, tensor, entry);
@@ -383,6 +405,7 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
         status = sinq_fail(error, SINQ_USAGE, "--type: what numbers become, is missing");
     }
     if (status == SINQ_OK && is_calibrated(options)) status = check_calibration(maker, error);
+    if (status == SINQ_OK) status = sinq_check_budget(options, error);
     if (status == SINQ_OK) status = sinq_check_repacking(maker->source, options, &recipe->repacks, error);
     if (status != SINQ_OK) return status;
     recipe->source = maker->source;
@@ -397,25 +420,39 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     recipe->threads = options->threads > 0 ? options->threads : sinq_count_processors();
     recipe->summary.peak_memory = sinq_estimate_peak_memory(0, 0, 0, SINQ_GROUP_ROW, 0, recipe->threads);
     recipe->entries = calloc(recipe->count + 1, sizeof *recipe->entries);
-    if (recipe->entries == NULL) return sinq_fail_memory(error, "a recipe", recipe->count * sizeof *recipe->entries);
+    maker->is_settled = calloc(recipe->count + 1, sizeof *maker->is_settled);
+    if (recipe->entries == NULL || maker->is_settled == NULL) {
+        return sinq_fail_memory(error, "a recipe", recipe->count * sizeof *recipe->entries);
+    }
     status = prepare_rules(maker, error);
     maker->model_type = sinq_source_model_type(maker->source);
     maker->is_tied = options->head_bits != 0 && !has_head(maker);
     return status;
 }
 
-/* Of a source that is repacked: what most of it is. */
-static void take_coding(const struct sinq_recipe_entry *entry, struct sinq_recipe_summary *summary) {
-    summary->bits = entry->bits;
-    summary->group_size = entry->group_size;
-    summary->method = entry->method;
-    summary->scale_type = entry->scale_type;
+/* Where tensors have their own: that of the largest, of equal ones the first. */
+static void take_main_coding(struct sinq_recipe *recipe) {
+    struct sinq_recipe_summary *const summary = &recipe->summary;
+    uint64_t most = 0;
+    for (size_t i = 0; i < recipe->count; i++) {
+        const struct sinq_recipe_entry *const entry = &recipe->entries[i];
+        const uint64_t values = sinq_count_values(sinq_source_tensor(recipe->source, i));
+        if (entry->action != SINQ_QUANTIZE || !entry->is_linear || values <= most) continue;
+        most = values;
+        summary->bits = entry->bits;
+        summary->group_size = entry->group_size;
+        summary->method = entry->method;
+        summary->scale_type = entry->scale_type;
+    }
 }
 
 /* What absorbing changes is measured as it then is. */
 static int finish(struct maker *maker, struct sinq_error *error) {
     struct sinq_recipe *const recipe = maker->recipe;
     int status = check_rule_uses(maker, error);
+    if (status == SINQ_OK && sinq_has_budget(maker->options)) {
+        status = sinq_spend_budget(recipe, maker->options, &maker->base, maker->is_settled, error);
+    }
     recipe->absorbs = maker->options->absorb;
     /* What gets a type is made of the absorbed source already. */
     if (status == SINQ_OK && recipe->absorbs && maker->blocks.type == NULL) {
@@ -429,7 +466,7 @@ static int finish(struct maker *maker, struct sinq_error *error) {
             measure_layer(recipe, sinq_source_tensor(maker->source, i), entry);
             continue;
         }
-        status = measure_entry(recipe, sinq_source_tensor(maker->source, i), entry, error);
+        status = settle_entry(recipe, sinq_source_tensor(maker->source, i), entry, error);
     }
     if (status == SINQ_OK) status = measure_calibration(maker, error);
     if (status != SINQ_OK) return status;
@@ -440,15 +477,11 @@ static int finish(struct maker *maker, struct sinq_error *error) {
     recipe->summary.scale_type = maker->base.scale_type;
     recipe->summary.format = maker->options->format;
     recipe->summary.repacks = recipe->repacks;
-    for (size_t i = 0; i < recipe->count && recipe->repacks; i++) {
-        if (recipe->entries[i].action == SINQ_QUANTIZE) {
-            take_coding(&recipe->entries[i], &recipe->summary);
-            break;
-        }
-    }
+    recipe->summary.has_budget = sinq_has_budget(maker->options);
+    if (recipe->repacks || recipe->summary.has_budget) take_main_coding(recipe);
     recipe->summary.type = maker->blocks.type == NULL ? NULL : maker->blocks.type->name;
     sinq_sum_up_recipe(recipe);
-    return SINQ_OK;
+    return sinq_foretell_damage(recipe, &recipe->summary.foretold_kl, error);
 }
 
 int sinq_make_recipe(const struct sinq_source *source, const struct sinq_quantize_options *options,
@@ -466,6 +499,7 @@ int sinq_make_recipe(const struct sinq_source *source, const struct sinq_quantiz
         sinq_recipe_free(made);
     }
     free(maker.uses);
+    free(maker.is_settled);
     return status;
 }
 

@@ -40,6 +40,10 @@ struct sinq_recipe {
 void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, uint64_t cols,
                           struct sinq_dual_scale *matrix);
 
+/* Bytes of a tensor as an entry to be quantized has it. SINQ_FAILED where they are more than the layout can hold. */
+int sinq_measure_entry(const struct sinq_recipe *recipe, const struct sinq_tensor *tensor,
+                       const struct sinq_recipe_entry *entry, uint64_t *bytes, struct sinq_error *error);
+
 /* Fills counts, bytes and bits of the summary from the entries. */
 void sinq_sum_up_recipe(struct sinq_recipe *recipe);
 

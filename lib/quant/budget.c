@@ -1,0 +1,250 @@
+#include "quant/budget.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "checkpoint/roles.h"
+#include "checkpoint/source.h"
+#include "quant/allocation.h"
+#include "quant/damage.h"
+
+/* ---- options ---- */
+
+bool sinq_has_budget(const struct sinq_quantize_options *options) {
+    return options->budget_bits > 0 || options->budget_bytes > 0;
+}
+
+int sinq_check_budget(const struct sinq_quantize_options *options, struct sinq_error *error) {
+    const bool is_ours = options->type == NULL && options->format == SINQ_FORMAT_NATIVE;
+    const char *const name = options->budget_bits > 0 ? "--bpw" : "--size";
+    if (!isfinite(options->budget_bits) || options->budget_bits < 0) {
+        return sinq_fail(error, SINQ_USAGE, "--bpw %g: expected a number of bits above 0", options->budget_bits);
+    }
+    if (!sinq_has_budget(options)) return SINQ_OK;
+    if (options->budget_bits > 0 && options->budget_bytes > 0) {
+        return sinq_fail(error, SINQ_USAGE, "--bpw and a size: either of them says how large the result may be");
+    }
+    if (options->bits != 0) return sinq_fail(error, SINQ_USAGE, "%s chooses the bits: --bits has no meaning", name);
+    if (!is_ours) return sinq_fail(error, SINQ_USAGE, "%s: is for our own layout alone", name);
+    return SINQ_OK;
+}
+
+/* ---- where tensors are ---- */
+
+/* What damage.h wants to know of a model's tensors. */
+struct places {
+    struct sinq_tensor_role *roles; /* one a tensor */
+    uint64_t *experts;              /* tensors that experts of one role have in one layer: layers x SINQ_ROLE_COUNT */
+    size_t layers;
+    bool has_head;
+};
+
+static void free_places(struct places *places) {
+    free(places->roles);
+    free(places->experts);
+}
+
+/* A layer beyond the number of tensors is a name's invention. */
+static bool is_layer(const struct places *places, int layer) { return layer >= 0 && (size_t)layer < places->layers; }
+
+static int find_places(const struct sinq_recipe *recipe, struct places *places, struct sinq_error *error) {
+    const char *const model_type = sinq_source_model_type(recipe->source);
+    *places = (struct places){.layers = 1};
+    places->roles = calloc(recipe->count + 1, sizeof *places->roles);
+    if (places->roles == NULL) return sinq_fail_memory(error, "roles", recipe->count * sizeof *places->roles);
+    for (size_t i = 0; i < recipe->count; i++) {
+        const struct sinq_tensor_role role =
+            sinq_classify_tensor(model_type, sinq_source_origin(recipe->source, i));
+        places->roles[i] = role;
+        places->has_head = places->has_head || role.role == SINQ_ROLE_LM_HEAD;
+        if (role.layer < 0 || role.is_vision || (size_t)role.layer >= recipe->count) continue;
+        places->layers = (size_t)role.layer >= places->layers ? (size_t)role.layer + 1 : places->layers;
+    }
+    places->experts = calloc(places->layers, SINQ_ROLE_COUNT * sizeof *places->experts);
+    if (places->experts == NULL) return sinq_fail_memory(error, "layers", places->layers * SINQ_ROLE_COUNT);
+    for (size_t i = 0; i < recipe->count; i++) {
+        const struct sinq_tensor_role *const role = &places->roles[i];
+        if (role->expert < 0 || !is_layer(places, role->layer)) continue;
+        places->experts[(size_t)role->layer * SINQ_ROLE_COUNT + role->role]++;
+    }
+    return SINQ_OK;
+}
+
+static double find_sensitivity(const struct places *places, size_t tensor) {
+    const struct sinq_tensor_role *const role = &places->roles[tensor];
+    struct sinq_tensor_place place = {
+        .role = role->role,
+        .layer = role->layer,
+        .layers = (int)places->layers,
+        .experts = 1,
+        .is_tied = role->role == SINQ_ROLE_EMBEDDING && !places->has_head,
+    };
+    if (role->expert >= 0 && is_layer(places, role->layer)) {
+        place.experts = places->experts[(size_t)role->layer * SINQ_ROLE_COUNT + role->role];
+    }
+    return sinq_expect_sensitivity(&place);
+}
+
+int sinq_foretell_damage(const struct sinq_recipe *recipe, double *kl, struct sinq_error *error) {
+    struct places places;
+    *kl = 0;
+    const int status = find_places(recipe, &places, error);
+    for (size_t i = 0; i < recipe->count && status == SINQ_OK; i++) {
+        const struct sinq_recipe_entry *const entry = &recipe->entries[i];
+        if (entry->action != SINQ_QUANTIZE || entry->type != NULL) continue;
+        *kl += find_sensitivity(&places, i) * sinq_expect_error(entry->method, entry->bits, entry->group_size);
+    }
+    free_places(&places);
+    return status;
+}
+
+/* ---- what a tensor may become ---- */
+
+/* What is free to choose is what no option names: a form of the default recipe for each width, or the method that is named. */
+static struct sinq_settings find_form(const struct sinq_quantize_options *options, const struct sinq_settings *base,
+                                      int bits, uint32_t group_size) {
+    struct sinq_settings form = *base;
+    form.bits = bits;
+    form.group_size = options->group_size >= 0 ? (uint32_t)options->group_size : group_size;
+    if (options->method >= 0 || options->scale_type >= 0 || base->scale_type == SINQ_AUX_F16) return form;
+    form.method = bits <= 4 ? SINQ_METHOD_SINQ_LEVELS : SINQ_METHOD_SINQ_SEARCH;
+    form.scale_type = bits <= 4 ? SINQ_AUX_U6 : SINQ_AUX_U8;
+    return form;
+}
+
+/* All widths and group sizes that the options leave open and the method has. */
+static size_t list_forms(const struct sinq_quantize_options *options, const struct sinq_settings *base,
+                         struct sinq_settings forms[SINQ_MOST_CHOICES]) {
+    static const int widths[] = {2, 3, 4, 5, 6, 8};
+    static const uint32_t groups[] = {16, 32, 64, 128};
+    const size_t group_count = options->group_size >= 0 ? 1 : sizeof groups / sizeof groups[0];
+    size_t count = 0;
+    for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
+        for (size_t g = 0; g < group_count; g++) {
+            const struct sinq_settings form = find_form(options, base, widths[w], groups[g]);
+            const struct sinq_rule_setting setting = {
+                .bits = widths[w], .group_size = -1, .method = -1, .scale_type = -1};
+            struct sinq_error refused;
+            count += sinq_apply_setting(&form, &setting, "", &forms[count], &refused) == SINQ_OK;
+        }
+    }
+    return count;
+}
+
+/* ---- the choice ---- */
+
+struct spender {
+    struct sinq_recipe *recipe;
+    const bool *is_settled;
+    struct places places;
+    struct sinq_settings forms[SINQ_MOST_CHOICES];
+    size_t form_count;
+    struct sinq_allocation_item *items; /* of the tensors that are free; choice form_count is to keep it */
+    size_t *tensors;                    /* which those are */
+    size_t count;
+    uint64_t fixed_bytes; /* of all others */
+};
+
+static bool is_free(const struct spender *spender, size_t tensor) {
+    const struct sinq_recipe_entry *const entry = &spender->recipe->entries[tensor];
+    const struct sinq_tensor_role *const role = &spender->places.roles[tensor];
+    if (spender->is_settled[tensor]) return false;
+    if (entry->action == SINQ_QUANTIZE) return true;
+    const bool is_table = role->role == SINQ_ROLE_EMBEDDING || role->role == SINQ_ROLE_LM_HEAD;
+    return entry->action == SINQ_KEEP && is_table && !role->is_vision;
+}
+
+static void take_form(struct sinq_recipe_entry *entry, const struct sinq_settings *form) {
+    entry->action = SINQ_QUANTIZE;
+    entry->bits = form->bits;
+    entry->group_size = form->group_size;
+    entry->method = form->method;
+    entry->scale_type = form->scale_type;
+}
+
+static int list_choices(struct spender *spender, size_t tensor, struct sinq_allocation_item *item,
+                        struct sinq_error *error) {
+    const struct sinq_recipe *const recipe = spender->recipe;
+    const struct sinq_tensor *const source = sinq_source_tensor(recipe->source, tensor);
+    const double sensitivity = find_sensitivity(&spender->places, tensor);
+    item->count = spender->form_count;
+    for (size_t i = 0; i < spender->form_count; i++) {
+        struct sinq_recipe_entry entry = recipe->entries[tensor];
+        take_form(&entry, &spender->forms[i]);
+        const int status = sinq_measure_entry(recipe, source, &entry, &item->choices[i].bytes, error);
+        if (status != SINQ_OK) return status;
+        item->choices[i].cost = sensitivity * sinq_expect_error(entry.method, entry.bits, entry.group_size);
+    }
+    if (recipe->entries[tensor].action != SINQ_KEEP) return SINQ_OK;
+    item->choices[item->count++] = (struct sinq_allocation_choice){.bytes = recipe->entries[tensor].bytes_after};
+    return SINQ_OK;
+}
+
+static int list_items(struct spender *spender, struct sinq_error *error) {
+    struct sinq_recipe *const recipe = spender->recipe;
+    int status = find_places(recipe, &spender->places, error);
+    if (status != SINQ_OK) return status;
+    spender->items = calloc(recipe->count + 1, sizeof *spender->items);
+    spender->tensors = calloc(recipe->count + 1, sizeof *spender->tensors);
+    if (spender->items == NULL || spender->tensors == NULL) {
+        return sinq_fail_memory(error, "a budget", recipe->count * sizeof *spender->items);
+    }
+    for (size_t i = 0; i < recipe->count && status == SINQ_OK; i++) {
+        const struct sinq_recipe_entry *const entry = &recipe->entries[i];
+        uint64_t bytes = entry->bytes_after;
+        if (is_free(spender, i)) {
+            spender->tensors[spender->count] = i;
+            status = list_choices(spender, i, &spender->items[spender->count++], error);
+            continue;
+        }
+        const bool is_coded = entry->action == SINQ_QUANTIZE;
+        if (is_coded) status = sinq_measure_entry(recipe, sinq_source_tensor(recipe->source, i), entry, &bytes, error);
+        spender->fixed_bytes = sinq_add_saturating(spender->fixed_bytes, bytes);
+    }
+    return status;
+}
+
+static int spend(struct spender *spender, uint64_t budget, struct sinq_error *error) {
+    struct sinq_recipe *const recipe = spender->recipe;
+    const uint64_t left = budget > spender->fixed_bytes ? budget - spender->fixed_bytes : 0;
+    uint64_t smallest = 0;
+    bool fits = false;
+    const int status = sinq_allocate_bytes(spender->items, spender->count, left, &smallest, &fits, error);
+    if (status != SINQ_OK) return status;
+    if (!fits || budget < spender->fixed_bytes) {
+        return sinq_fail(error, SINQ_FAILED,
+                         "%s: all tensors together should take no more than %" PRIu64 " bytes, but take at least %" PRIu64,
+                         sinq_source_path(recipe->source), budget, sinq_add_saturating(smallest, spender->fixed_bytes));
+    }
+    for (size_t i = 0; i < spender->count; i++) {
+        const size_t chosen = spender->items[i].chosen;
+        if (chosen < spender->form_count) take_form(&recipe->entries[spender->tensors[i]], &spender->forms[chosen]);
+    }
+    return SINQ_OK;
+}
+
+/* Bits per weight of all parameters, in bytes. */
+static uint64_t count_budget(const struct sinq_recipe *recipe, const struct sinq_quantize_options *options) {
+    if (options->budget_bits <= 0) return options->budget_bytes;
+    uint64_t parameters = 0;
+    for (size_t i = 0; i < recipe->count; i++) {
+        const struct sinq_tensor *const tensor = sinq_source_tensor(recipe->source, i);
+        parameters = sinq_add_saturating(parameters, tensor->is_block_scale ? 0 : sinq_count_values(tensor));
+    }
+    return (uint64_t)(options->budget_bits * (double)parameters / 8);
+}
+
+int sinq_spend_budget(struct sinq_recipe *recipe, const struct sinq_quantize_options *options,
+                      const struct sinq_settings *base, const bool *is_settled, struct sinq_error *error) {
+    struct spender spender = {.recipe = recipe, .is_settled = is_settled};
+    spender.form_count = list_forms(options, base, spender.forms);
+    int status = list_items(&spender, error);
+    if (status == SINQ_OK) status = spend(&spender, count_budget(recipe, options), error);
+    free_places(&spender.places);
+    free(spender.items);
+    free(spender.tensors);
+    return status;
+}

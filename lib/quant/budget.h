@@ -1,0 +1,27 @@
+/*
+ * budget.h: bits, group size and scale type of each tensor, chosen so that all tensors together take no more than so many bytes and the
+ * damage foretold (damage.h) is least. Also what is foretold of recipes without a budget.
+ */
+#ifndef SINQ_QUANT_BUDGET_H
+#define SINQ_QUANT_BUDGET_H
+
+#include "quant/recipe.h"
+#include "quant/settings.h"
+
+/* Whether the options ask for one. */
+bool sinq_has_budget(const struct sinq_quantize_options *options);
+/* SINQ_USAGE for a budget that is not a number, is given twice, or goes with options that leave nothing to choose. */
+int sinq_check_budget(const struct sinq_quantize_options *options, struct sinq_error *error);
+
+/*
+ * Rewrites the entries that are quantized, and those of the embeddings and the head, but for those that are settled: `is_settled` has one
+ * flag a tensor. `base` is what the options mean. Where they name no method, the forms are those of the default recipe; else all
+ * widths and group sizes of theirs. SINQ_FAILED, with the smallest size, where the budget is too small.
+ */
+int sinq_spend_budget(struct sinq_recipe *recipe, const struct sinq_quantize_options *options,
+                      const struct sinq_settings *base, const bool *is_settled, struct sinq_error *error);
+
+/* Nats a token by damage.h, over all entries that have codes of ours. Fails for want of memory only. */
+int sinq_foretell_damage(const struct sinq_recipe *recipe, double *kl, struct sinq_error *error);
+
+#endif
