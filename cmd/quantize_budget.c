@@ -23,7 +23,8 @@ static int measure_rest(const struct sinq_quantize_arguments *arguments, const s
     const struct sinq_device_options device = {.memory_limit = UINT64_MAX / 2, .session = &session};
     struct sinq_device_plan plan;
     const int status = sinq_plan_device(source, &device, &plan, error);
-    if (status == SINQ_OK) *bytes = plan.reserve_bytes + plan.workspace_bytes + plan.device_kv_bytes + plan.cpu_kv_bytes;
+    if (status == SINQ_OK)
+        *bytes = plan.reserve_bytes + plan.workspace_bytes + plan.device_kv_bytes + plan.cpu_kv_bytes;
     return status;
 }
 

@@ -297,7 +297,7 @@ struct sinq_quantize_options {
         calibration_tokens; /* that they are of where they are made in this run: counts in the plan's memory, also without them */
     /*
      * Bits, group size and scale type of each tensor that no other option or rule names, embeddings and head included, are chosen so that
-     * all tensors together take no more than so many bits a parameter, or bytes, and the damage foretold is least. 0: not asked for.
+     * all tensors together take no more than so many bits a parameter, or bytes, and the damage predicted is least. 0: not asked for.
      * `bits` must then be 0.
      */
     double budget_bits;
@@ -364,7 +364,7 @@ struct sinq_recipe_summary {
      * KL divergence from the source that is expected, in nats a token, from the kind and place of each tensor alone (no weight is read):
      * for comparing recipes of one model. 0 of GGUF and plain checkpoints.
      */
-    double foretold_kl;
+    double predicted_kl;
     uint64_t peak_memory; /* bytes, an upper bound */
 };
 SINQ_API struct sinq_recipe_summary sinq_recipe_summary(const struct sinq_recipe *recipe);

@@ -56,8 +56,7 @@ static int find_places(const struct sinq_recipe *recipe, struct places *places, 
     places->roles = calloc(recipe->count + 1, sizeof *places->roles);
     if (places->roles == NULL) return sinq_fail_memory(error, "roles", recipe->count * sizeof *places->roles);
     for (size_t i = 0; i < recipe->count; i++) {
-        const struct sinq_tensor_role role =
-            sinq_classify_tensor(model_type, sinq_source_origin(recipe->source, i));
+        const struct sinq_tensor_role role = sinq_classify_tensor(model_type, sinq_source_origin(recipe->source, i));
         places->roles[i] = role;
         places->has_head = places->has_head || role.role == SINQ_ROLE_LM_HEAD;
         if (role.layer < 0 || role.is_vision || (size_t)role.layer >= recipe->count) continue;
@@ -88,7 +87,7 @@ static double find_sensitivity(const struct places *places, size_t tensor) {
     return sinq_expect_sensitivity(&place);
 }
 
-int sinq_foretell_damage(const struct sinq_recipe *recipe, double *kl, struct sinq_error *error) {
+int sinq_predict_damage(const struct sinq_recipe *recipe, double *kl, struct sinq_error *error) {
     struct places places;
     *kl = 0;
     const int status = find_places(recipe, &places, error);
@@ -216,7 +215,8 @@ static int spend(struct spender *spender, uint64_t budget, struct sinq_error *er
     if (status != SINQ_OK) return status;
     if (!fits || budget < spender->fixed_bytes) {
         return sinq_fail(error, SINQ_FAILED,
-                         "%s: all tensors together should take no more than %" PRIu64 " bytes, but take at least %" PRIu64,
+                         "%s: all tensors together should take no more than %" PRIu64
+                         " bytes, but take at least %" PRIu64,
                          sinq_source_path(recipe->source), budget, sinq_add_saturating(smallest, spender->fixed_bytes));
     }
     for (size_t i = 0; i < spender->count; i++) {

@@ -1,6 +1,6 @@
 /*
  * budget.h: bits, group size and scale type of each tensor, chosen so that all tensors together take no more than so many bytes and the
- * damage foretold (damage.h) is least. Also what is foretold of recipes without a budget.
+ * damage predicted (damage.h) is least. Also what is predicted of recipes without a budget.
  */
 #ifndef SINQ_QUANT_BUDGET_H
 #define SINQ_QUANT_BUDGET_H
@@ -22,6 +22,6 @@ int sinq_spend_budget(struct sinq_recipe *recipe, const struct sinq_quantize_opt
                       const struct sinq_settings *base, const bool *is_settled, struct sinq_error *error);
 
 /* Nats a token by damage.h, over all entries that have codes of ours. Fails for want of memory only. */
-int sinq_foretell_damage(const struct sinq_recipe *recipe, double *kl, struct sinq_error *error);
+int sinq_predict_damage(const struct sinq_recipe *recipe, double *kl, struct sinq_error *error);
 
 #endif

@@ -27,7 +27,8 @@ static const double rounded_errors[WIDTHS][GROUPS] = {
     {.000274, .000369, .000468, .000571, .000995},
     {.0000168, .0000226, .0000287, .0000348, .0000607},
 };
-static const double level_errors[3][GROUPS] = { /* 2, 3 and 4 bits */
+static const double level_errors[3][GROUPS] = {
+    /* 2, 3 and 4 bits */
     {.0789, .0948, .105, .111, .120},
     {.0178, .0229, .0269, .0300, .0366},
     {.00400, .00532, .00648, .00744, .00999},
@@ -93,8 +94,6 @@ double sinq_expect_sensitivity(const struct sinq_tensor_place *place) {
     if (place->role == SINQ_ROLE_LM_HEAD) return HEAD_SENSITIVITY;
     if (place->role == SINQ_ROLE_EMBEDDING) return EMBEDDING_SENSITIVITY + (place->is_tied ? HEAD_SENSITIVITY : 0);
     const struct sensitivity kind = find_sensitivity(place->role);
-    const double factor = place->layer == 0                   ? kind.first
-                          : place->layer == place->layers - 1 ? kind.last
-                                                              : 1;
+    const double factor = place->layer == 0 ? kind.first : place->layer == place->layers - 1 ? kind.last : 1;
     return kind.all * factor / ((double)place->layers * (double)place->experts);
 }

@@ -98,9 +98,8 @@ static int settle_entry(struct sinq_recipe *recipe, const struct sinq_tensor *te
     if (status != SINQ_OK) return status;
     const struct sinq_matrix_shape shape = find_matrix_shape(tensor, entry->transposed);
     const uint64_t element = sinq_held_bytes(entry->is_folded ? SINQ_F32 : tensor->dtype);
-    uint64_t memory =
-        sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size,
-                                  entry->bytes_after / sinq_max_u64(1, shape.count), recipe->threads);
+    uint64_t memory = sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size,
+                                                entry->bytes_after / sinq_max_u64(1, shape.count), recipe->threads);
     if (recipe->is_calibrated && sinq_method_can_feed_back(entry->method)) {
         memory = sinq_add_saturating(memory, sinq_estimate_feedback_memory(shape.cols, recipe->threads));
     }
@@ -172,8 +171,9 @@ static void decide_by_role(const struct maker *maker, const struct sinq_tensor *
 /* Whether a budget leaves it as it is. */
 static bool is_settled(const struct maker *maker, const struct sinq_tensor_role *role,
                        const struct sinq_rule_match *match) {
-    const bool is_included =
-        match->filter_rule < 0 ? !maker->has_include : sinq_rule_is_include(maker->recipe->rules, (size_t)match->filter_rule);
+    const bool is_included = match->filter_rule < 0
+                                 ? !maker->has_include
+                                 : sinq_rule_is_include(maker->recipe->rules, (size_t)match->filter_rule);
     if (match->tensor_rule >= 0 || !is_included) return true;
     if (role->role == SINQ_ROLE_LM_HEAD) return maker->options->head_bits != 0;
     return role->role == SINQ_ROLE_EMBEDDING && maker->options->embed_bits != 0;
@@ -481,7 +481,7 @@ static int finish(struct maker *maker, struct sinq_error *error) {
     if (recipe->repacks || recipe->summary.has_budget) take_main_coding(recipe);
     recipe->summary.type = maker->blocks.type == NULL ? NULL : maker->blocks.type->name;
     sinq_sum_up_recipe(recipe);
-    return sinq_foretell_damage(recipe, &recipe->summary.foretold_kl, error);
+    return sinq_predict_damage(recipe, &recipe->summary.predicted_kl, error);
 }
 
 int sinq_make_recipe(const struct sinq_source *source, const struct sinq_quantize_options *options,

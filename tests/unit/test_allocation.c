@@ -19,8 +19,8 @@ static void make_items(struct sinq_allocation_item *items, size_t count) {
         const double scale = 1 + (double)draw(50);
         for (size_t k = 0; k < items[i].count; k++) {
             const uint64_t bits = 1 + draw(8);
-            items[i].choices[k] = (struct sinq_allocation_choice){.bytes = 100 * bits + draw(30),
-                                                                  .cost = scale * pow(.25, (double)bits)};
+            items[i].choices[k] =
+                (struct sinq_allocation_choice){.bytes = 100 * bits + draw(30), .cost = scale * pow(.25, (double)bits)};
         }
     }
 }

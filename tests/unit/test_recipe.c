@@ -751,9 +751,9 @@ START_TEST(a_budget_is_kept_and_spent) {
         const struct sinq_recipe_summary summary = sinq_recipe_summary(recipe);
         ck_assert_double_le(summary.overall_bits_per_weight, budgets[i]);
         ck_assert_double_ge(summary.overall_bits_per_weight, budgets[i] - .15);
-        ck_assert_double_lt(summary.foretold_kl, before);
+        ck_assert_double_lt(summary.predicted_kl, before);
         ck_assert(summary.has_budget);
-        before = summary.foretold_kl;
+        before = summary.predicted_kl;
         sinq_recipe_free(recipe);
     }
 }
@@ -773,7 +773,7 @@ START_TEST(a_budget_beats_all_tensors_alike) {
         options.budget_bytes = sinq_recipe_summary(alike).bytes_after;
         struct sinq_recipe *const chosen = expect_recipe(&fake, &options);
         ck_assert_uint_le(sinq_recipe_summary(chosen).bytes_after, options.budget_bytes);
-        ck_assert_double_lt(sinq_recipe_summary(chosen).foretold_kl, .9 * sinq_recipe_summary(alike).foretold_kl);
+        ck_assert_double_lt(sinq_recipe_summary(chosen).predicted_kl, .9 * sinq_recipe_summary(alike).predicted_kl);
         sinq_recipe_free(alike);
         sinq_recipe_free(chosen);
     }
