@@ -80,21 +80,7 @@ uint32_t sinq_cuda_count_turn_steps(const struct sinq_cuda_step *steps, uint32_t
     return fits ? norms + 3 : 0;
 }
 
-/* Bytes that are called into the cache while the kernel of heads leaves the memory idle. */
-#define TURN_AHEAD ((uint64_t)4 << 20)
-
-/* Codes of the product behind attention. */
-static struct sinq_cuda_ahead look_behind_attention(const struct sinq_cuda_step *steps, uint32_t left) {
-    struct sinq_cuda_products products = {.count = 1};
-    if (left < 2 || steps[0].operation->kind != SINQ_OP_ATTENTION || !sinq_cuda_is_quantized_product(&steps[1])) {
-        return (struct sinq_cuda_ahead){.sizes = {0}};
-    }
-    products.products[0].matrix = *sinq_cuda_find_matrix(&steps[1], steps[1].operation->linear.weight);
-    return sinq_cuda_look_ahead(&products, SINQ_CUDA_PREPARE_AHEAD, TURN_AHEAD);
-}
-
-int sinq_cuda_add_turn(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
-                       uint32_t left) {
+int sinq_cuda_add_turn(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count) {
     const struct sinq_operation *const query = steps[count - 3].operation, *const key = steps[count - 2].operation;
     const struct sinq_cuda_step *const store = &steps[count - 1];
     struct sinq_cuda_action *const action = sinq_cuda_add_action(builder, SINQ_CUDA_TURN, store);
@@ -106,8 +92,7 @@ int sinq_cuda_add_turn(struct sinq_cuda_builder *builder, const struct sinq_cuda
                                            .rotation = sinq_cuda_find_rows(store, query->rope.rotation),
                                            .heads = query->rope.heads,
                                            .dims = query->rope.dims,
-                                           .interleaved = query->rope.interleaved,
-                                           .ahead = look_behind_attention(steps + count, left - count)};
+                                           .interleaved = query->rope.interleaved};
     if (count == 3) return SINQ_OK;
     action->turn.query_weight = sinq_cuda_find_vector(store, steps[0].operation->norm.weight);
     action->turn.key_weight = sinq_cuda_find_vector(store, steps[1].operation->norm.weight);

@@ -47,28 +47,19 @@ uint32_t sinq_cuda_count_products(const struct sinq_cuda_step *steps, uint32_t l
     return sinq_cuda_count_alike(steps, left, are_alike);
 }
 
-struct sinq_cuda_ahead sinq_cuda_look_ahead(const struct sinq_cuda_products *products, uint64_t first, uint64_t size) {
-    struct sinq_cuda_ahead ahead = {.sizes = {0}};
-    for (uint32_t i = 0; i < products->count; i++) {
-        const struct sinq_cuda_matrix *const m = &products->products[i].matrix;
-        const uint64_t bytes = (uint64_t)m->panels * m->column_blocks * m->bits * 64;
-        const uint64_t skipped = sinq_min_u64(first, bytes), taken = sinq_min_u64(bytes - skipped, size);
-        ahead.bytes[i] = m->codes + skipped;
-        ahead.sizes[i] = (uint32_t)taken;
-        first -= skipped;
-        size -= taken;
-    }
-    return ahead;
-}
-
 /* One row: blocks share out the columns as suits the device. */
 static void share_columns(struct sinq_cuda_builder *builder, struct sinq_cuda_products *products, uint32_t rows) {
     const uint32_t pairs = products->first_pair[products->count];
-    sinq_cuda_share_columns(builder->queue->backend->line.processors, products);
+    const struct sinq_cuda_line line = builder->queue->backend->line;
+    products->exchange = products->finished = (uint32_t *)(void *)builder->queue->finished.data;
+    if (rows == 1 && line.processors * 32 <= builder->queue->finished.bytes / sizeof(uint32_t) &&
+        sinq_cuda_share_tiles(line, products)) {
+        return;
+    }
+    sinq_cuda_share_columns(line.processors, products);
     if (rows != 1 || pairs > builder->queue->finished.bytes / sizeof(uint32_t)) products->splits = 1;
     if (products->splits == 1) return;
     products->partial = sinq_cuda_take_scratch(builder, (uint64_t)pairs * products->splits * 32 * sizeof(float));
-    products->finished = (uint32_t *)(void *)builder->queue->finished.data;
 }
 
 int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
@@ -89,7 +80,6 @@ int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_
         preparation.cols = product->matrix.cols;
     }
     share_columns(builder, &products, steps[0].rows);
-    preparation.ahead = sinq_cuda_look_ahead(&products, 0, SINQ_CUDA_PREPARE_AHEAD);
     struct sinq_cuda_action *action = sinq_cuda_add_action(builder, SINQ_CUDA_PREPARE, &steps[0]);
     if (action == NULL) return SINQ_FAILED;
     action->preparation = preparation;

@@ -155,10 +155,26 @@ static __device__ __forceinline__ void add_value(const eight<TYPE, IS_WHOLE> &st
     }
 }
 
+/* Calls keys and values of the first tile into the second-level cache. */
+template <int TYPE>
+static __device__ void call_entries(const struct sinq_cuda_cache &cache, uint32_t kv_head, struct span span) {
+    constexpr uint32_t SIZE = TYPE == SINQ_KV_F32 ? 4 : TYPE == SINQ_KV_F16 ? 2 : 1;
+    const uint32_t key_bytes = cache.key_dim * SIZE, value_bytes = cache.shared ? 0 : cache.value_dim * SIZE;
+    const uint32_t position = span.begin + threadIdx.x / QUARTER;
+    if (position >= span.end) return;
+    const size_t entry = (size_t)kv_head * cache.capacity + position % cache.capacity;
+    for (uint32_t at = threadIdx.x % QUARTER * 128; at < key_bytes; at += QUARTER * 128) {
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(cache.keys + entry * key_bytes + at));
+    }
+    for (uint32_t at = threadIdx.x % QUARTER * 128; at < value_bytes; at += QUARTER * 128) {
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(cache.values + entry * value_bytes + at));
+    }
+}
+
 template <int HEADS, int TYPE, bool IS_WHOLE>
 static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_constant__ struct sinq_cuda_attention a,
                                                                 const struct sinq_cuda_state *state) {
-    begin_kernel();
+    call_dependents();
     extern __shared__ __align__(16) float memory[];
     __shared__ struct running<HEADS> running;
     const struct sinq_cuda_cache &cache = a.cache;
@@ -168,7 +184,9 @@ static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_con
     const uint32_t padded = (cache.key_dim + EIGHT - 1) / EIGHT * EIGHT;
     const uint32_t columns = (cache.value_dim + EIGHT - 1) / EIGHT, groups = THREADS / columns;
     float *const queries = memory, *const scores = queries + HEADS * padded, *const given = scores + HEADS * TILE;
-    const struct span span = find_span(a, state->position + row, part);
+    const struct span span = find_span(a, state->position + row, part); /* no kernel of this batch writes it */
+    call_entries<TYPE>(cache, kv_head, span);
+    await_kernel();
     if (span.begin >= span.end) return; /* the join knows */
 
     for (uint32_t i = threadIdx.x; i < HEADS * padded; i += THREADS) {

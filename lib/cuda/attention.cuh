@@ -10,22 +10,22 @@
 struct span {
     uint32_t begin, end;
 };
+static __device__ uint32_t find_first_seen(const struct sinq_cuda_attention &a, uint32_t position) {
+    return a.window != 0 && position + 1 > a.window ? position + 1 - a.window : 0;
+}
+static __device__ uint32_t find_part_size(const struct sinq_cuda_attention &a, uint32_t seen) {
+    return ((seen + a.parts - 1) / a.parts + ATTENTION_TILE - 1) / ATTENTION_TILE * ATTENTION_TILE;
+}
 static __device__ struct span find_span(const struct sinq_cuda_attention &a, uint32_t position, uint32_t part) {
-    const uint32_t first = a.window != 0 && position + 1 > a.window ? position + 1 - a.window : 0;
-    const uint32_t seen = position + 1 - first, share = (seen + a.parts - 1) / a.parts;
-    const uint32_t size = (share + ATTENTION_TILE - 1) / ATTENTION_TILE * ATTENTION_TILE;
+    const uint32_t first = find_first_seen(a, position), size = find_part_size(a, position + 1 - first);
     const uint32_t begin = min(first + part * size, position + 1);
     return {begin, min(begin + size, position + 1)};
 }
 
 /* Parts that have positions: the first ones. */
 static __device__ uint32_t count_parts(const struct sinq_cuda_attention &a, uint32_t position) {
-    uint32_t parts = 0;
-    for (; parts < a.parts; parts++) {
-        const struct span span = find_span(a, position, parts);
-        if (span.begin >= span.end) break;
-    }
-    return parts;
+    const uint32_t seen = position + 1 - find_first_seen(a, position), size = find_part_size(a, seen);
+    return (seen + size - 1) / size;
 }
 
 /* Where a head's part goes: values, then the largest score and the sum of shares; all on 16 bytes where values come in fours. */

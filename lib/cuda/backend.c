@@ -88,6 +88,8 @@ static int select_device(struct sinq_cuda_backend *backend, const struct sinq_pl
     }
     if (status != cudaSuccess) return sinq_cuda_check(backend, status, "looking for it", error);
     if (properties.major >= 8) status = sinq_cuda_find_groups(&backend->line.has_groups);
+    if (properties.major >= 8 && status == cudaSuccess)
+        status = sinq_cuda_find_copies(options->device, &backend->line.most_shared);
     if (status != cudaSuccess) return sinq_cuda_check(backend, status, "looking for its code", error);
     if (properties.major < 8) {
         return sinq_fail(error, SINQ_FAILED,

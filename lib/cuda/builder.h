@@ -30,11 +30,6 @@ static inline bool sinq_cuda_same_view(struct sinq_view a, struct sinq_view b) {
 
 /* ---- add_products.c ---- */
 
-/* Bytes of codes that are called into the cache while a kernel that prepares an input leaves the memory idle. */
-#define SINQ_CUDA_PREPARE_AHEAD ((uint64_t)3 << 20)
-/* Codes of products, from byte `first` of them all on, `size` bytes. */
-struct sinq_cuda_ahead sinq_cuda_look_ahead(const struct sinq_cuda_products *products, uint64_t first, uint64_t size);
-
 /* Whether products with two matrices can be carried out as one. */
 typedef bool sinq_cuda_alike(const struct sinq_cuda_matrix *first, const struct sinq_cuda_matrix *other);
 /* How many products from this step on, a product, have one input and are alike. */
@@ -64,8 +59,7 @@ int sinq_cuda_add_tiled_experts(struct sinq_cuda_builder *builder, const struct 
 
 /* How many steps, norms of queries and keys (or none), their ropes and the store, are one kernel; 0: they are none. */
 uint32_t sinq_cuda_count_turn_steps(const struct sinq_cuda_step *steps, uint32_t left);
-int sinq_cuda_add_turn(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
-                       uint32_t left);
+int sinq_cuda_add_turn(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count);
 int sinq_cuda_add_attention(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step);
 /* Whether these two are attention and a quantized product of what it gives, and nothing else. */
 bool sinq_cuda_is_attended_product(const struct sinq_cuda_step *steps);

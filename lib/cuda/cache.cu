@@ -85,10 +85,6 @@ static __global__ void __launch_bounds__(THREADS) turn_kernel(const __grid_const
                                                               const struct sinq_cuda_state *state) {
     extern __shared__ float head[];
     const uint32_t row = blockIdx.y, kv_heads = t.cache.kv_heads, width = t.cache.key_dim;
-    if (blockIdx.x >= t.heads + 2 * kv_heads) {
-        call_ahead(t.ahead, blockIdx.x - t.heads - 2 * kv_heads);
-        return;
-    }
     begin_kernel();
     const float *const cosines = t.rotation.data + (size_t)row * t.rotation.stride;
     if (blockIdx.x < t.heads) {
@@ -115,6 +111,5 @@ static __global__ void __launch_bounds__(THREADS) turn_kernel(const __grid_const
 cudaError_t sinq_cuda_turn(struct sinq_cuda_line line, const struct sinq_cuda_turn *turn, uint32_t rows,
                            const struct sinq_cuda_state *state) {
     const uint32_t heads = turn->heads + 2 * turn->cache.kv_heads;
-    const uint32_t ahead = rows == 1 ? count_ahead_blocks(turn->ahead) : 0;
-    return launch(line, turn_kernel, dim3(heads + ahead, rows), THREADS, turn->cache.key_dim * sizeof(float), *turn, state);
+    return launch(line, turn_kernel, dim3(heads, rows), THREADS, turn->cache.key_dim * sizeof(float), *turn, state);
 }

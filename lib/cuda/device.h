@@ -24,16 +24,7 @@ struct sinq_cuda_line {
     bool overlaps;
     uint32_t processors; /* multiprocessors */
     bool has_groups;     /* of warps, which multiply together: code for compute capability 9.0a is there */
-};
-
-/*
- * Bytes that a later kernel reads whatever this one does: extra blocks of a small kernel, which leaves the memory idle, call them into
- * the second-level cache.
- */
-#define SINQ_CUDA_MOST_AHEAD 4u
-struct sinq_cuda_ahead {
-    const uint8_t *bytes[SINQ_CUDA_MOST_AHEAD];
-    uint32_t sizes[SINQ_CUDA_MOST_AHEAD]; /* 0: nothing */
+    uint32_t most_shared; /* bytes of a block's shared memory; 0: code for compute capability 9.0 and later is not there */
 };
 
 struct sinq_cuda_state {
@@ -154,7 +145,6 @@ struct sinq_cuda_turn {
     float query_eps, key_eps;
     uint32_t heads, dims; /* of queries; values of a head that turn */
     bool interleaved;
-    struct sinq_cuda_ahead ahead; /* only of one row */
 };
 cudaError_t sinq_cuda_turn(struct sinq_cuda_line line, const struct sinq_cuda_turn *turn, uint32_t rows,
                            const struct sinq_cuda_state *state);
@@ -193,7 +183,6 @@ struct sinq_cuda_preparation {
     uint32_t cols, count;
     const uint8_t *column_scales[SINQ_CUDA_MOST_PRODUCTS]; /* NULL: 1 everywhere */
     struct sinq_cuda_input inputs[SINQ_CUDA_MOST_PRODUCTS];
-    struct sinq_cuda_ahead ahead; /* only of one row */
 };
 cudaError_t sinq_cuda_prepare(struct sinq_cuda_line line, const struct sinq_cuda_preparation *preparation,
                               uint32_t rows, const struct sinq_cuda_state *state);
@@ -216,6 +205,9 @@ struct sinq_cuda_products {
     /* One row: columns may be shared out among several blocks. */
     uint32_t splits, warps; /* blocks of a pair, and warps of each, as sinq_cuda_share_columns says */
     bool has_many_pairs;
+    /* Or tiles are shared out among blocks, one on a multiprocessor, and their warps, as sinq_cuda_share_tiles says. 0: they are not. */
+    uint32_t blocks, stages; /* stages of a warp's ring */
+    uint32_t *exchange; /* [blocks][32], zero before and after */
     float *partial;     /* splits > 1: [pairs][splits][32] */
     uint32_t *finished; /* [pairs], zero before and after */
 };
@@ -228,6 +220,14 @@ static inline bool sinq_cuda_is_usual(const struct sinq_cuda_matrix *m) {
 /* Whether sinq_cuda_multiply can do it: the forms that quantizing makes, but for those with levels of their own. */
 bool sinq_cuda_can_multiply(const struct sinq_cuda_matrix *matrix);
 cudaError_t sinq_cuda_multiply(struct sinq_cuda_line line, const struct sinq_cuda_products *products, uint32_t rows);
+
+/* ---- stream.cu: products of one row, with weights on their way before the kernel before has ended ---- */
+
+/* For a line's most_shared. */
+cudaError_t sinq_cuda_find_copies(int device, uint32_t *most_shared);
+/* Fills in blocks, warps and stages; false where products are not for this kernel. */
+bool sinq_cuda_share_tiles(struct sinq_cuda_line line, struct sinq_cuda_products *products);
+cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *products);
 
 /* Products with the experts that were chosen: matrices[expert], all of one shape, bits and group size. */
 struct sinq_cuda_expert_products {

@@ -4,36 +4,21 @@
 
 #include "cuda/device.h"
 
-/* Nothing that an earlier kernel writes may be read before this, and nothing that it reads be written. */
-__device__ __forceinline__ void begin_kernel() {
+/* Once all blocks have come here, the next kernel may be set up and do what does not depend on this one. */
+__device__ __forceinline__ void call_dependents() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+/* Nothing that an earlier kernel writes may be read before this, and nothing that it reads be written. */
+__device__ __forceinline__ void await_kernel() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
-
-#define AHEAD_PIECE 32768u /* bytes that one block calls for */
-
-static inline unsigned count_ahead_blocks(const struct sinq_cuda_ahead &ahead) {
-    unsigned blocks = 0;
-    for (uint32_t i = 0; i < SINQ_CUDA_MOST_AHEAD; i++) blocks += (ahead.sizes[i] + AHEAD_PIECE - 1) / AHEAD_PIECE;
-    return blocks;
-}
-
-/* Piece `piece` of all that is ahead. */
-__device__ __forceinline__ void call_ahead(const struct sinq_cuda_ahead &ahead, uint32_t piece) {
-    for (uint32_t i = 0; i < SINQ_CUDA_MOST_AHEAD; i++) {
-        const uint32_t pieces = (ahead.sizes[i] + AHEAD_PIECE - 1) / AHEAD_PIECE;
-        if (piece >= pieces) {
-            piece -= pieces;
-            continue;
-        }
-        const uint32_t first = piece * AHEAD_PIECE, end = min(first + AHEAD_PIECE, ahead.sizes[i]);
-        for (uint32_t at = first + threadIdx.x * 128; at < end; at += blockDim.x * 128) {
-            asm volatile("prefetch.global.L2 [%0];" ::"l"(ahead.bytes[i] + at));
-        }
-        return;
-    }
+__device__ __forceinline__ void begin_kernel() {
+    call_dependents();
+    await_kernel();
 }
 
 template <typename... Parameters, typename... Arguments>
@@ -49,6 +34,12 @@ static cudaError_t launch(struct sinq_cuda_line line, void (*kernel)(Parameters.
     attribute.val.programmaticStreamSerializationAllowed = 1;
     config.attrs = &attribute;
     config.numAttrs = line.overlaps ? 1 : 0;
+    /* A multiprocessor splits its memory anew only when it is empty: kernels that are to overlap want one split. */
+    if (line.overlaps) {
+        const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                                        cudaSharedmemCarveoutMaxShared);
+        if (status != cudaSuccess) return status;
+    }
     return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 

@@ -112,7 +112,7 @@ static int add_steps(struct sinq_cuda_builder *builder, const struct sinq_cuda_s
                      uint32_t *taken) {
     builder->used = 0; /* what scratch memory held is lost */
     *taken = sinq_cuda_count_turn_steps(steps, left);
-    if (*taken != 0) return sinq_cuda_add_turn(builder, steps, *taken, left);
+    if (*taken != 0) return sinq_cuda_add_turn(builder, steps, *taken);
     *taken = sinq_cuda_count_tiled_steps(steps, left);
     if (*taken != 0) return sinq_cuda_add_tiled(builder, steps, *taken);
     *taken = 1;

@@ -11,7 +11,7 @@
 #define KEPT_PROGRAMS 4u
 
 /* Products of that many pairs of panels may have their columns shared out; larger ones have blocks enough. */
-#define MOST_SHARED_PAIRS 4096u
+#define MOST_SHARED_PAIRS 8192u
 
 static int create_finished(struct sinq_queue *queue, struct sinq_error *error) {
     struct sinq_buffer *const finished = &queue->finished;

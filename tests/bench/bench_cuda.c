@@ -19,8 +19,7 @@ struct stage {
 };
 
 static struct stage make_stage(const uint32_t *rows, uint32_t count, uint32_t cols, unsigned bits, float *x, float *y,
-                               uint32_t processors, uint64_t *bytes) {
-    uint64_t ahead = (uint64_t)8 << 20;
+                               struct sinq_cuda_line line, uint64_t *bytes) {
     struct stage stage = {.preparation = {.values = {.in = {x, cols}}, .cols = cols, .count = count},
                           .products = {.count = count}};
     for (uint32_t i = 0; i < count; i++) {
@@ -32,13 +31,12 @@ static struct stage make_stage(const uint32_t *rows, uint32_t count, uint32_t co
         stage.preparation.inputs[i] = p->input;
         stage.preparation.column_scales[i] = p->matrix.column_scale;
         stage.products.first_pair[i + 1] = stage.products.first_pair[i] + (rows[i] + 31) / 32;
-        const uint64_t codes = p->matrix.panels * (uint64_t)p->matrix.column_blocks * bits * 64;
-        stage.preparation.ahead.bytes[i] = p->matrix.codes;
-        stage.preparation.ahead.sizes[i] = (uint32_t)sinq_min_u64(codes, ahead);
-        ahead -= stage.preparation.ahead.sizes[i];
     }
     const uint32_t pairs = stage.products.first_pair[count];
-    sinq_cuda_share_columns(processors, &stage.products);
+    sinq_cuda_share_columns(line.processors, &stage.products);
+    (void)sinq_cuda_share_tiles(line, &stage.products);
+    stage.products.exchange = allocate(line.processors * 32 * sizeof(uint32_t));
+    require(cudaMemset(stage.products.exchange, 0, line.processors * 32 * sizeof(uint32_t)), "exchange");
     stage.products.partial = allocate((uint64_t)pairs * MOST_SPLITS * 32 * sizeof(float));
     stage.products.finished = allocate(pairs * sizeof(uint32_t));
     require(cudaMemset(stage.products.finished, 0, pairs * sizeof(uint32_t)), "counters");
@@ -66,7 +64,9 @@ static cudaGraphExec_t record(struct sinq_cuda_line line, const struct stage *st
     require(cudaStreamBeginCapture(line.stream, cudaStreamCaptureModeThreadLocal), "capture");
     for (int i = from; i < count; i += step) {
         if (with_preparing) require(sinq_cuda_prepare(line, &stages[i].preparation, 1, NULL), "prepare");
-        require(sinq_cuda_multiply(line, &stages[i].products, 1), "multiply");
+        require(stages[i].products.blocks != 0 ? sinq_cuda_stream(line, &stages[i].products)
+                                               : sinq_cuda_multiply(line, &stages[i].products, 1),
+                "multiply");
     }
     require(cudaStreamEndCapture(line.stream, &graph), "capture");
     require(cudaGraphInstantiate(&exec, graph, 0), "graph");
@@ -122,10 +122,10 @@ static void measure(struct sinq_cuda_line line, unsigned bits, double copy, bool
     fill((uint8_t *)x, FFN * 4 * sizeof *x);
     require(cudaMemset(x, 0x3c, FFN * 4 * sizeof *x), "input");
     for (int l = 0; l < LAYERS; l++) {
-        stages[4 * l] = make_stage(qkv, 3, HIDDEN, bits, x, y, line.processors, &bytes[0]);
-        stages[4 * l + 1] = make_stage(out, 1, HEADS, bits, x, y, line.processors, &bytes[1]);
-        stages[4 * l + 2] = make_stage(gate_up, 2, HIDDEN, bits, x, y, line.processors, &bytes[2]);
-        stages[4 * l + 3] = make_stage(down, 1, FFN, bits, x, y, line.processors, &bytes[3]);
+        stages[4 * l] = make_stage(qkv, 3, HIDDEN, bits, x, y, line, &bytes[0]);
+        stages[4 * l + 1] = make_stage(out, 1, HEADS, bits, x, y, line, &bytes[1]);
+        stages[4 * l + 2] = make_stage(gate_up, 2, HIDDEN, bits, x, y, line, &bytes[2]);
+        stages[4 * l + 3] = make_stage(down, 1, FFN, bits, x, y, line, &bytes[3]);
     }
     for (int s = 0; s < 4; s++) {
         printf("%s: %u blocks a pair, %u warps each\n", names[s], stages[s].products.splits, stages[s].products.warps);
@@ -153,6 +153,7 @@ static void measure(struct sinq_cuda_line line, unsigned bits, double copy, bool
             require(cudaFree(p->input.digits), "free");
             require(cudaFree(p->input.scales), "free");
         }
+        require(cudaFree(stages[s].products.exchange), "free");
         require(cudaFree(stages[s].products.partial), "free");
         require(cudaFree(stages[s].products.finished), "free");
     }
@@ -168,6 +169,7 @@ int main(int argc, char **argv) {
     require(cudaStreamCreateWithFlags(&line.stream, cudaStreamNonBlocking), "stream");
     line.overlaps = properties.major >= 9;
     line.processors = (uint32_t)properties.multiProcessorCount;
+    require(sinq_cuda_find_copies(0, &line.most_shared), "code");
     const double copy = measure_copy(line.stream);
     printf("%s: copies %.1f GB/s\n", properties.name, copy * 1e-9);
     for (int i = 0; i < 6; i++) {

@@ -9,11 +9,11 @@
 #include "cuda_device.h"
 #include "tensor/weight.h"
 
-/* Rows of input, few and many: few are multiplied one by one with inputs of 15 bits and a sign, many by tiles of f16. */
+/* Rows of input, one, few and many: few are multiplied one by one with inputs of 15 bits and a sign, many by tiles of f16. */
 static const struct {
     size_t rows;
     double bound;
-} batches[] = {{3, 3e-4}, {9, 1e-3}, {133, 1e-3}};
+} batches[] = {{1, 3e-4}, {3, 3e-4}, {9, 1e-3}, {133, 1e-3}};
 enum { BATCHES = sizeof batches / sizeof batches[0], MOST_ROWS = 133 };
 
 /* y = W x for a few rows, on the device. */
@@ -92,7 +92,7 @@ static double find_error(struct sinq_backend *backend, const struct sinq_weight 
 
 static const struct {
     uint64_t rows, cols;
-} shapes[] = {{1, 1}, {16, 32}, {17, 40}, {33, 100}, {48, 256}, {80, 520}, {160, 1056}, {5, 2100}};
+} shapes[] = {{1, 1}, {16, 32}, {17, 40}, {33, 100}, {48, 256}, {80, 520}, {160, 1056}, {5, 2100}, {64, 512}, {160, 2560}};
 
 static void check_quantized(struct sinq_backend *backend, const struct sinq_dual_scale *matrix) {
     struct sinq_weight weight = {
