@@ -88,8 +88,6 @@ static int select_device(struct sinq_cuda_backend *backend, const struct sinq_pl
     }
     if (status != cudaSuccess) return sinq_cuda_check(backend, status, "looking for it", error);
     if (properties.major >= 8) status = sinq_cuda_find_groups(&backend->line.has_groups);
-    if (properties.major >= 8 && status == cudaSuccess)
-        status = sinq_cuda_find_copies(options->device, &backend->line.most_shared);
     if (status != cudaSuccess) return sinq_cuda_check(backend, status, "looking for its code", error);
     if (properties.major < 8) {
         return sinq_fail(error, SINQ_FAILED,
@@ -98,6 +96,7 @@ static int select_device(struct sinq_cuda_backend *backend, const struct sinq_pl
     }
     backend->line.overlaps = properties.major >= 9;
     backend->line.processors = (uint32_t)properties.multiProcessorCount;
+    backend->line.most_shared = (uint32_t)properties.sharedMemPerBlockOptin;
     (void)snprintf(name, SINQ_PLUGIN_NAME_BYTES, "cuda:%d, %.200s", options->device, properties.name);
     return SINQ_OK;
 }

@@ -24,7 +24,7 @@ struct sinq_cuda_line {
     bool overlaps;
     uint32_t processors; /* multiprocessors */
     bool has_groups;     /* of warps, which multiply together: code for compute capability 9.0a is there */
-    uint32_t most_shared; /* bytes of a block's shared memory; 0: code for compute capability 9.0 and later is not there */
+    uint32_t most_shared; /* bytes of a block's shared memory */
 };
 
 struct sinq_cuda_state {
@@ -205,8 +205,7 @@ struct sinq_cuda_products {
     /* One row: columns may be shared out among several blocks. */
     uint32_t splits, warps; /* blocks of a pair, and warps of each, as sinq_cuda_share_columns says */
     bool has_many_pairs;
-    /* Or tiles are shared out among blocks, one on a multiprocessor, and their warps, as sinq_cuda_share_tiles says. 0: they are not. */
-    uint32_t blocks, stages; /* stages of a warp's ring */
+    uint32_t blocks;    /* one on a multiprocessor, for sinq_cuda_stream; 0: for sinq_cuda_multiply */
     uint32_t *exchange; /* [blocks][32], zero before and after */
     float *partial;     /* splits > 1: [pairs][splits][32] */
     uint32_t *finished; /* [pairs], zero before and after */
@@ -223,9 +222,7 @@ cudaError_t sinq_cuda_multiply(struct sinq_cuda_line line, const struct sinq_cud
 
 /* ---- stream.cu: products of one row, with weights on their way before the kernel before has ended ---- */
 
-/* For a line's most_shared. */
-cudaError_t sinq_cuda_find_copies(int device, uint32_t *most_shared);
-/* Fills in blocks, warps and stages; false where products are not for this kernel. */
+/* Fills in `blocks`; false where products are not for this kernel. */
 bool sinq_cuda_share_tiles(struct sinq_cuda_line line, struct sinq_cuda_products *products);
 cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *products);
 

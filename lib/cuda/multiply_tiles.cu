@@ -5,7 +5,6 @@
  * results, 128 rows times 256 columns at a time: one warp calls tiles into a ring of four places in shared memory, two groups of
  * four warps take 64 rows each. Elsewhere a block makes 128 times 128 results with mma.sync, with three places.
  */
-#include "cuda/bulk.cuh"
 #include "cuda/tiles.cuh"
 
 #define TILE_ROWS  SINQ_CUDA_TILE_ROWS
@@ -111,6 +110,10 @@ static __device__ __forceinline__ void put(const struct job &job, const struct p
     }
 }
 
+static __device__ __forceinline__ uint32_t shared_address(const void *at) {
+    return (uint32_t)__cvta_generic_to_shared(at);
+}
+
 /* ---- groups of warps ---- */
 
 #define STAGES        4u
@@ -125,6 +128,29 @@ struct ring {
         if (++stage == STAGES) stage = 0, phase ^= 1;
     }
 };
+
+static __device__ __forceinline__ void init_barrier(uint64_t *barrier, uint32_t count) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count));
+}
+static __device__ __forceinline__ void wait_barrier(uint64_t *barrier, uint32_t phase) {
+    asm volatile("{\n.reg .pred p;\nagain:\nmbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@p bra done;\n"
+                 "bra again;\ndone:\n}" ::"r"(shared_address(barrier)),
+                 "r"(phase)
+                 : "memory");
+}
+static __device__ __forceinline__ void arrive_barrier(uint64_t *barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
+}
+static __device__ __forceinline__ void expect_bytes(uint64_t *barrier, uint32_t bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+                 : "memory");
+}
+static __device__ __forceinline__ void copy_tile(uint8_t *to, const uint8_t *from, uint64_t *barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     shared_address(to)),
+                 "l"(from), "r"(TILE_BYTES), "r"(shared_address(barrier))
+                 : "memory");
+}
 
 /* Eights of rows every 1024 bytes, eighths of a row in the places that device.h says (swizzle of 128 bytes). */
 static __device__ __forceinline__ uint64_t describe_operand(const uint8_t *at) {
@@ -179,9 +205,9 @@ static __device__ __forceinline__ void call_tiles(const struct job &job, uint8_t
             uint8_t *const to = stages + ring.stage * STAGE_BYTES;
             wait_barrier(&memory.empty[ring.stage], ring.phase);
             expect_bytes(&memory.full[ring.stage], STAGE_BYTES);
-            copy_bulk(to, at.input + (size_t)k * TILE_BYTES, TILE_BYTES, &memory.full[ring.stage]);
-            copy_bulk(to + TILE_BYTES, at.weights + (size_t)k * TILE_BYTES, TILE_BYTES, &memory.full[ring.stage]);
-            copy_bulk(to + 2 * TILE_BYTES, second + (size_t)k * TILE_BYTES, TILE_BYTES, &memory.full[ring.stage]);
+            copy_tile(to, at.input + (size_t)k * TILE_BYTES, &memory.full[ring.stage]);
+            copy_tile(to + TILE_BYTES, at.weights + (size_t)k * TILE_BYTES, &memory.full[ring.stage]);
+            copy_tile(to + 2 * TILE_BYTES, second + (size_t)k * TILE_BYTES, &memory.full[ring.stage]);
         }
     }
 }

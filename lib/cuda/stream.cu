@@ -3,21 +3,19 @@
  *
  * All tiles (a pair of panels times TILE columns) of products that are carried out as one are counted through, pair by pair. Each
  * multiprocessor has one block, which takes an equal share of the tiles, and each warp an equal share of the block's. A warp has a ring
- * of stages for tiles that copies fill on their own: a few instructions call for thousands of bytes, none of which need a register,
- * and as they depend on nothing, the first ones are called for before the kernel before has ended. Products are made as in multiply.cu.
+ * of stages for tiles, which copies fill while it goes on: they take no registers, and as they depend on nothing, the first ones are
+ * called for before the kernel before has ended. Products are made as in multiply.cu.
  *
  * A warp's sums of a pair go to shared memory. A pair that two blocks have tiles of is finished by the one that comes later: each puts
  * its sums where the other one's would be, in one exchange, so that no memory has to be waited for. The end of a kernel counts: there
  * memory is idle. For the same reason what is read there is made ready at the beginning.
  */
-#include "cuda/bulk.cuh"
 #include "cuda/codes.cuh"
 #include "cuda/entries.cuh"
 
 
-#define MOST_WARPS  12u
-#define MOST_STAGES 8u
-#define RING_BYTES  (170u << 10) /* of a block; attention needs some of the rest */
+#define MOST_WARPS 16u
+#define RING_BYTES (170u << 10) /* of a block; attention needs some of the rest */
 
 /* Where a tile's parts are in a stage. */
 template <int BITS, int GROUP>
@@ -30,87 +28,83 @@ struct stage {
     static constexpr uint32_t SCALES = 2 * PANEL_CODES, ZEROS = SCALES + 2 * PANEL_ENTRIES;
     static constexpr uint32_t SCALE_RANGES = ZEROS + 2 * PANEL_ENTRIES, ZERO_RANGES = SCALE_RANGES + 16;
     static constexpr uint32_t BYTES = ZERO_RANGES + 16;
+    static constexpr uint32_t FITTING = RING_BYTES / BYTES; /* stages of a block */
+    static constexpr uint32_t WARPS = FITTING >= 48 ? 16 : FITTING >= 36 ? 12 : FITTING >= 24 ? 8 : FITTING >= 18 ? 6 : 4;
+    static constexpr uint32_t STAGES = FITTING / WARPS; /* of a warp */
     static_assert(TILE == 4 * GROUP, "a tile is four groups wide");
+    static_assert(STAGES > 1, "a tile is copied while another one is used");
 };
 
-/* Tile `tile` of pair `pair`, counted through all products, of product `which`. */
-struct place {
-    uint32_t which, pair, tile;
-};
-
-static __device__ __forceinline__ struct place find_place(const struct sinq_cuda_products &p, uint32_t number,
-                                                          uint32_t tiles) {
-    struct place at = {0, number / tiles, number % tiles};
-    while (at.which + 1 < p.count && at.pair >= p.first_pair[at.which + 1]) at.which++;
-    return at;
+static __device__ __forceinline__ uint32_t shared_address(const void *at) {
+    return (uint32_t)__cvta_generic_to_shared(at);
 }
-static __device__ __forceinline__ void advance(const struct sinq_cuda_products &p, uint32_t tiles, struct place *at) {
-    if (++at->tile < tiles) return;
-    at->tile = 0;
-    at->pair++;
-    if (at->which + 1 < p.count && at->pair >= p.first_pair[at->which + 1]) at->which++;
+/* 16 bytes that a thread copies while it goes on; what it called for since the last time belongs together. */
+static __device__ __forceinline__ void copy_async(uint8_t *to, const uint8_t *from) {
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from) : "memory");
+}
+static __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/* For all but the last COUNT of those that belong together. */
+template <int COUNT>
+static __device__ __forceinline__ void await_copies() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(COUNT) : "memory");
+}
+
+static __device__ __forceinline__ uint32_t find_product(const struct sinq_cuda_products &p, uint32_t pair) {
+    uint32_t which = 0;
+    while (which + 1 < p.count && pair >= p.first_pair[which + 1]) which++;
+    return which;
 }
 
 /*
- * A lane copies one part of each tile, of `each` bytes: lanes 0 to 15 a quarter of a panel's scales or zero points, 16 and 17 ranges, 18
- * and 19 a panel's codes, as one copy that runs on its own.
+ * A warp's copies, each of which a lane does 16 bytes of: codes of both panels, and one or two pieces of the entries: lanes 0 to 15 a
+ * quarter of a panel's scales or zero points, 16 and 17 ranges.
  */
-struct source {
-    const uint8_t *from; /* of the next tile */
-    uint32_t each, to, step, skipped; /* `step` from tile to tile, `skipped` after a pair's last one */
-};
-
-template <int BITS, int GROUP>
-static __device__ struct source find_source(const struct sinq_cuda_matrix &m, uint32_t pair, uint32_t tile,
-                                            uint32_t tiles) {
-    using T = stage<BITS, GROUP>;
-    const uint32_t lane = threadIdx.x % 32, panel = lane < 16 ? lane >> 2 & 1 : lane & 1, quarter = lane & 3;
-    struct source s = {NULL, 0, 0, 0, 0};
-    if (lane < 16) {
-        const bool is_zeros = lane >= 8;
-        s.each = (is_zeros ? m.zeros_are_f16 : m.scales_are_f16) ? 32 : 16;
-        s.step = 4 * s.each;
-        s.to = (is_zeros ? T::ZEROS : T::SCALES) + panel * T::PANEL_ENTRIES + quarter * s.each;
-        s.from = (is_zeros ? m.zeros : m.scales) + quarter * s.each;
-    } else if (lane < 18) {
-        s.from = lane == 16 ? m.scale_ranges : m.zero_ranges;
-        s.each = s.step = s.from == NULL ? 0 : 16;
-        s.to = lane == 16 ? T::SCALE_RANGES : T::ZERO_RANGES;
-    } else if (lane < 20) {
-        s.from = m.codes;
-        s.each = s.step = T::PANEL_CODES;
-        s.to = panel * T::PANEL_CODES;
-    }
-    const bool is_range = lane == 16 || lane == 17;
-    s.from += ((is_range ? (size_t)pair : 2 * (size_t)pair + panel) * tiles + tile) * s.step;
-    s.skipped = is_range ? 0 : tiles * s.step;
-    return s;
-}
-
-/* A warp's copies. */
 template <int BITS, int GROUP>
 struct filler {
-    struct place at;
-    struct source source;
+    using T = stage<BITS, GROUP>;
+    uint32_t pair, tile, end; /* of the next tile; the product's last pair */
+    const uint8_t *codes, *entries;
+    uint32_t panel_bytes, to, each, step, skipped; /* entries: where to, bytes, from tile to tile, and after a pair's last one */
+
     __device__ __forceinline__ void seek(const struct sinq_cuda_products &p, uint32_t tiles) {
-        source = find_source<BITS, GROUP>(p.products[at.which].matrix, at.pair - p.first_pair[at.which], at.tile, tiles);
+        const uint32_t lane = threadIdx.x % 32, which = find_product(p, pair), panel = lane >> 2 & 1, quarter = lane & 3;
+        const struct sinq_cuda_matrix &m = p.products[which].matrix;
+        const size_t own = pair - p.first_pair[which];
+        const bool is_zeros = lane >= 8;
+        end = p.first_pair[which + 1];
+        panel_bytes = tiles * T::PANEL_CODES;
+        codes = m.codes + (2 * own * tiles + tile) * T::PANEL_CODES + lane * 16;
+        if (lane < 16) {
+            each = (is_zeros ? m.zeros_are_f16 : m.scales_are_f16) ? 32 : 16;
+            step = 4 * each;
+            skipped = tiles * step;
+            to = (is_zeros ? T::ZEROS : T::SCALES) + panel * T::PANEL_ENTRIES + quarter * each;
+            entries = (is_zeros ? m.zeros : m.scales) + ((2 * own + panel) * tiles + tile) * step + quarter * each;
+        } else {
+            entries = lane == 16 ? m.scale_ranges : m.zero_ranges;
+            each = step = lane < 18 && entries != NULL ? 16 : 0;
+            skipped = 0;
+            to = lane == 16 ? T::SCALE_RANGES : T::ZERO_RANGES;
+            entries += (own * tiles + tile) * step;
+        }
     }
     /* Calls for the next tile. */
-    __device__ __forceinline__ void fill(const struct sinq_cuda_products &p, uint32_t tiles, uint8_t *to, uint64_t *full) {
-        const uint32_t lane = threadIdx.x % 32;
-        if (lane == 0) expect_bytes(full, 2 * stage<BITS, GROUP>::PANEL_CODES);
-        __syncwarp();
-        if (lane >= 18) {
-            if (source.each != 0) copy_bulk(to + source.to, source.from, source.each, full);
-        } else {
-            if (source.each != 0) copy_async(to + source.to, source.from);
-            if (source.each == 32) copy_async(to + source.to + 16, source.from + 16);
+    __device__ __forceinline__ void fill(const struct sinq_cuda_products &p, uint32_t tiles, uint8_t *stage) {
+        uint8_t *const lines = stage + threadIdx.x % 32 * 16;
+#pragma unroll
+        for (uint32_t i = 0; i < T::PANEL_CODES; i += 512) {
+            copy_async(lines + i, codes + i);
+            copy_async(lines + T::PANEL_CODES + i, codes + panel_bytes + i);
         }
-        arrive_copied(full);
-        const uint32_t which = at.which;
-        advance(p, tiles, &at);
-        source.from += source.step + (at.tile == 0 ? source.skipped : 0);
-        if (at.which != which) seek(p, tiles);
+        if (each != 0) copy_async(stage + to, entries);
+        if (each == 32) copy_async(stage + to + 16, entries + 16);
+        codes += T::PANEL_CODES;
+        entries += step;
+        if (++tile < tiles) return;
+        tile = 0;
+        codes += panel_bytes;
+        entries += skipped;
+        if (++pair == end && pair < p.first_pair[p.count]) seek(p, tiles);
     }
 };
 
@@ -119,16 +113,16 @@ template <int BITS, int GROUP>
 struct input {
     uint2 digits[stage<BITS, GROUP>::QUADS];
     float2 scale;
-    __device__ __forceinline__ void load(const struct sinq_cuda_input &from, uint32_t tile) {
+    /* `x` and `scales`: where the lane's are in the first tile. */
+    __device__ __forceinline__ void load(const int8_t *x, const float2 *scales, uint32_t tile) {
         using T = stage<BITS, GROUP>;
-        const uint32_t lane = threadIdx.x % 32, g = lane >> 2, t = lane & 3, own = g >> 1;
-        const int8_t *const x = from.digits + (g & 1) * from.padded + tile * T::TILE + own * GROUP + t * T::S::LANE;
+        x += tile * T::TILE;
 #pragma unroll
         for (uint32_t i = 0; i < T::QUADS; i++) {
             constexpr uint32_t EACH = T::S::LANE / 8;
             digits[i] = *(const uint2 *)(x + i / EACH * T::S::STEP + i % EACH * 8);
         }
-        scale = ((const float2 *)from.scales)[tile * 4 + t];
+        scale = scales[tile * 4];
     }
 };
 
@@ -148,8 +142,14 @@ static __device__ __forceinline__ struct aux load_staged(const uint8_t *entries,
     return spread_bytes(bytes, low, step);
 }
 
+/* How a matrix stores its entries. */
+struct form {
+    bool scales_are_f16, zeros_are_f16, zeros_have_ranges;
+    float zero_low, zero_step;
+};
+
 template <int BITS, int GROUP>
-static __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const uint8_t *tile,
+static __device__ __forceinline__ void add_tile(const struct form &m, const uint8_t *tile,
                                                 const struct input<BITS, GROUP> &x, float (&sums)[4]) {
     using T = stage<BITS, GROUP>;
     constexpr int LANE = T::S::LANE;
@@ -171,7 +171,7 @@ static __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m
     const struct aux s = load_staged(tile + T::SCALES + panel * T::PANEL_ENTRIES, tile + T::SCALE_RANGES, m.scales_are_f16,
                                      true, 0, 0, t, quarter);
     const struct aux z = load_staged(tile + T::ZEROS + panel * T::PANEL_ENTRIES, tile + T::ZERO_RANGES, m.zeros_are_f16,
-                                     m.zero_ranges != NULL, m.zero_low, m.zero_step, t, quarter);
+                                     m.zeros_have_ranges, m.zero_low, m.zero_step, t, quarter);
     const int dots[4] = {c[0] * 256 + c[1], c[2] * 256 + c[3], d[0] * 256 + d[1], d[2] * 256 + d[3]};
 #pragma unroll
     for (int r = 0; r < 4; r++) sums[r] += s.value[r] * x.scale.x * ((float)dots[r] - z.value[r] * x.scale.y);
@@ -223,9 +223,7 @@ static __device__ __forceinline__ bool join_blocks(uint32_t *slot, float *sum) {
 static __device__ void finish_pair(const struct sinq_cuda_products &p, const struct ending &ending, struct span own,
                                    uint32_t pair, uint32_t tiles, const float *sums) {
     const uint32_t lane = threadIdx.x % 32, warps = blockDim.x / 32, begin = pair * tiles, end = begin + tiles;
-    uint32_t which = 0;
-    while (which + 1 < p.count && pair >= p.first_pair[which + 1]) which++;
-    const uint32_t row = (pair - p.first_pair[which]) * 32 + lane;
+    const uint32_t which = find_product(p, pair), row = (pair - p.first_pair[which]) * 32 + lane;
     float *const y = ending.products[which].y + row;
     const float old = ending.products[which].accumulate ? *y : 0.0f;
     const float bias = ending.products[which].bias == NULL ? 0.0f : ending.products[which].bias[row];
@@ -238,64 +236,72 @@ static __device__ void finish_pair(const struct sinq_cuda_products &p, const str
     *y = old + (sum * ending.products[which].factor + bias);
 }
 
+/* A warp's tiles, with those of their copies that it has not called for yet; sums of each pair go to `pair_sums`. */
 template <int BITS, int GROUP>
-static __global__ void __launch_bounds__(32 * MOST_WARPS, 2) /* small kernels shall find registers beside it */
-    stream_kernel(const __grid_constant__ struct sinq_cuda_products p) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+static __device__ __forceinline__ void add_share(const struct sinq_cuda_products &p, struct span share, uint32_t tiles,
+                                                 struct filler<BITS, GROUP> &filler, uint8_t *ring, float *pair_sums) {
     using T = stage<BITS, GROUP>;
-    extern __shared__ __align__(128) uint8_t memory[];
-    __shared__ uint64_t full[MOST_WARPS][MOST_STAGES];
-    __shared__ struct ending ending;
-    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32, stages = p.stages;
-    const uint32_t tiles = p.products[0].matrix.cols / T::TILE;
-    const struct span all = {0, p.first_pair[p.count] * tiles};
-    const struct span own = find_share(all, blockIdx.x, gridDim.x), share = find_share(own, warp, warps);
-    float *const block_sums = (float *)(memory + warps * stages * T::BYTES);
-    uint8_t *const ring = memory + warp * stages * T::BYTES;
-    call_dependents();
-    if (lane == 0) {
-        for (uint32_t s = 0; s < stages; s++) init_barrier(&full[warp][s], 33);
-        publish_barriers();
-    }
-    __syncwarp();
-    struct place at = find_place(p, share.first, tiles);
-    struct filler<BITS, GROUP> filler = {at};
-    if (share.first < share.end) filler.seek(p, tiles);
-    for (uint32_t s = 0; s < stages && share.first + s < share.end; s++) {
-        filler.fill(p, tiles, ring + s * T::BYTES, &full[warp][s]);
-    }
-    const uint32_t first_pair = own.first / tiles, last_pair = (own.end - 1) / tiles;
-    prepare_ending(p, own, &ending);
-    await_kernel();
-    struct input<BITS, GROUP> next;
-    if (share.first < share.end) next.load(p.products[at.which].input, at.tile);
-    float sums[4] = {0, 0, 0, 0};
-    uint32_t stage = 0, phase = 0;
-    for (uint32_t i = share.first; i < share.end; i++) {
-        const struct input<BITS, GROUP> x = next;
-        const struct place now = at;
-        advance(p, tiles, &at);
-        if (i + 1 < share.end) next.load(p.products[at.which].input, at.tile);
-        wait_barrier(&full[warp][stage], phase);
-        add_tile<BITS, GROUP>(p.products[now.which].matrix, ring + stage * T::BYTES, x, sums);
-        __syncwarp();
-        if (i + stages < share.end) filler.fill(p, tiles, ring + stage * T::BYTES, &full[warp][stage]);
-        if (++stage == stages) stage = 0, phase ^= 1;
-        if (at.tile != 0 && i + 1 < share.end) continue;
+    const uint32_t lane = threadIdx.x % 32, g = lane >> 2, t = lane & 3;
+    uint32_t stage = 0, left = share.end - share.first, tile = share.first % tiles;
+    for (uint32_t pair = share.first / tiles; left != 0; pair++) {
+        const struct sinq_cuda_product &product = p.products[find_product(p, pair)];
+        const struct sinq_cuda_matrix &m = product.matrix;
+        const struct form form = {m.scales_are_f16, m.zeros_are_f16, m.zero_ranges != NULL, m.zero_low, m.zero_step};
+        const int8_t *const x = product.input.digits + (g & 1) * product.input.padded + (g >> 1) * GROUP + t * T::S::LANE;
+        const float2 *const scales = (const float2 *)product.input.scales + t;
+        const uint32_t end = min(tiles, tile + left);
+        struct input<BITS, GROUP> next;
+        next.load(x, scales, tile);
+        left -= end - tile;
+        float sums[4] = {0, 0, 0, 0};
+        for (; tile < end; tile++) {
+            const struct input<BITS, GROUP> now = next;
+            if (tile + 1 < end) next.load(x, scales, tile + 1);
+            await_copies<T::STAGES - 1>();
+            __syncwarp();
+            add_tile<BITS, GROUP>(form, ring + stage * T::BYTES, now, sums);
+            __syncwarp();
+            if (left + end - tile > T::STAGES) filler.fill(p, tiles, ring + stage * T::BYTES);
+            commit_copies();
+            if (++stage == T::STAGES) stage = 0;
+        }
+        tile = 0;
 #pragma unroll
         for (int r = 0; r < 4; r++) {
             sums[r] += __shfl_xor_sync(0xffffffffu, sums[r], 1);
             sums[r] += __shfl_xor_sync(0xffffffffu, sums[r], 2);
         }
-        float *const to = block_sums + (warp + now.pair - first_pair) * 32 + (lane >> 2) * 4;
-        if ((lane & 3) == 0) *(float4 *)to = make_float4(sums[0], sums[1], sums[2], sums[3]);
-        sums[0] = sums[1] = sums[2] = sums[3] = 0;
+        if (t == 0) *(float4 *)(pair_sums + pair * 32 + g * 4) = make_float4(sums[0], sums[1], sums[2], sums[3]);
     }
+}
+
+template <int BITS, int GROUP>
+static __global__ void __launch_bounds__(32 * stage<BITS, GROUP>::WARPS, 1)
+    stream_kernel(const __grid_constant__ struct sinq_cuda_products p) {
+    using T = stage<BITS, GROUP>;
+    extern __shared__ __align__(128) uint8_t memory[];
+    __shared__ struct ending ending;
+    const uint32_t warp = threadIdx.x / 32, warps = T::WARPS, tiles = p.products[0].matrix.cols / T::TILE;
+    const struct span all = {0, p.first_pair[p.count] * tiles};
+    const struct span own = find_share(all, blockIdx.x, gridDim.x), share = find_share(own, warp, warps);
+    const uint32_t first_pair = own.first / tiles, last_pair = (own.end - 1) / tiles;
+    uint8_t *const ring = memory + warp * T::STAGES * T::BYTES;
+    float *const sums = (float *)(memory + warps * T::STAGES * T::BYTES);
+    call_dependents();
+    struct filler<BITS, GROUP> filler = {share.first / tiles, share.first % tiles};
+    filler.seek(p, tiles);
+#pragma unroll 1
+    for (uint32_t s = 0; s < T::STAGES; s++) {
+        if (share.first + s < share.end) filler.fill(p, tiles, ring + s * T::BYTES);
+        commit_copies();
+    }
+    prepare_ending(p, own, &ending);
+    await_kernel();
+    add_share<BITS, GROUP>(p, share, tiles, filler, ring, sums + ((int)warp - (int)first_pair) * 32);
     __syncthreads();
     for (uint32_t pair = first_pair + warp; pair <= last_pair; pair += warps) {
-        finish_pair(p, ending, own, pair, tiles, block_sums + (pair - first_pair) * 32);
+        finish_pair(p, ending, own, pair, tiles, sums + (pair - first_pair) * 32);
     }
-#endif
 }
 
 /* ---- launching ---- */
@@ -304,18 +310,24 @@ typedef void products_kernel(const struct sinq_cuda_products);
 
 struct kernel {
     products_kernel *run;
-    uint32_t tile, stage;
+    uint32_t tile, warps, ring; /* columns of a tile; bytes of the block's rings */
 };
+
+template <int BITS, int GROUP>
+static struct kernel list_kernel() {
+    using T = stage<BITS, GROUP>;
+    return {stream_kernel<BITS, GROUP>, T::TILE, T::WARPS, T::WARPS * T::STAGES * T::BYTES};
+}
 
 template <int BITS>
 static struct kernel find_group(uint32_t group_size) {
-    if (group_size == 64) return {stream_kernel<BITS, 64>, stage<BITS, 64>::TILE, stage<BITS, 64>::BYTES};
-    if (group_size == 128) return {stream_kernel<BITS, 128>, stage<BITS, 128>::TILE, stage<BITS, 128>::BYTES};
-    return {NULL, 0, 0};
+    if (group_size == 64) return list_kernel<BITS, 64>();
+    if (group_size == 128) return list_kernel<BITS, 128>();
+    return {NULL, 0, 0, 0};
 }
 
 static struct kernel find_kernel(const struct sinq_cuda_matrix *m) {
-    if (!sinq_cuda_is_usual(m) || m->levels != NULL || m->scales_are_i8 || m->zeros_are_i8 || m->has_minima) return {NULL, 0, 0};
+    if (!sinq_cuda_is_usual(m) || m->levels != NULL || m->scales_are_i8 || m->zeros_are_i8 || m->has_minima) return {NULL, 0, 0, 0};
     switch (m->bits) {
     case 2:
         return find_group<2>(m->group_size);
@@ -330,22 +342,6 @@ static struct kernel find_kernel(const struct sinq_cuda_matrix *m) {
     default:
         return find_group<8>(m->group_size);
     }
-}
-
-__device__ const uint32_t has_copies =
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    1;
-#else
-    0;
-#endif
-
-extern "C" cudaError_t sinq_cuda_find_copies(int device, uint32_t *most_shared) {
-    uint32_t has = 0;
-    int most = 0;
-    cudaError_t status = cudaMemcpyFromSymbol(&has, has_copies, sizeof has);
-    if (status == cudaSuccess) status = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-    *most_shared = has != 0 && most > 2048 ? (uint32_t)most - 2048 : 0; /* less what kernels have anyhow */
-    return status;
 }
 
 static bool is_aligned(const void *at) { return ((uintptr_t)at & 15) == 0; }
@@ -363,26 +359,21 @@ static uint32_t count_block_pairs(const struct sinq_cuda_products &p, uint32_t t
 
 static size_t count_shared_bytes(const struct sinq_cuda_products &p, const struct kernel &kernel) {
     const uint32_t pairs = count_block_pairs(p, p.products[0].matrix.cols / kernel.tile);
-    return (size_t)p.warps * p.stages * kernel.stage + (size_t)(p.warps + pairs) * 32 * sizeof(float);
+    return kernel.ring + (size_t)(kernel.warps + pairs) * 32 * sizeof(float);
 }
 
 bool sinq_cuda_share_tiles(struct sinq_cuda_line line, struct sinq_cuda_products *p) {
+    p->blocks = 0;
     for (uint32_t i = 0; i < p->count; i++) {
-        if (!can_stream(&p->products[i].matrix)) return false;
+        if (!line.overlaps || !can_stream(&p->products[i].matrix)) return false;
     }
     const struct kernel kernel = find_kernel(&p->products[0].matrix);
     const uint64_t pairs = p->first_pair[p->count], tiles = pairs * (p->products[0].matrix.cols / kernel.tile);
     /* A block has a pair's tiles at least, so that two share one at most. Kernels count in 32 bits. */
     if (pairs < line.processors || tiles * line.processors > INT32_MAX) return false;
     p->blocks = line.processors;
-    for (p->warps = kernel.stage <= 5120 ? MOST_WARPS : MOST_WARPS * 2 / 3; p->warps > 1; p->warps /= 2) {
-        p->stages = RING_BYTES / (p->warps * kernel.stage);
-        if (p->stages > MOST_STAGES) p->stages = MOST_STAGES;
-        while (p->stages > 1 && count_shared_bytes(*p, kernel) > line.most_shared) p->stages--;
-        if (p->stages > 1) return true;
-    }
-    p->blocks = 0;
-    return false;
+    if (count_shared_bytes(*p, kernel) + sizeof(struct ending) > line.most_shared) p->blocks = 0;
+    return p->blocks != 0;
 }
 
 cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *p) {
@@ -390,5 +381,5 @@ cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_
     const size_t shared = count_shared_bytes(*p, kernel);
     const cudaError_t status =
         cudaFuncSetAttribute(kernel.run, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-    return status == cudaSuccess ? launch(line, kernel.run, dim3(p->blocks), 32 * p->warps, shared, *p) : status;
+    return status == cudaSuccess ? launch(line, kernel.run, dim3(p->blocks), 32 * kernel.warps, shared, *p) : status;
 }
