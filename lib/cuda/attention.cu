@@ -184,7 +184,7 @@ static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_con
     const uint32_t padded = (cache.key_dim + EIGHT - 1) / EIGHT * EIGHT;
     const uint32_t columns = (cache.value_dim + EIGHT - 1) / EIGHT, groups = THREADS / columns;
     float *const queries = memory, *const scores = queries + HEADS * padded, *const given = scores + HEADS * TILE;
-    const struct span span = find_span(a, state->position + row, part); /* no kernel of this batch writes it */
+    const struct span span = find_span(a, state->position + row, part); /* no kernel writes it */
     call_entries<TYPE>(cache, kv_head, span);
     await_kernel();
     if (span.begin >= span.end) return; /* the join knows */

@@ -43,22 +43,54 @@ static __device__ float finish_total(const struct sinq_cuda_attention &a, uint32
     return shrink / (total * shrink + expf(sink - top));
 }
 
-/* Values [first, first + COUNT) of a head, of all its parts. */
+/* COUNT values of a part from `first` on, 0 beyond the last; eights lie on 16 bytes. */
+template <int COUNT>
+static __device__ __forceinline__ void load_partial(const float *partial, uint32_t first, uint32_t width,
+                                                    float (&out)[COUNT]) {
+    if constexpr (COUNT == 8) {
+        const float4 low = *(const float4 *)(partial + first), high = *(const float4 *)(partial + first + 4);
+        out[0] = low.x, out[1] = low.y, out[2] = low.z, out[3] = low.w;
+        out[4] = high.x, out[5] = high.y, out[6] = high.z, out[7] = high.w;
+    } else {
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) out[i] = first + i < width ? partial[first + i] : 0.0f;
+    }
+}
+
+/* Values [first, first + COUNT) of a head, of all its parts, a few of which are asked for at once. Eights: there are as many. */
 template <int COUNT>
 static __device__ void join_values(const struct sinq_cuda_attention &a, uint32_t parts, uint32_t row, uint32_t head,
                                    uint32_t first, float (&out)[COUNT]) {
-    const uint32_t width = a.cache.value_dim;
+    constexpr uint32_t AT_ONCE = 4, SCORES = 8;
+    const uint32_t width = a.cache.value_dim, size = partial_size(a);
+    const float *const partials = find_partial(a, row, head, 0);
     float largest = -INFINITY, total = 0;
-    for (uint32_t p = 0; p < parts; p++) largest = fmaxf(largest, find_partial(a, row, head, p)[width]);
+    for (uint32_t p = 0; p < parts; p += SCORES) {
+        float scores[SCORES];
+#pragma unroll
+        for (uint32_t i = 0; i < SCORES; i++) scores[i] = p + i < parts ? partials[(p + i) * size + width] : -INFINITY;
+#pragma unroll
+        for (uint32_t i = 0; i < SCORES; i++) largest = fmaxf(largest, scores[i]);
+    }
 #pragma unroll
     for (int i = 0; i < COUNT; i++) out[i] = 0;
-#pragma unroll 4
-    for (uint32_t p = 0; p < parts; p++) {
-        const float *const partial = find_partial(a, row, head, p);
-        const float by = expf(partial[width] - largest);
-        total += partial[width + 1] * by;
+    for (uint32_t p = 0; p < parts; p += AT_ONCE) {
+        float values[AT_ONCE][COUNT], scores[AT_ONCE], totals[AT_ONCE];
 #pragma unroll
-        for (int i = 0; i < COUNT; i++) out[i] += first + i < width ? partial[first + i] * by : 0.0f;
+        for (uint32_t i = 0; i < AT_ONCE; i++) {
+            const float *const partial = partials + min(p + i, parts - 1) * size;
+            load_partial<COUNT>(partial, first, width, values[i]);
+            scores[i] = partial[width];
+            totals[i] = partial[width + 1];
+        }
+#pragma unroll
+        for (uint32_t i = 0; i < AT_ONCE; i++) {
+            if (p + i >= parts) break;
+            const float by = expf(scores[i] - largest);
+            total += totals[i] * by;
+#pragma unroll
+            for (int k = 0; k < COUNT; k++) out[k] += values[i][k] * by;
+        }
     }
     const float by = finish_total(a, head, largest, total);
 #pragma unroll

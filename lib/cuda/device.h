@@ -22,8 +22,8 @@ extern "C" {
 struct sinq_cuda_line {
     cudaStream_t stream;
     bool overlaps;
-    uint32_t processors; /* multiprocessors */
-    bool has_groups;     /* of warps, which multiply together: code for compute capability 9.0a is there */
+    uint32_t processors;  /* multiprocessors */
+    bool has_groups;      /* of warps, which multiply together: code for compute capability 9.0a is there */
     uint32_t most_shared; /* bytes of a block's shared memory */
 };
 

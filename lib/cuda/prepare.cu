@@ -2,13 +2,15 @@
 #include "cuda/attention.cuh"
 
 #define THREADS      256u
+#define FEW_THREADS  128u
 #define MOST_THREADS 1024u
 #define THREAD_COLS  8u
 #define SLICE        (THREADS * THREAD_COLS)
 #define MOST         32639.0f /* 256 * 127 + 127: both digits fit 8 bits */
 
 /* Eight columns of one thread; all threads of a group's columns take part. Lanes of a group are group / 8 neighbours. */
-static __device__ void store_columns(const struct sinq_cuda_input &input, uint32_t row, uint32_t first, const float *x) {
+static __device__ void store_columns(const struct sinq_cuda_input &input, uint32_t row, uint32_t first,
+                                     const float *x) {
     float largest = 0;
     bool is_finite = true;
     for (uint32_t i = 0; i < THREAD_COLS; i++) {
@@ -77,18 +79,18 @@ static __device__ float find_inverse(const struct sinq_cuda_values &values, cons
 }
 
 /* The thread's columns, 0 beyond the last. */
-static __device__ void load_columns(const struct sinq_cuda_preparation &p, const struct sinq_cuda_state *state,
+static __device__ void load_columns(const struct sinq_cuda_preparation &p, const struct sinq_cuda_state &state,
                                     uint32_t row, uint32_t first, const float (&weights)[THREAD_COLS],
                                     float (&x)[THREAD_COLS]) {
     const struct sinq_cuda_values &values = p.values;
     if (values.origin == SINQ_CUDA_ATTENDED) {
         const uint32_t width = values.attention.cache.value_dim;
-        const uint32_t parts = count_parts(values.attention, state->position + row);
+        const uint32_t parts = count_parts(values.attention, state.position + row);
         for (uint32_t i = 0; i < THREAD_COLS; i++) x[i] = 0;
         if (first < p.cols) join_values<THREAD_COLS>(values.attention, parts, row, first / width, first % width, x);
         return;
     }
-    const uint32_t from = row + (values.gather ? state->first_row : 0);
+    const uint32_t from = row + (values.gather ? state.first_row : 0);
     const float *const in = values.in.data + (size_t)from * values.in.stride;
     const float *const up = values.up.data + (size_t)row * values.up.stride;
 #pragma unroll
@@ -103,8 +105,8 @@ static __device__ void load_columns(const struct sinq_cuda_preparation &p, const
     for (uint32_t i = 0; i < THREAD_COLS; i++) x[i] = x[i] * inverse * weights[i];
 }
 
-static __global__ void __launch_bounds__(MOST_THREADS) prepare_kernel(const __grid_constant__ struct sinq_cuda_preparation p,
-                                                                      const struct sinq_cuda_state *state) {
+static __global__ void __launch_bounds__(MOST_THREADS)
+    prepare_kernel(const __grid_constant__ struct sinq_cuda_preparation p, const struct sinq_cuda_state *state) {
     call_dependents();
     const uint32_t row = blockIdx.y, which = blockIdx.z, first = (blockIdx.x * blockDim.x + threadIdx.x) * THREAD_COLS;
     const struct sinq_cuda_rows &to = p.values.out;
@@ -112,8 +114,10 @@ static __global__ void __launch_bounds__(MOST_THREADS) prepare_kernel(const __gr
     struct constants constants;
     float x[THREAD_COLS];
     constants.load(p, which, first);
+    struct sinq_cuda_state now = {};
+    if (p.values.origin == SINQ_CUDA_ATTENDED || p.values.gather) now = *state; /* no kernel writes it */
     await_kernel();
-    load_columns(p, state, row, first, constants.weights, x);
+    load_columns(p, now, row, first, constants.weights, x);
 #pragma unroll
     for (uint32_t i = 0; i < THREAD_COLS; i++) {
         if (out != NULL && first + i < p.cols) out[first + i] = x[i];
@@ -127,7 +131,7 @@ cudaError_t sinq_cuda_prepare(struct sinq_cuda_line line, const struct sinq_cuda
                               uint32_t rows, const struct sinq_cuda_state *state) {
     const uint32_t padded = preparation->inputs[0].padded, whole = divide_up(padded, 32 * THREAD_COLS) * 32;
     const bool is_normed = preparation->values.origin == SINQ_CUDA_NORMED;
-    const uint32_t threads = is_normed && whole <= MOST_THREADS ? whole : THREADS;
+    const uint32_t threads = is_normed && whole <= MOST_THREADS ? whole : FEW_THREADS;
     const dim3 grid(divide_up(padded, threads * THREAD_COLS), rows, preparation->count);
     return launch(line, prepare_kernel, grid, threads, 0, *preparation, state);
 }

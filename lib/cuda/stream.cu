@@ -13,23 +13,25 @@
 #include "cuda/codes.cuh"
 #include "cuda/entries.cuh"
 
-
 #define MOST_WARPS 16u
 #define RING_BYTES (170u << 10) /* of a block; attention needs some of the rest */
 
 /* Where a tile's parts are in a stage. */
-template <int BITS, int GROUP>
-struct stage {
+template <int BITS, int GROUP> struct stage {
     using S = shape<BITS, GROUP>;
     static constexpr uint32_t TILE = S::TILE, STEPS = TILE / S::STEP;
-    static constexpr uint32_t GROUP_STEPS = GROUP / S::STEP;  /* steps of a group */
-    static constexpr uint32_t QUADS = GROUP / 32;             /* pairs of quads of a lane's digits, of one group */
+    static constexpr uint32_t GROUP_STEPS = GROUP / S::STEP; /* steps of a group */
+    static constexpr uint32_t QUADS = GROUP / 32;            /* pairs of quads of a lane's digits, of one group */
     static constexpr uint32_t PANEL_CODES = TILE / 32 * BITS * 64, PANEL_ENTRIES = 128;
     static constexpr uint32_t SCALES = 2 * PANEL_CODES, ZEROS = SCALES + 2 * PANEL_ENTRIES;
     static constexpr uint32_t SCALE_RANGES = ZEROS + 2 * PANEL_ENTRIES, ZERO_RANGES = SCALE_RANGES + 16;
     static constexpr uint32_t BYTES = ZERO_RANGES + 16;
     static constexpr uint32_t FITTING = RING_BYTES / BYTES; /* stages of a block */
-    static constexpr uint32_t WARPS = FITTING >= 48 ? 16 : FITTING >= 36 ? 12 : FITTING >= 24 ? 8 : FITTING >= 18 ? 6 : 4;
+    static constexpr uint32_t WARPS = FITTING >= 48   ? 16
+                                      : FITTING >= 36 ? 12
+                                      : FITTING >= 24 ? 8
+                                      : FITTING >= 18 ? 6
+                                                      : 4;
     static constexpr uint32_t STAGES = FITTING / WARPS; /* of a warp */
     static_assert(TILE == 4 * GROUP, "a tile is four groups wide");
     static_assert(STAGES > 1, "a tile is copied while another one is used");
@@ -44,8 +46,7 @@ static __device__ __forceinline__ void copy_async(uint8_t *to, const uint8_t *fr
 }
 static __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /* For all but the last COUNT of those that belong together. */
-template <int COUNT>
-static __device__ __forceinline__ void await_copies() {
+template <int COUNT> static __device__ __forceinline__ void await_copies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(COUNT) : "memory");
 }
 
@@ -59,15 +60,16 @@ static __device__ __forceinline__ uint32_t find_product(const struct sinq_cuda_p
  * A warp's copies, each of which a lane does 16 bytes of: codes of both panels, and one or two pieces of the entries: lanes 0 to 15 a
  * quarter of a panel's scales or zero points, 16 and 17 ranges.
  */
-template <int BITS, int GROUP>
-struct filler {
+template <int BITS, int GROUP> struct filler {
     using T = stage<BITS, GROUP>;
     uint32_t pair, tile, end; /* of the next tile; the product's last pair */
     const uint8_t *codes, *entries;
-    uint32_t panel_bytes, to, each, step, skipped; /* entries: where to, bytes, from tile to tile, and after a pair's last one */
+    uint32_t panel_bytes, to, each, step,
+        skipped; /* entries: where to, bytes, from tile to tile, and after a pair's last one */
 
     __device__ __forceinline__ void seek(const struct sinq_cuda_products &p, uint32_t tiles) {
-        const uint32_t lane = threadIdx.x % 32, which = find_product(p, pair), panel = lane >> 2 & 1, quarter = lane & 3;
+        const uint32_t lane = threadIdx.x % 32, which = find_product(p, pair), panel = lane >> 2 & 1,
+                       quarter = lane & 3;
         const struct sinq_cuda_matrix &m = p.products[which].matrix;
         const size_t own = pair - p.first_pair[which];
         const bool is_zeros = lane >= 8;
@@ -109,8 +111,7 @@ struct filler {
 };
 
 /* A lane's part of the input: its digit of its own slot's group, and the scale of group t. */
-template <int BITS, int GROUP>
-struct input {
+template <int BITS, int GROUP> struct input {
     uint2 digits[stage<BITS, GROUP>::QUADS];
     float2 scale;
     /* `x` and `scales`: where the lane's are in the first tile. */
@@ -168,8 +169,8 @@ static __device__ __forceinline__ void add_tile(const struct form &m, const uint
         }
         multiply_step<BITS, false, LANE>(c, d, w, right, t, table);
     }
-    const struct aux s = load_staged(tile + T::SCALES + panel * T::PANEL_ENTRIES, tile + T::SCALE_RANGES, m.scales_are_f16,
-                                     true, 0, 0, t, quarter);
+    const struct aux s = load_staged(tile + T::SCALES + panel * T::PANEL_ENTRIES, tile + T::SCALE_RANGES,
+                                     m.scales_are_f16, true, 0, 0, t, quarter);
     const struct aux z = load_staged(tile + T::ZEROS + panel * T::PANEL_ENTRIES, tile + T::ZERO_RANGES, m.zeros_are_f16,
                                      m.zeros_have_ranges, m.zero_low, m.zero_step, t, quarter);
     const int dots[4] = {c[0] * 256 + c[1], c[2] * 256 + c[3], d[0] * 256 + d[1], d[2] * 256 + d[3]};
@@ -247,7 +248,8 @@ static __device__ __forceinline__ void add_share(const struct sinq_cuda_products
         const struct sinq_cuda_product &product = p.products[find_product(p, pair)];
         const struct sinq_cuda_matrix &m = product.matrix;
         const struct form form = {m.scales_are_f16, m.zeros_are_f16, m.zero_ranges != NULL, m.zero_low, m.zero_step};
-        const int8_t *const x = product.input.digits + (g & 1) * product.input.padded + (g >> 1) * GROUP + t * T::S::LANE;
+        const int8_t *const x =
+            product.input.digits + (g & 1) * product.input.padded + (g >> 1) * GROUP + t * T::S::LANE;
         const float2 *const scales = (const float2 *)product.input.scales + t;
         const uint32_t end = min(tiles, tile + left);
         struct input<BITS, GROUP> next;
@@ -288,7 +290,9 @@ static __global__ void __launch_bounds__(32 * stage<BITS, GROUP>::WARPS, 1)
     uint8_t *const ring = memory + warp * T::STAGES * T::BYTES;
     float *const sums = (float *)(memory + warps * T::STAGES * T::BYTES);
     call_dependents();
-    struct filler<BITS, GROUP> filler = {share.first / tiles, share.first % tiles};
+    struct filler<BITS, GROUP> filler = {
+        share.first / tiles, share.first % tiles
+    };
     filler.seek(p, tiles);
 #pragma unroll 1
     for (uint32_t s = 0; s < T::STAGES; s++) {
@@ -313,21 +317,20 @@ struct kernel {
     uint32_t tile, warps, ring; /* columns of a tile; bytes of the block's rings */
 };
 
-template <int BITS, int GROUP>
-static struct kernel list_kernel() {
+template <int BITS, int GROUP> static struct kernel list_kernel() {
     using T = stage<BITS, GROUP>;
     return {stream_kernel<BITS, GROUP>, T::TILE, T::WARPS, T::WARPS * T::STAGES * T::BYTES};
 }
 
-template <int BITS>
-static struct kernel find_group(uint32_t group_size) {
+template <int BITS> static struct kernel find_group(uint32_t group_size) {
     if (group_size == 64) return list_kernel<BITS, 64>();
     if (group_size == 128) return list_kernel<BITS, 128>();
     return {NULL, 0, 0, 0};
 }
 
 static struct kernel find_kernel(const struct sinq_cuda_matrix *m) {
-    if (!sinq_cuda_is_usual(m) || m->levels != NULL || m->scales_are_i8 || m->zeros_are_i8 || m->has_minima) return {NULL, 0, 0, 0};
+    if (!sinq_cuda_is_usual(m) || m->levels != NULL || m->scales_are_i8 || m->zeros_are_i8 || m->has_minima)
+        return {NULL, 0, 0, 0};
     switch (m->bits) {
     case 2:
         return find_group<2>(m->group_size);

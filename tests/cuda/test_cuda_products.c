@@ -81,7 +81,7 @@ static double find_error(struct sinq_backend *backend, const struct sinq_weight 
             }
             distance += (sum - y[t * rows + r]) * (sum - y[t * rows + r]);
         }
-        const double error = sqrt(distance / squares);
+        const double error = distance == 0 ? 0 : sqrt(distance / squares);
         worst = error <= worst ? worst : error; /* NaN stays */
     }
     free(plain);
@@ -138,14 +138,17 @@ static void check_together(struct sinq_backend *backend, const struct sinq_dual_
     for (size_t i = 0; i < 4096; i++) before[i] = random_value();
     int status = ops->create_queue(backend, &options, &queue, &error);
     for (uint32_t i = 0; i < 1 + TOGETHER && status == SINQ_OK; i++) {
-        status = ops->create_buffer(backend, (struct sinq_use){SINQ_USE_SLOT, i}, widths[i] * sizeof(float), &slots[i], &error);
-        if (status == SINQ_OK) status = ops->upload(backend, slots[i], 0, i == 0 ? x : before, widths[i] * sizeof(float), &error);
+        status = ops->create_buffer(backend, (struct sinq_use){SINQ_USE_SLOT, i}, widths[i] * sizeof(float), &slots[i],
+                                    &error);
+        if (status == SINQ_OK)
+            status = ops->upload(backend, slots[i], 0, i == 0 ? x : before, widths[i] * sizeof(float), &error);
     }
     for (uint32_t i = 0; i < TOGETHER && status == SINQ_OK; i++) {
         struct sinq_dual_scale matrix = *form;
         matrix.rows = heights[i];
         matrix.cols = WIDTH;
-        weights[i] = (struct sinq_weight){.dtype = SINQ_DUAL_SCALE, .rows = heights[i], .cols = WIDTH, .matrix = matrix};
+        weights[i] =
+            (struct sinq_weight){.dtype = SINQ_DUAL_SCALE, .rows = heights[i], .cols = WIDTH, .matrix = matrix};
         weights[i].bytes = make_random_blob(&matrix, &weights[i].size);
         ck_assert(sinq_dual_scale_measure(&matrix, &weights[i].sizes));
         status = ops->hold_weight(backend, i, &weights[i], &held[i], &error);
@@ -155,7 +158,8 @@ static void check_together(struct sinq_backend *backend, const struct sinq_dual_
     }
     if (status == SINQ_OK) status = ops->flush_weights(backend, &error);
     const struct sinq_frame frame = {.weights = held, .slots = slots, .slot_widths = widths, .count = 1};
-    for (uint32_t i = 0; i < TOGETHER && status == SINQ_OK; i++) status = ops->enqueue(queue, &products[i], &frame, &error);
+    for (uint32_t i = 0; i < TOGETHER && status == SINQ_OK; i++)
+        status = ops->enqueue(queue, &products[i], &frame, &error);
     if (status == SINQ_OK) status = ops->submit(queue, &error);
     if (status == SINQ_OK) status = ops->wait(queue, &error);
     ck_assert_msg(status == SINQ_OK, "%s", error.message);
@@ -173,8 +177,8 @@ static void check_together(struct sinq_backend *backend, const struct sinq_dual_
             }
             distance += (sum - y[r]) * (sum - y[r]);
         }
-        ck_assert_msg(sqrt(distance / squares) <= batches[0].bound, "%u bits, group %u, matrix %u: differs by %g", form->bits,
-                      form->group_size, i, sqrt(distance / squares));
+        ck_assert_msg(sqrt(distance / squares) <= batches[0].bound, "%u bits, group %u, matrix %u: differs by %g",
+                      form->bits, form->group_size, i, sqrt(distance / squares));
         free(plain);
         free((void *)(uintptr_t)weights[i].bytes);
         ops->free_buffer(backend, slots[1 + i]);
@@ -337,5 +341,5 @@ START_TEST(dense_matrices_of_every_type) {
 }
 END_TEST
 
-UNIT_MAIN("CUDA products", products_of_one_row_that_are_carried_out_as_one, quantized_matrices_of_every_form, matrices_of_gguf_types,
-          byte_levels_signed_scales_and_entries_of_six_bits, dense_matrices_of_every_type)
+UNIT_MAIN("CUDA products", products_of_one_row_that_are_carried_out_as_one, quantized_matrices_of_every_form,
+          matrices_of_gguf_types, byte_levels_signed_scales_and_entries_of_six_bits, dense_matrices_of_every_type)
