@@ -5,6 +5,14 @@
 #include "kernels/byte_levels.h"
 #include "kernels/codes_template.h"
 
+#ifdef HAS_SPREAD_QUAD
+
+static void spread_scales(const uint8_t *packed, size_t quads, uint8_t *scales) {
+    for (size_t i = 0; i < quads; i++) l_store(scales + 64 * i, l_spread_quad(packed + 48 * i));
+}
+
+#else
+
 /* Sixteen entries, a byte each. */
 typedef uint8_t sixteen_bytes __attribute__((vector_size(16)));
 
@@ -30,6 +38,8 @@ static void spread_scales(const uint8_t *packed, size_t quads, uint8_t *scales) 
     }
 }
 
+#endif
+
 /*
  * v_load_signed makes magnitudes m to 1 + m / 128, so that low + m * step is (low - 128 step) + that * 128 step. (What rounding
  * that difference costs is 2^-17 steps.)
@@ -51,26 +61,12 @@ ALWAYS_INLINE v16 end_group(const struct sinq_byte_level_part *part, const size_
     return v_fma(scale, v_sub(i_to_float(dot), v_set(part->centres[group])), total);
 }
 
-#ifndef LEVEL_SUMS
-#define LEVEL_SUMS 2
-#endif
-
-/* Sums of one group, more than one so that additions need not wait. */
+/* Sums of one group: two, so that additions need not wait; where it has but four quads, joining two costs as much as it saves. */
 struct level_sums {
-    v16i sum[LEVEL_SUMS];
+    v16i sum[2];
 };
 
-ALWAYS_INLINE struct level_sums begin_sums(void) {
-    struct level_sums sums;
-    for (int i = 0; i < LEVEL_SUMS; i++) sums.sum[i] = i_zero();
-    return sums;
-}
-
-ALWAYS_INLINE v16i join_sums(const struct level_sums *sums) {
-    v16i sum = sums->sum[0];
-    for (int i = 1; i < LEVEL_SUMS; i++) sum = i_add(sum, sums->sum[i]);
-    return sum;
-}
+ALWAYS_INLINE struct level_sums begin_sums(void) { return (struct level_sums){{i_zero(), i_zero()}}; }
 
 /* Bytes ahead of the codes in use that are called for: see one_token_template.h. */
 #define PREFETCH_BYTES      6144
@@ -81,13 +77,13 @@ ALWAYS_INLINE void prefetch_block(const unsigned bits, const uint8_t *lines) {
     for (unsigned i = 0; i < bits; i++) __builtin_prefetch(lines + NEAR_PREFETCH_BYTES + 64 * i, 0, 3);
 }
 
-/* Quads [first, end) of a block. */
+/* Quads [first, end) of a block, to `count` sums. */
 ALWAYS_INLINE void add_quads(const unsigned bits, const struct sinq_byte_level_part *part, const size_t block,
-                             const unsigned first, const unsigned end, struct level_sums *sums) {
+                             const unsigned first, const unsigned end, const unsigned count, struct level_sums *sums) {
     const uint8_t *const lines = part->lines + 64 * bits * block;
     const int8_t *const x = part->x + 32 * block;
     for (unsigned q = first; q < end; q++) {
-        v16i *const sum = &sums->sum[q % LEVEL_SUMS];
+        v16i *const sum = &sums->sum[q % count];
         *sum = i_dot_narrow(*sum, load_levels(bits, part->tables, lines, q), x + 4 * q);
     }
 }
@@ -97,11 +93,11 @@ ALWAYS_INLINE v16 multiply_halves(const unsigned bits, const struct sinq_byte_le
     for (size_t block = 0; block < part->blocks; block++) {
         struct level_sums first = begin_sums(), second = begin_sums();
         prefetch_block(bits, part->lines + 64 * bits * block);
-        add_quads(bits, part, block, 0, 4, &first);
-        total = end_group(part, 2 * block, join_sums(&first), total);
+        add_quads(bits, part, block, 0, 4, 1, &first);
+        total = end_group(part, 2 * block, first.sum[0], total);
         if (2 * block + 1 == part->groups) break;
-        add_quads(bits, part, block, 4, 8, &second);
-        total = end_group(part, 2 * block + 1, join_sums(&second), total);
+        add_quads(bits, part, block, 4, 8, 1, &second);
+        total = end_group(part, 2 * block + 1, second.sum[0], total);
     }
     return total;
 }
@@ -111,8 +107,8 @@ ALWAYS_INLINE v16 multiply_blocks(const unsigned bits, const struct sinq_byte_le
     for (size_t block = 0; block < part->blocks; block++) {
         struct level_sums sums = begin_sums();
         prefetch_block(bits, part->lines + 64 * bits * block);
-        add_quads(bits, part, block, 0, 8, &sums);
-        total = end_group(part, block, join_sums(&sums), total);
+        add_quads(bits, part, block, 0, 8, 2, &sums);
+        total = end_group(part, block, i_add(sums.sum[0], sums.sum[1]), total);
     }
     return total;
 }
@@ -125,9 +121,9 @@ ALWAYS_INLINE v16 multiply_groups(const unsigned bits, const struct sinq_byte_le
         struct level_sums sums = begin_sums();
         for (; block < end; block++) {
             prefetch_block(bits, part->lines + 64 * bits * block);
-            add_quads(bits, part, block, 0, 8, &sums);
+            add_quads(bits, part, block, 0, 8, 2, &sums);
         }
-        total = end_group(part, group, join_sums(&sums), total);
+        total = end_group(part, group, i_add(sums.sum[0], sums.sum[1]), total);
     }
     return total;
 }

@@ -214,7 +214,7 @@ static void bench_coded(unsigned bits, enum sinq_levels_kind levels, uint64_t ro
     free(bytes);
 }
 
-/* ---- one token, weights from memory, two threads: forms beside even codes of 4 bits, in turn ---- */
+/* ---- one token, weights from memory: forms beside even codes of 4 bits, in turn ---- */
 
 enum { TURNS = 15, SHARE_PANELS = 128 };
 #define STREAM_BYTES ((uint64_t)640 << 20) /* beyond the last cache */
@@ -248,10 +248,10 @@ static void release_streamed(struct streamed *s) {
 }
 
 /* Bytes a second: of the time of the processors, so that what neighbours take does not count. */
-static double stream(const struct streamed *s) {
+static double stream(const struct streamed *s, int threads) {
     const uint64_t panels = s->weight.rows / 16;
     double seconds = 0;
-#pragma omp parallel num_threads(2) reduction(+ : seconds)
+#pragma omp parallel num_threads(threads) reduction(+ : seconds)
     {
         void *const scratch = allocate(sinq_multiply_scratch(&s->weight, 1, false));
         const double start = now();
@@ -264,26 +264,27 @@ static double stream(const struct streamed *s) {
         seconds = now() - start;
         free(scratch);
     }
-    return 2 * (double)s->weight.size / seconds;
+    return threads * (double)s->weight.size / seconds;
 }
 
-static void compare_streams(const struct streamed *even, const struct form *form) {
+static void compare_streams(const struct streamed *even, const struct form *form, int threads) {
     struct streamed s = make_streamed(form, even->weight.bytes);
     double rates[TURNS], shares[TURNS];
     for (int i = -1; i < TURNS; i++) { /* the first turn does not count */
-        const double base = stream(even), rate = stream(&s);
+        const double base = stream(even, threads), rate = stream(&s, threads);
         if (i < 0) continue;
         rates[i] = rate;
         shares[i] = rate / base;
     }
     qsort(rates, TURNS, sizeof rates[0], compare_doubles);
     qsort(shares, TURNS, sizeof shares[0], compare_doubles);
-    printf("%u bits %-28s %6.2f GB/s, %5.3f of even codes of 4 bits (%5.3f to %5.3f)\n", form->bits, form->name,
-           rates[TURNS / 2] * 1e-9, shares[TURNS / 2], shares[TURNS / 4], shares[TURNS - 1 - TURNS / 4]);
+    printf("%d threads, %u bits %-20s %6.2f GB/s, %5.3f of even codes of 4 bits (%5.3f to %5.3f)\n", threads,
+           form->bits, form->name, rates[TURNS / 2] * 1e-9, shares[TURNS / 2], shares[TURNS / 4],
+           shares[TURNS - 1 - TURNS / 4]);
     release_streamed(&s);
 }
 
-static void bench_streams(const char *only) {
+static void bench_streams(const char *only, int threads) {
     static const struct form even = {"", 4, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8};
     static const struct form forms[] = {
         {"even g64 u8 u8", 4, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
@@ -303,7 +304,7 @@ static void bench_streams(const char *only) {
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         char name[48];
         snprintf(name, sizeof name, "%u %s", forms[i].bits, forms[i].name);
-        if (only == NULL || strstr(name, only) != NULL) compare_streams(&base, &forms[i]);
+        if (only == NULL || strstr(name, only) != NULL) compare_streams(&base, &forms[i], threads);
     }
     release_streamed(&base);
     free(bytes);
@@ -491,7 +492,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (strcmp(part, "streams") == 0) {
-        bench_streams(argc > 2 ? argv[2] : NULL);
+        bench_streams(argc > 2 ? argv[2] : NULL, argc > 3 ? atoi(argv[3]) : 2);
         return 0;
     }
     if (strcmp(part, "attention") != 0 && strcmp(part, "rows") != 0) bench_products();
