@@ -8,7 +8,7 @@
 #ifdef HAS_SPREAD_QUAD
 
 static void spread_scales(const uint8_t *packed, size_t quads, uint8_t *scales) {
-    for (size_t i = 0; i < quads; i++) l_store(scales + 64 * i, l_spread_quad(packed + 48 * i));
+    for (size_t i = 0; i < quads; i++) l_store(scales + 64 * i, l_spread_signed_quad(packed + 48 * i));
 }
 
 #else

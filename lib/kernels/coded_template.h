@@ -10,6 +10,12 @@ ALWAYS_INLINE v16 expand_super(const struct sinq_stored_aux *aux, const size_t g
     return v_mul(v_load_i8(aux->entries + 16 * group), super);
 }
 
+#ifdef HAS_SPREAD_QUAD
+
+ALWAYS_INLINE void spread_quad(const uint8_t *packed, uint8_t *entries) { l_store(entries, l_spread_quad(packed)); }
+
+#else
+
 /* Sixteen entries, a byte each. */
 typedef uint8_t sixteen_bytes __attribute__((vector_size(16)));
 
@@ -26,6 +32,8 @@ ALWAYS_INLINE void spread_quad(const uint8_t *packed, uint8_t *entries) {
                                      (second & 15) | (high & 48), second >> 4 | (high >> 2 & 48)};
     memcpy(entries, groups, sizeof groups);
 }
+
+#endif
 
 static void spread_entries(const uint8_t *packed, size_t quads, uint8_t *entries) {
     for (size_t i = 0; i < quads; i++) spread_quad(packed + 48 * i, entries + 64 * i);

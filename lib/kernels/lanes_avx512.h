@@ -102,16 +102,23 @@ static inline line l_lookup(const uint8_t table[16], line codes) {
     const __m128i entries = _mm_loadu_si128((const __m128i *)(const void *)table);
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(entries), codes);
 }
-/* A quad of groups of signed 6-bit entries, a byte each (docs/format.md, section 5.2): the sign becomes bit 7. */
+/* A quad of groups of 6-bit entries, a byte each (docs/format.md, section 5.2), with other bits above the six. */
 #define HAS_SPREAD_QUAD
-static inline line l_spread_quad(const uint8_t packed[48]) {
+static inline line spread_loosely(const uint8_t packed[48]) {
     const __m512i pair = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)packed));
-    const __m512i twice = _mm512_shuffle_i64x2(pair, pair, 0x50),
-                  nibbles = _mm512_mask_srli_epi32(twice, 0xf0f0, twice, 4);
+    const __m512i twice = _mm512_shuffle_i64x2(pair, pair, 0x50);
+    const __m512i nibbles = _mm512_mask_srli_epi32(twice, 0xf0f0, twice, 4);
     const __m512i high = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(packed + 32)));
     const __m512i turns = _mm512_setr_epi32(4, 4, 4, 4, 2, 2, 2, 2, 0, 0, 0, 0, 30, 30, 30, 30);
-    const __m512i entries =
-        _mm512_ternarylogic_epi32(nibbles, _mm512_rolv_epi32(high, turns), _mm512_set1_epi8(15), 0xe4);
+    return _mm512_ternarylogic_epi32(nibbles, _mm512_rolv_epi32(high, turns), _mm512_set1_epi8(15),
+                                     0xe4); /* c ? a : b */
+}
+static inline line l_spread_quad(const uint8_t packed[48]) {
+    return _mm512_and_si512(spread_loosely(packed), _mm512_set1_epi8(63));
+}
+/* The same where bit 5 is a sign: it becomes bit 7. */
+static inline line l_spread_signed_quad(const uint8_t packed[48]) {
+    const __m512i entries = spread_loosely(packed);
     return _mm512_ternarylogic_epi32(_mm512_and_si512(entries, _mm512_set1_epi8(31)), _mm512_slli_epi32(entries, 2),
                                      _mm512_set1_epi8((char)128), 0xf8); /* a | (b & c) */
 }

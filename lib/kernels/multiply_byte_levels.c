@@ -28,9 +28,7 @@ static const uint8_t *spread_panel(const struct scales *s) {
     const uint8_t *const entries = s->stored.entries;
     if (!s->stored.is_packed) return entries;
     const size_t quads = (size_t)sinq_divide_up(s->groups, 4);
-    for (size_t at = 0; at < quads * SINQ_ENTRY_QUAD_BYTES; at += SINQ_LINE_BYTES) {
-        __builtin_prefetch(entries + s->panel_bytes + at, 0, 2);
-    }
+    sinq_prefetch_lines(entries + s->panel_bytes, quads * SINQ_ENTRY_QUAD_BYTES);
     s->kernels->spread_scales(entries, quads, s->scratch->scales);
     return s->scratch->scales;
 }

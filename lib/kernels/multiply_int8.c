@@ -138,7 +138,10 @@ static const float *expand_ranges(const struct sinq_product *p, const struct sin
 static struct sinq_stored_aux spread_aux(const struct sinq_product *p, struct sinq_stored_aux aux, uint64_t groups,
                                          uint8_t *bytes) {
     if (!aux.is_packed) return aux;
-    p->kernels->spread_entries(aux.entries, (size_t)sinq_divide_up(groups, 4), bytes);
+    const size_t quads = (size_t)sinq_divide_up(groups, 4);
+    sinq_prefetch_lines(aux.entries + sinq_measure_entries(SINQ_AUX_U6, p->weight->sizes.groups),
+                        quads * SINQ_ENTRY_QUAD_BYTES); /* the next panel's */
+    p->kernels->spread_entries(aux.entries, quads, bytes);
     aux.entries = bytes;
     aux.is_packed = false;
     return aux;

@@ -89,6 +89,11 @@ void sinq_multiply_byte_levels(const struct sinq_product *product, const void *p
                                uint64_t panels, uint64_t first, uint64_t columns,
                                const struct sinq_byte_level_scratch *scratch, float *sums);
 
+/* Calls for bytes that are wanted soon, into the second cache. */
+static inline void sinq_prefetch_lines(const uint8_t *bytes, size_t size) {
+    for (size_t at = 0; at < size; at += SINQ_LINE_BYTES) __builtin_prefetch(bytes + at, 0, 2);
+}
+
 /* The 16 levels, 127 at most. */
 void sinq_load_level_bytes(const struct sinq_weight *weight, uint8_t bytes[SINQ_LEVEL_COUNT]);
 
