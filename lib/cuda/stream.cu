@@ -64,12 +64,12 @@ template <int BITS, int GROUP> struct filler {
     using T = stage<BITS, GROUP>;
     uint32_t pair, tile, end; /* of the next tile; the product's last pair */
     const uint8_t *codes, *entries;
-    uint32_t panel_bytes, to, each, step,
-        skipped; /* entries: where to, bytes, from tile to tile, and after a pair's last one */
+    uint32_t panel_bytes;
+    uint32_t to, each, step, skipped; /* entries: where to, bytes, from tile to tile, and after a pair's last one */
 
     __device__ __forceinline__ void seek(const struct sinq_cuda_products &p, uint32_t tiles) {
-        const uint32_t lane = threadIdx.x % 32, which = find_product(p, pair), panel = lane >> 2 & 1,
-                       quarter = lane & 3;
+        const uint32_t lane = threadIdx.x % 32, which = find_product(p, pair);
+        const uint32_t panel = lane >> 2 & 1, quarter = lane & 3;
         const struct sinq_cuda_matrix &m = p.products[which].matrix;
         const size_t own = pair - p.first_pair[which];
         const bool is_zeros = lane >= 8;
