@@ -8,9 +8,13 @@
 #include "formats.h"
 #include "json.h"
 #include "memory.h"
+#include "own_text.h"
 #include "progress.h"
 #include "text_input.h"
 #include "vocabulary.h"
+
+/* That a model writes where --calib-tokens does not say. */
+#define OWN_TOKENS 49152u
 
 /* Says which text it was. */
 static int add_place(struct sinq_error *error, int status, const char *path) {
@@ -56,6 +60,11 @@ int sinq_read_calibration(const struct sinq_quantize_arguments *arguments, const
     if (status == SINQ_OK) status = sinq_open_tokenizer(source, &tokenizer, error);
     if (status == SINQ_OK) calibration->tokenizer_size = sinq_tokenizer_size(tokenizer);
     for (size_t i = 0; i < arguments->calib.count && status == SINQ_OK; i++) {
+        if (strcmp(arguments->calib.texts[i], "self") == 0) {
+            const size_t count = arguments->calib_tokens != 0 ? arguments->calib_tokens : OWN_TOKENS;
+            calibration->own_count += count - count % calibration->window;
+            continue;
+        }
         status = add_text(arguments, tokenizer, arguments->calib.texts[i], calibration, error);
     }
     sinq_tokenizer_free(tokenizer);
@@ -64,8 +73,28 @@ int sinq_read_calibration(const struct sinq_quantize_arguments *arguments, const
 
 void sinq_free_calibration(struct sinq_calibration *calibration) { sinq_tokens_free(&calibration->tokens); }
 
+static int collect(const struct sinq_quantize_arguments *arguments, const struct sinq_source *source,
+                   const struct sinq_model *model, struct sinq_calibration *calibration, const char *beside,
+                   struct sinq_meter *meter, struct sinq_source **statistics, struct sinq_error *error) {
+    const unsigned threads = arguments->common.threads;
+    const struct sinq_statistics_file options = {.path = arguments->save_stats,
+                                                 .beside = beside,
+                                                 .force = arguments->force,
+                                                 .window = calibration->window,
+                                                 .threads = threads,
+                                                 .progress = sinq_meter_report,
+                                                 .user = meter};
+    struct sinq_tokens *const tokens = &calibration->tokens;
+    int status = SINQ_OK;
+    if (calibration->own_count > 0) {
+        status = sinq_write_own_text(model, calibration->own_count, calibration->window, threads, meter, tokens, error);
+    }
+    if (status != SINQ_OK) return status;
+    return sinq_make_statistics(source, model, tokens->ids, tokens->count, &options, statistics, error);
+}
+
 int sinq_calibrate(const struct sinq_quantize_arguments *arguments, const char *model_path,
-                   const struct sinq_source *source, const struct sinq_calibration *calibration, const char *beside,
+                   const struct sinq_source *source, struct sinq_calibration *calibration, const char *beside,
                    struct sinq_source **statistics, struct sinq_error *error) {
     struct sinq_model *model = NULL;
     struct sinq_meter meter;
@@ -76,15 +105,7 @@ int sinq_calibrate(const struct sinq_quantize_arguments *arguments, const char *
     }
     if (status == SINQ_OK) {
         sinq_meter_start(&meter, &arguments->common, model_path);
-        const struct sinq_statistics_file options = {.path = arguments->save_stats,
-                                                     .beside = beside,
-                                                     .force = arguments->force,
-                                                     .window = calibration->window,
-                                                     .threads = arguments->common.threads,
-                                                     .progress = sinq_meter_report,
-                                                     .user = &meter};
-        status = sinq_make_statistics(source, model, calibration->tokens.ids, calibration->tokens.count, &options,
-                                      statistics, error);
+        status = collect(arguments, source, model, calibration, beside, &meter, statistics, error);
         sinq_meter_stop(&meter);
     }
     sinq_model_free(model);

@@ -185,15 +185,17 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .argument = "FILE",
      PLACE(calib),
      .completion = SINQ_COMPLETE_FILES,
-     .help = "run the model over the text in FILE (plain or gzip; may be repeated) and round so that what its layers "
-             "compute there changes least"},
+     .help = "run the model over the text in FILE (plain or gzip; may be repeated), or over one that it writes itself "
+             "with the FILE self, and round so that what its layers compute there changes least"},
     {.name = "calib-tokens",
      .kind = SINQ_OPTION_NUMBER,
      .argument = "N",
      .least = SINQ_CALIBRATION_WINDOW,
      .most = 1u << 24,
      PLACE(calib_tokens),
-     .help = "of each FILE the first N tokens, in windows of 512; memory and time grow with them (default: all)"},
+     .help =
+         "of each FILE the first N tokens, in windows of 512; memory and time grow with them (default: all, of self "
+         "49152)"},
     {.name = "save-stats",
      .kind = SINQ_OPTION_TEXT,
      .argument = "FILE",
