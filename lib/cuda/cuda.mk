@@ -42,6 +42,8 @@ $(CUDA_BENCH): %: %.o $(filter %.cu.o,$(CUDA_OBJECTS)) $(STATIC)
 	$(if $(Q),@echo "  LD      $@")
 	$(Q)$(CC) -o $@ $^ $(CUDA_LIBS) $(LIBS) -lstdc++
 
+-include $(CUDA_TESTS:=.d) $(CUDA_BENCH:=.d)
+
 .PHONY: check-cuda bench-cuda fit24
 # Where no device is, each says so and ends well.
 check-cuda: $(CUDA_TESTS) $(CUDA_PLUGIN)
