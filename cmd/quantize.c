@@ -89,6 +89,7 @@ static int absorb_first(const struct run *run, const char *model, const struct s
     struct sinq_quantize_options options = sinq_default_quantize_options();
     struct sinq_meter meter;
     options.absorb = true;
+    options.method = SINQ_METHOD_SINQ;
     options.allow_requantize = arguments->allow_requantize;
     options.replace_nonfinite = sinq_read_quantize_options(arguments).replace_nonfinite;
     options.threads = arguments->common.threads;

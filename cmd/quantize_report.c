@@ -49,7 +49,7 @@ static void report_coding(const struct sinq_recipe_summary *recipe) {
     } else {
         snprintf(group, sizeof group, "groups of %u", (unsigned)recipe->group_size);
     }
-    sinq_print_fact("coding", "%s%s, %d bits, %s, %s scales", recipe->has_budget ? "mixed, most: " : "",
+    sinq_print_fact("coding", "%s%s, %d bits, %s, %s scales", recipe->is_mixed ? "mixed, most: " : "",
                     sinq_method_name(recipe->method), recipe->bits, group, sinq_aux_type_name(recipe->scale_type));
 }
 
@@ -97,7 +97,7 @@ void sinq_write_coding(struct sinq_json_writer *json, const struct sinq_recipe_s
     sinq_write_count(json, "bits", (uint64_t)recipe->bits);
     sinq_write_count(json, "group_size", recipe->group_size);
     sinq_write_text(json, "scale_type", sinq_aux_type_name(recipe->scale_type));
-    sinq_write_flag(json, "mixed", recipe->has_budget);
+    sinq_write_flag(json, "mixed", recipe->is_mixed);
 }
 
 void sinq_report_quantized_json(const struct sinq_quantize_result *result) {

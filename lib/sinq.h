@@ -347,8 +347,9 @@ SINQ_API int sinq_make_recipe(const struct sinq_source *source, const struct sin
 SINQ_API const struct sinq_recipe_entry *sinq_recipe_entry(const struct sinq_recipe *recipe, size_t tensor);
 
 struct sinq_recipe_summary {
-    bool has_budget; /* tensors have different bits: the four below are of those that have most weights */
-    int bits;        /* of most tensors: for names and headings */
+    bool has_budget; /* a size was asked for: the four below are of the tensors that have most weights */
+    bool is_mixed;   /* linear layers have different bits */
+    int bits;        /* of most tensors, or those asked for: for names and headings */
     uint32_t group_size;
     enum sinq_method method;
     enum sinq_aux_type scale_type;

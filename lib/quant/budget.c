@@ -102,32 +102,19 @@ int sinq_predict_damage(const struct sinq_recipe *recipe, double *kl, struct sin
 
 /* ---- what a tensor may become ---- */
 
-/* What is free to choose is what no option names: a form of the default recipe for each width, or the method that is named. */
-static struct sinq_settings find_form(const struct sinq_quantize_options *options, const struct sinq_settings *base,
-                                      int bits, uint32_t group_size) {
-    struct sinq_settings form = *base;
-    form.bits = bits;
-    form.group_size = options->group_size >= 0 ? (uint32_t)options->group_size : group_size;
-    if (options->method >= 0 || options->scale_type >= 0 || base->scale_type == SINQ_AUX_F16) return form;
-    form.method = bits <= 4 ? SINQ_METHOD_SINQ_LEVELS : SINQ_METHOD_SINQ_SEARCH;
-    form.scale_type = bits <= 4 ? SINQ_AUX_U6 : SINQ_AUX_U8;
-    return form;
-}
-
-/* All widths and group sizes that the options leave open and the method has. */
-static size_t list_forms(const struct sinq_quantize_options *options, const struct sinq_settings *base,
-                         struct sinq_settings forms[SINQ_MOST_CHOICES]) {
-    static const int widths[] = {2, 3, 4, 5, 6, 8};
-    static const uint32_t groups[] = {16, 32, 64, 128};
-    const size_t group_count = options->group_size >= 0 ? 1 : sizeof groups / sizeof groups[0];
+/* All widths and group sizes that the options leave open and the method has; the rest is what the recipe has at that width. */
+static size_t list_forms(const struct sinq_settings *base, struct sinq_settings forms[SINQ_MOST_CHOICES]) {
+    static const int widths[] = {2, 3, 4, 5, 6, 8}, groups[] = {16, 32, 64, 128};
+    const size_t group_count = base->has_group_size ? 1 : sizeof groups / sizeof groups[0];
     size_t count = 0;
     for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
         for (size_t g = 0; g < group_count; g++) {
-            const struct sinq_settings form = find_form(options, base, widths[w], groups[g]);
-            const struct sinq_rule_setting setting = {
-                .bits = widths[w], .group_size = -1, .method = -1, .scale_type = -1};
+            const struct sinq_rule_setting setting = {.bits = widths[w],
+                                                      .group_size = base->has_group_size ? -1 : groups[g],
+                                                      .method = -1,
+                                                      .scale_type = -1};
             struct sinq_error refused;
-            count += sinq_apply_setting(&form, &setting, "", &forms[count], &refused) == SINQ_OK;
+            count += sinq_apply_setting(base, &setting, "", &forms[count], &refused) == SINQ_OK;
         }
     }
     return count;
@@ -145,12 +132,14 @@ struct spender {
     size_t *tensors;                    /* which those are */
     size_t count;
     uint64_t fixed_bytes; /* of all others */
+    bool is_linear_only;  /* embeddings and the head are not free */
 };
 
 static bool is_free(const struct spender *spender, size_t tensor) {
     const struct sinq_recipe_entry *const entry = &spender->recipe->entries[tensor];
     const struct sinq_tensor_role *const role = &spender->places.roles[tensor];
     if (spender->is_settled[tensor]) return false;
+    if (spender->is_linear_only) return entry->action == SINQ_QUANTIZE && entry->is_linear;
     if (entry->action == SINQ_QUANTIZE) return true;
     const bool is_table = role->role == SINQ_ROLE_EMBEDDING || role->role == SINQ_ROLE_LM_HEAD;
     return entry->action == SINQ_KEEP && is_table && !role->is_vision;
@@ -206,24 +195,15 @@ static int list_items(struct spender *spender, struct sinq_error *error) {
     return status;
 }
 
-static int spend(struct spender *spender, uint64_t budget, struct sinq_error *error) {
-    struct sinq_recipe *const recipe = spender->recipe;
-    const uint64_t left = budget > spender->fixed_bytes ? budget - spender->fixed_bytes : 0;
-    uint64_t smallest = 0;
-    bool fits = false;
-    const int status = sinq_allocate_bytes(spender->items, spender->count, left, &smallest, &fits, error);
-    if (status != SINQ_OK) return status;
-    if (!fits || budget < spender->fixed_bytes) {
-        return sinq_fail(error, SINQ_FAILED,
-                         "%s: all tensors together should take no more than %" PRIu64
-                         " bytes, but take at least %" PRIu64,
-                         sinq_source_path(recipe->source), budget, sinq_add_saturating(smallest, spender->fixed_bytes));
-    }
-    for (size_t i = 0; i < spender->count; i++) {
+/* `budget` is for the free tensors. Where it is less than the `smallest` they can be, all stay as they are. */
+static int spend(struct spender *spender, uint64_t budget, uint64_t *smallest, bool *fits, struct sinq_error *error) {
+    const int status = sinq_allocate_bytes(spender->items, spender->count, budget, smallest, fits, error);
+    for (size_t i = 0; i < spender->count && status == SINQ_OK && *fits; i++) {
         const size_t chosen = spender->items[i].chosen;
-        if (chosen < spender->form_count) take_form(&recipe->entries[spender->tensors[i]], &spender->forms[chosen]);
+        struct sinq_recipe_entry *const entry = &spender->recipe->entries[spender->tensors[i]];
+        if (chosen < spender->form_count) take_form(entry, &spender->forms[chosen]);
     }
-    return SINQ_OK;
+    return status;
 }
 
 /* Bits per weight of all parameters, in bytes. */
@@ -237,14 +217,57 @@ static uint64_t count_budget(const struct sinq_recipe *recipe, const struct sinq
     return (uint64_t)(options->budget_bits * (double)parameters / 8);
 }
 
+static void free_spender(struct spender *spender) {
+    free_places(&spender->places);
+    free(spender->items);
+    free(spender->tensors);
+}
+
 int sinq_spend_budget(struct sinq_recipe *recipe, const struct sinq_quantize_options *options,
                       const struct sinq_settings *base, const bool *is_settled, struct sinq_error *error) {
     struct spender spender = {.recipe = recipe, .is_settled = is_settled};
-    spender.form_count = list_forms(options, base, spender.forms);
+    const uint64_t budget = count_budget(recipe, options);
+    uint64_t smallest = 0;
+    bool fits = true;
+    spender.form_count = list_forms(base, spender.forms);
     int status = list_items(&spender, error);
-    if (status == SINQ_OK) status = spend(&spender, count_budget(recipe, options), error);
-    free_places(&spender.places);
-    free(spender.items);
-    free(spender.tensors);
+    const uint64_t fixed = spender.fixed_bytes;
+    if (status == SINQ_OK) {
+        status = spend(&spender, budget > fixed ? budget - fixed : 0, &smallest, &fits, error);
+    }
+    if (status == SINQ_OK && (!fits || budget < fixed)) {
+        status = sinq_fail(
+            error, SINQ_FAILED,
+            "%s: all tensors together should take no more than %" PRIu64 " bytes, but take at least %" PRIu64,
+            sinq_source_path(recipe->source), budget, sinq_add_saturating(smallest, fixed));
+    }
+    free_spender(&spender);
+    return status;
+}
+
+/* A quarter of a bit beside the codes, and 16 bits a column for the column scale. */
+static uint64_t count_linear_budget(const struct spender *spender, int bits) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < spender->count; i++) {
+        const struct sinq_recipe_entry *const entry = &spender->recipe->entries[spender->tensors[i]];
+        const struct sinq_tensor *const tensor = sinq_source_tensor(spender->recipe->source, spender->tensors[i]);
+        const struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(tensor);
+        const uint64_t cols = entry->transposed ? shape.rows : shape.cols;
+        const uint64_t codes = (uint64_t)((double)sinq_count_values(tensor) * (bits + .25) / 8);
+        bytes = sinq_add_saturating(bytes, codes);
+        bytes = sinq_add_saturating(bytes, sinq_multiply_saturating(sinq_multiply_saturating(cols, shape.count), 2));
+    }
+    return bytes;
+}
+
+int sinq_spend_on_linear(struct sinq_recipe *recipe, const struct sinq_settings *base, const bool *is_settled,
+                         struct sinq_error *error) {
+    struct spender spender = {.recipe = recipe, .is_settled = is_settled, .is_linear_only = true};
+    uint64_t smallest;
+    bool fits;
+    spender.form_count = list_forms(base, spender.forms);
+    int status = list_items(&spender, error);
+    if (status == SINQ_OK) status = spend(&spender, count_linear_budget(&spender, base->bits), &smallest, &fits, error);
+    free_spender(&spender);
     return status;
 }

@@ -15,11 +15,18 @@ int sinq_check_budget(const struct sinq_quantize_options *options, struct sinq_e
 
 /*
  * Rewrites the entries that are quantized, and those of the embeddings and the head, but for those that are settled: `is_settled` has one
- * flag a tensor. `base` is what the options mean. Where they name no method, the forms are those of the default recipe; else all
- * widths and group sizes of theirs. SINQ_FAILED, with the smallest size, where the budget is too small.
+ * flag a tensor. `base` is what the options mean; what they leave open is chosen. SINQ_FAILED, with the smallest size, where the budget
+ * is too small.
  */
 int sinq_spend_budget(struct sinq_recipe *recipe, const struct sinq_quantize_options *options,
                       const struct sinq_settings *base, const bool *is_settled, struct sinq_error *error);
+
+/*
+ * The same for linear layers alone, which together take no more than base->bits and a quarter of a bit a weight, and 16 bits a column for
+ * the column scale. Where no choice is as small as that (rows of few columns, which are padded) entries stay as they are.
+ */
+int sinq_spend_on_linear(struct sinq_recipe *recipe, const struct sinq_settings *base, const bool *is_settled,
+                         struct sinq_error *error);
 
 /* Nats a token by damage.h, over all entries that have codes of ours. Fails for want of memory only. */
 int sinq_predict_damage(const struct sinq_recipe *recipe, double *kl, struct sinq_error *error);

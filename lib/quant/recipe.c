@@ -446,12 +446,21 @@ static void take_main_coding(struct sinq_recipe *recipe) {
     }
 }
 
+/* The default recipe, of which nothing but the bits is said: which linear layer gets how many of them is chosen, too. */
+static bool spends_on_linear(const struct maker *maker) {
+    const struct sinq_settings *const base = &maker->base;
+    return maker->options->format == SINQ_FORMAT_NATIVE && maker->blocks.type == NULL && !maker->recipe->repacks &&
+           !base->has_method && !base->has_group_size && !base->has_scale_type;
+}
+
 /* What absorbing changes is measured as it then is. */
 static int finish(struct maker *maker, struct sinq_error *error) {
     struct sinq_recipe *const recipe = maker->recipe;
     int status = check_rule_uses(maker, error);
     if (status == SINQ_OK && sinq_has_budget(maker->options)) {
         status = sinq_spend_budget(recipe, maker->options, &maker->base, maker->is_settled, error);
+    } else if (status == SINQ_OK && spends_on_linear(maker)) {
+        status = sinq_spend_on_linear(recipe, &maker->base, maker->is_settled, error);
     }
     recipe->absorbs = maker->options->absorb;
     /* What gets a type is made of the absorbed source already. */
@@ -478,6 +487,7 @@ static int finish(struct maker *maker, struct sinq_error *error) {
     recipe->summary.format = maker->options->format;
     recipe->summary.repacks = recipe->repacks;
     recipe->summary.has_budget = sinq_has_budget(maker->options);
+    recipe->summary.is_mixed = recipe->summary.has_budget || spends_on_linear(maker);
     if (recipe->repacks || recipe->summary.has_budget) take_main_coding(recipe);
     recipe->summary.type = maker->blocks.type == NULL ? NULL : maker->blocks.type->name;
     sinq_sum_up_recipe(recipe);

@@ -18,18 +18,33 @@ int sinq_method_bits(enum sinq_method method) {
     return 0;
 }
 
+/*
+ * The default recipe: what loses least at no more than a quarter of a bit beside the codes (docs/rounding.md). A method that was
+ * asked for is no part of it, and gets what every method can have.
+ */
+static void fill_in(struct sinq_settings *settings) {
+    const bool has_levels = settings->bits <= 4;
+    if (!settings->has_group_size) settings->group_size = has_levels && !settings->has_method ? 32 : 64;
+    if (!settings->has_scale_type) settings->scale_type = settings->has_method ? SINQ_AUX_U8 : SINQ_AUX_U6;
+    if (!settings->has_method) settings->method = has_levels ? SINQ_METHOD_SINQ_LEVELS : SINQ_METHOD_SINQ_SEARCH;
+}
+
 int sinq_apply_setting(const struct sinq_settings *base, const struct sinq_rule_setting *setting, const char *who,
                        struct sinq_settings *result, struct sinq_error *error) {
     *result = *base;
+    result->has_group_size |= setting->group_size >= 0;
+    result->has_method |= setting->method >= 0;
+    result->has_scale_type |= setting->scale_type >= 0;
     if (setting->group_size >= 0) result->group_size = (uint32_t)setting->group_size;
     if (setting->method >= 0) result->method = (enum sinq_method)setting->method;
     if (setting->scale_type >= 0) result->scale_type = (enum sinq_aux_type)setting->scale_type;
-    const int only = sinq_method_bits(result->method);
+    const int only = result->has_method ? sinq_method_bits(result->method) : 0;
     if (setting->bits != 0) {
         result->bits = setting->bits;
     } else if (setting->method >= 0 && only != 0) {
         result->bits = only;
     }
+    fill_in(result);
     if (sinq_method_is_symmetric(result->method) && result->bits == 2) {
         return sinq_fail(error, SINQ_USAGE, "%s: method %s needs 3 bits or more", who,
                          sinq_method_name(result->method));
@@ -80,20 +95,17 @@ static int check_options(const struct sinq_quantize_options *options, struct sin
     return SINQ_OK;
 }
 
-static int find_recipe(const char *name, struct sinq_settings *settings, struct sinq_error *error) {
-    static const struct {
-        const char *name;
-        struct sinq_settings settings;
-    } recipes[] = {
-        {"default", {4, 64, SINQ_METHOD_SINQ, SINQ_AUX_U8}},
-        {"paper", {4, 64, SINQ_METHOD_SINQ, SINQ_AUX_F16}},
-    };
-    for (size_t i = 0; i < sizeof recipes / sizeof recipes[0]; i++) {
-        if (name != NULL && strcmp(name, recipes[i].name) != 0) continue;
-        *settings = recipes[i].settings;
-        return SINQ_OK;
+static int find_recipe(const char *name, enum sinq_format format, struct sinq_settings *settings,
+                       struct sinq_error *error) {
+    static const struct sinq_settings sinq = {4, 64, SINQ_METHOD_SINQ, SINQ_AUX_U8, true, true, true};
+    const bool is_paper = name != NULL && strcmp(name, "paper") == 0;
+    if (name != NULL && !is_paper && strcmp(name, "default") != 0) {
+        return sinq_fail(error, SINQ_USAGE, "--recipe %s: expected default or paper", name);
     }
-    return sinq_fail(error, SINQ_USAGE, "--recipe %s: expected default or paper", name);
+    /* The reference's layout has neither fitted levels nor scales of 6 bits. */
+    *settings = is_paper || format == SINQ_FORMAT_REFERENCE ? sinq : (struct sinq_settings){.bits = 4};
+    if (is_paper) settings->scale_type = SINQ_AUX_F16;
+    return SINQ_OK;
 }
 
 /* The base settings at other bits; 0 bits are not asked for. */
@@ -109,7 +121,7 @@ int sinq_settle_options(const struct sinq_quantize_options *options, struct sinq
                         struct sinq_settings *head, struct sinq_settings *embedding, struct sinq_error *error) {
     int status = check_options(options, error);
     struct sinq_settings recipe;
-    if (status == SINQ_OK) status = find_recipe(options->recipe, &recipe, error);
+    if (status == SINQ_OK) status = find_recipe(options->recipe, options->format, &recipe, error);
     if (status != SINQ_OK) return status;
     const struct sinq_rule_setting setting = {
         .bits = options->bits,

@@ -10,13 +10,15 @@ struct sinq_settings {
     uint32_t group_size;
     enum sinq_method method;
     enum sinq_aux_type scale_type;
+    /* What was asked for. The rest of the default recipe follows from the bits. */
+    bool has_method, has_group_size, has_scale_type;
 };
 
 /* The only width of a method with a table of levels; 0 for methods of any width. */
 int sinq_method_bits(enum sinq_method method);
 
 /*
- * `base` with what `setting` says instead. A method of one width brings that width along unless `setting` names another,
+ * `base` with what `setting` says instead; what neither asks for is the default recipe's at these bits. A method of one width brings that width along unless `setting` names another,
  * which is SINQ_USAGE. `who` begins the message.
  */
 int sinq_apply_setting(const struct sinq_settings *base, const struct sinq_rule_setting *setting, const char *who,

@@ -48,6 +48,7 @@ static struct sinq_recipe *make_recipe(const struct sinq_source *source) {
     struct sinq_recipe *recipe;
     struct sinq_error error;
     options.absorb = true;
+    options.method = SINQ_METHOD_SINQ;
     options.head_bits = 8;
     options.threads = 2;
     ck_assert_msg(sinq_make_recipe(source, &options, &recipe, &error) == SINQ_OK, "%s", error.message);

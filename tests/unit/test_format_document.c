@@ -341,7 +341,8 @@ static void quantize_example(const char *path, const char *output, size_t *quant
     struct sinq_sink *sink = NULL;
     struct sinq_quantize_summary summary;
     ck_assert_msg(sinq_open_checkpoint(path, &source, &error) == SINQ_OK, "%s", error.message);
-    const struct sinq_quantize_options options = sinq_default_quantize_options();
+    struct sinq_quantize_options options = sinq_default_quantize_options();
+    options.method = SINQ_METHOD_SINQ;
     ck_assert_msg(sinq_make_recipe(source, &options, &recipe, &error) == SINQ_OK, "%s", error.message);
     const struct sinq_create_options create = {.path = output, .source = source};
     ck_assert_msg(sinq_create_checkpoint(&create, &sink, &error) == SINQ_OK, "%s", error.message);

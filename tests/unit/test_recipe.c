@@ -113,11 +113,16 @@ START_TEST(options_settle_what_is_done) {
         int bits, group_size, method, scale_type;
         const char *expected; /* of q_proj */
     } cases[] = {
-        {"nothing said", NULL, 0, -1, -1, -1, "quantize 4 64 sinq u8"},
-        {"default", "default", 0, -1, -1, -1, "quantize 4 64 sinq u8"},
+        {"nothing said", NULL, 0, -1, -1, -1, "quantize 4 32 sinq-levels u6"},
+        {"default", "default", 0, -1, -1, -1, "quantize 4 32 sinq-levels u6"},
+        {"default at 2 bits", NULL, 2, -1, -1, -1, "quantize 2 32 sinq-levels u6"},
+        {"default at 5 bits", NULL, 5, -1, -1, -1, "quantize 5 64 sinq-search u6"},
+        {"default with a group size", NULL, 3, 16, -1, -1, "quantize 3 16 sinq-levels u6"},
+        {"default with a scale type", NULL, 0, -1, -1, SINQ_AUX_U8, "quantize 4 32 sinq-levels u8"},
+        {"a method alone", NULL, 0, -1, SINQ_METHOD_SINQ, -1, "quantize 4 64 sinq u8"},
         {"paper", "paper", 0, -1, -1, -1, "quantize 4 64 sinq f16"},
         {"paper with options", "paper", 3, 128, SINQ_METHOD_RTN, SINQ_AUX_U8, "quantize 3 128 rtn u8"},
-        {"whole rows", NULL, 8, (int)SINQ_GROUP_ROW, -1, -1, "quantize 8 0 sinq u8"},
+        {"whole rows", NULL, 8, (int)SINQ_GROUP_ROW, -1, -1, "quantize 8 0 sinq-search u6"},
         {"nf3 brings its width", NULL, 0, -1, SINQ_METHOD_SINQ_NF3, -1, "quantize 3 64 sinq-nf3 u8"},
         {"nf4 brings its width", NULL, 0, 16, SINQ_METHOD_NF4, -1, "quantize 4 16 nf4 u8"},
         {"nf4 with its width", NULL, 4, -1, SINQ_METHOD_SINQ_NF4, -1, "quantize 4 64 sinq-nf4 u8"},
@@ -170,7 +175,7 @@ START_TEST(wrong_options_are_refused_by_name) {
         {good, "--head-bits 8: method nf4 is for 4 bits, not for 8"},
         {good, "--embed-bits 2: method sinq-nf3 is for 3 bits, not for 2"},
         {good, "--bits 6: method levels is for 2, 3 or 4 bits, not for 6"},
-        {good, "--scale-type u6: scales of 6 bits are for methods that search them, not for sinq"},
+        {good, "--scale-type u6: scales of 6 bits are for methods that search them, not for rtn"},
     };
     cases[0].options.bits = 7;
     cases[1].options.bits = -1;
@@ -188,7 +193,7 @@ START_TEST(wrong_options_are_refused_by_name) {
     cases[13].options.method = SINQ_METHOD_NF4, cases[13].options.head_bits = 8;
     cases[14].options.method = SINQ_METHOD_SINQ_NF3, cases[14].options.embed_bits = 2;
     cases[15].options.method = SINQ_METHOD_LEVELS, cases[15].options.bits = 6;
-    cases[16].options.scale_type = SINQ_AUX_U6;
+    cases[16].options.method = SINQ_METHOD_RTN, cases[16].options.scale_type = SINQ_AUX_U6;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) expect_failure(&fake, &cases[i].options, cases[i].part);
 }
 END_TEST
@@ -200,13 +205,13 @@ START_TEST(default_decisions_come_with_reasons) {
         const char *action, *reason;
     } expected[SMALL_COUNT] = {
         {"keep", "token embedding"},
-        {"quantize 4 64 sinq u8", "attention query"},
-        {"quantize 4 64 sinq u8", "attention value"},
-        {"quantize 4 64 sinq u8", "mlp down"},
+        {"quantize 4 32 sinq-levels u6", "attention query"},
+        {"quantize 4 32 sinq-levels u6", "attention value"},
+        {"quantize 4 32 sinq-levels u6", "mlp down"},
         {"keep", "norm"},
         {"keep", "bias"},
         {"keep", "router"},
-        {"quantize 4 64 sinq u8", "mlp down"},
+        {"quantize 4 32 sinq-levels u6", "mlp down"},
         {"keep", "lm_head"},
         {"keep", "not a floating-point tensor"},
         {"keep", "empty"},
@@ -241,18 +246,18 @@ START_TEST(rules_have_their_precedence) {
         const char *tensor, *action, *reason;
     } cases[] = {
         {{EXCLUDE("q_proj")}, "q_proj.weight", "keep", "excluded by --exclude 'q_proj'"},
-        {{EXCLUDE("q_proj")}, "v_proj.weight", "quantize 4 64 sinq u8", "attention value"},
-        {{INCLUDE("q_proj")}, "q_proj.weight", "quantize 4 64 sinq u8", "attention query"},
+        {{EXCLUDE("q_proj")}, "v_proj.weight", "quantize 4 32 sinq-levels u6", "attention value"},
+        {{INCLUDE("q_proj")}, "q_proj.weight", "quantize 4 32 sinq-levels u6", "attention query"},
         {{INCLUDE("q_proj")}, "v_proj.weight", "keep", "matches no --include"},
         {{INCLUDE("q_proj")}, "lm_head.weight", "keep", "lm_head"},
         {{INCLUDE("lm_head")}, "lm_head.weight", "keep", "lm_head"},
-        {{EXCLUDE("self_attn"), INCLUDE("q_proj")}, "q_proj.weight", "quantize 4 64 sinq u8", "attention query"},
+        {{EXCLUDE("self_attn"), INCLUDE("q_proj")}, "q_proj.weight", "quantize 4 32 sinq-levels u6", "attention query"},
         {{EXCLUDE("self_attn"), INCLUDE("q_proj")}, "v_proj.weight", "keep", "excluded by --exclude 'self_attn'"},
         {{EXCLUDE("self_attn"), INCLUDE("q_proj")}, "0.mlp.down_proj.weight", "keep", "matches no --include"},
         {{INCLUDE("q_proj"), EXCLUDE("self_attn")}, "q_proj.weight", "keep", "excluded by --exclude 'self_attn'"},
         {{TENSOR("q_proj", "bits:3,group:32"), EXCLUDE("self_attn")},
          "q_proj.weight",
-         "quantize 3 32 sinq u8",
+         "quantize 3 32 sinq-levels u6",
          "asked for by --tensor 'q_proj=bits:3,group:32'"},
         {{TENSOR("proj", "bits:3"), TENSOR("q_proj", "method:rtn")},
          "q_proj.weight",
@@ -260,7 +265,7 @@ START_TEST(rules_have_their_precedence) {
          "asked for by --tensor 'q_proj=method:rtn'"},
         {{TENSOR("proj", "bits:3"), TENSOR("q_proj", "method:rtn")},
          "v_proj.weight",
-         "quantize 3 64 sinq u8",
+         "quantize 3 32 sinq-levels u6",
          "asked for by --tensor 'proj=bits:3'"},
         {{TENSOR("proj", "bits:3"), TENSOR("q_proj", "keep")},
          "q_proj.weight",
@@ -268,7 +273,7 @@ START_TEST(rules_have_their_precedence) {
          "kept by --tensor 'q_proj=keep'"},
         {{TENSOR("q_proj", "keep"), TENSOR("proj", "bits:3")},
          "q_proj.weight",
-         "quantize 3 64 sinq u8",
+         "quantize 3 32 sinq-levels u6",
          "asked for by --tensor 'proj=bits:3'"},
         {{TENSOR("q_proj", "method:nf3")},
          "q_proj.weight",
@@ -276,21 +281,21 @@ START_TEST(rules_have_their_precedence) {
          "asked for by --tensor 'q_proj=method:nf3'"},
         {{TENSOR("^lm_head", "bits:8")},
          "lm_head.weight",
-         "quantize 8 64 sinq u8",
+         "quantize 8 64 sinq-search u6",
          "asked for by --tensor '^lm_head=bits:8'"},
         {{TENSOR("mlp\\.gate\\.", "scale:f16")},
          "mlp.gate.weight",
-         "quantize 4 64 sinq f16",
+         "quantize 4 32 sinq-levels f16",
          "asked for by --tensor 'mlp\\.gate\\.=scale:f16'"},
         {{TENSOR("layers\\.0\\.", "bits:8")}, "input_layernorm.weight", "keep", "norm"},
         {{TENSOR("layers\\.0\\.", "bits:8")}, "q_proj.bias", "keep", "bias"},
         {{TENSOR("layers\\.0\\.", "bits:8")},
          "q_proj.weight",
-         "quantize 8 64 sinq u8",
+         "quantize 8 64 sinq-search u6",
          "asked for by --tensor 'layers\\.0\\.=bits:8'"},
         {{TENSOR("(?i)EXPERTS.*DOWN", "group:row")},
          "experts.down_proj",
-         "quantize 4 0 sinq u8",
+         "quantize 4 0 sinq-levels u6",
          "asked for by --tensor '(?i)EXPERTS.*DOWN=group:row'"},
     };
     struct fake fake;
@@ -359,7 +364,7 @@ START_TEST(head_and_embedding_bits_reach_their_tensors) {
     fill_fake(&fake, "qwen3_moe", small_model, SMALL_COUNT);
     struct sinq_recipe *recipe = expect_recipe(&fake, &options);
     describe_entry(sinq_recipe_entry(recipe, 8), text);
-    ck_assert_str_eq(text, "quantize 8 64 sinq u8");
+    ck_assert_str_eq(text, "quantize 8 64 sinq-search u6");
     ck_assert_str_eq(sinq_recipe_entry(recipe, 0)->reason, "token embedding");
     ck_assert(!sinq_recipe_entry(recipe, 8)->is_linear);
     sinq_recipe_free(recipe);
@@ -703,12 +708,13 @@ START_TEST(text_tells_recipes_apart) {
     cases[3].options.kurtosis_gate = 5;
     cases[4].options.replace_nonfinite = true;
     cases[5].options.scale_type = SINQ_AUX_F16;
-    cases[6].options.group_size = 32;
+    cases[6].options.group_size = 64;
     cases[7].options.threads = 7;
     struct sinq_text reference = {0};
     print_recipe(&fake, &plain, &reference);
     ck_assert_ptr_nonnull(strstr(reference.data, "\"lm_head.weight\" keep\n"));
-    ck_assert_ptr_nonnull(strstr(reference.data, "q_proj.weight\" quantize bits 4 group 64 method sinq scale u8\n"));
+    ck_assert_ptr_nonnull(
+        strstr(reference.data, "q_proj.weight\" quantize bits 4 group 32 method sinq-levels scale u6\n"));
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct sinq_text text = {0};
         print_recipe(&fake, &cases[i].options, &text);

@@ -61,6 +61,7 @@ END_TEST
 static struct sinq_synthetic_options describe(const char *shape, int bits) {
     struct sinq_synthetic_options options = {.shape = shape, .quantize = sinq_default_quantize_options()};
     options.quantize.bits = bits;
+    options.quantize.method = SINQ_METHOD_SINQ; /* groups of 64, 8-bit scales and zero points */
     options.quantize.head_bits = options.quantize.embed_bits = bits;
     options.quantize.threads = 1;
     return options;
