@@ -176,7 +176,7 @@ static unsigned find_most(const struct sinq_number_list *list) {
 
 struct sinq_quantize_options sinq_read_bench_quantizing(const struct sinq_bench_arguments *arguments) {
     struct sinq_quantize_options options = sinq_default_quantize_options();
-    if (arguments->method != NULL) options.method = sinq_method_from_name(arguments->method);
+    options.method = arguments->method != NULL ? sinq_method_from_name(arguments->method) : SINQ_METHOD_SINQ;
     if (arguments->bits != NULL) options.bits = read_number(arguments->bits, 0);
     if (arguments->group_size != NULL) options.group_size = read_number(arguments->group_size, (int)SINQ_GROUP_ROW);
     if (arguments->scale_type != NULL)

@@ -245,19 +245,14 @@ int sinq_spend_budget(struct sinq_recipe *recipe, const struct sinq_quantize_opt
     return status;
 }
 
-/* A quarter of a bit beside the codes, and 16 bits a column for the column scale. */
+/* A quarter of a bit beside the codes, everything counted. */
 static uint64_t count_linear_budget(const struct spender *spender, int bits) {
-    uint64_t bytes = 0;
+    uint64_t weights = 0;
     for (size_t i = 0; i < spender->count; i++) {
-        const struct sinq_recipe_entry *const entry = &spender->recipe->entries[spender->tensors[i]];
-        const struct sinq_tensor *const tensor = sinq_source_tensor(spender->recipe->source, spender->tensors[i]);
-        const struct sinq_matrix_shape shape = sinq_tensor_matrix_shape(tensor);
-        const uint64_t cols = entry->transposed ? shape.rows : shape.cols;
-        const uint64_t codes = (uint64_t)((double)sinq_count_values(tensor) * (bits + .25) / 8);
-        bytes = sinq_add_saturating(bytes, codes);
-        bytes = sinq_add_saturating(bytes, sinq_multiply_saturating(sinq_multiply_saturating(cols, shape.count), 2));
+        const uint64_t values = sinq_count_values(sinq_source_tensor(spender->recipe->source, spender->tensors[i]));
+        weights = sinq_add_saturating(weights, values);
     }
-    return bytes;
+    return (uint64_t)((bits + .25) * (double)weights / 8);
 }
 
 int sinq_spend_on_linear(struct sinq_recipe *recipe, const struct sinq_settings *base, const bool *is_settled,

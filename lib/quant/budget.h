@@ -22,8 +22,8 @@ int sinq_spend_budget(struct sinq_recipe *recipe, const struct sinq_quantize_opt
                       const struct sinq_settings *base, const bool *is_settled, struct sinq_error *error);
 
 /*
- * The same for linear layers alone, which together take no more than base->bits and a quarter of a bit a weight, and 16 bits a column for
- * the column scale. Where no choice is as small as that (rows of few columns, which are padded) entries stay as they are.
+ * The same for linear layers alone, which together take no more than base->bits and a quarter of a bit a weight, everything
+ * counted. Where no choice is as small as that (rows of few columns, which are padded) entries stay as they are.
  */
 int sinq_spend_on_linear(struct sinq_recipe *recipe, const struct sinq_settings *base, const bool *is_settled,
                          struct sinq_error *error);

@@ -79,6 +79,12 @@ static void describe_entry(const struct sinq_recipe_entry *entry, char text[80])
              sinq_aux_type_name(entry->scale_type));
 }
 
+/* "quantize" alone is any coding: within a budget it is chosen. */
+static bool is_described(const struct sinq_recipe_entry *entry, const char *expected, char text[80]) {
+    describe_entry(entry, text);
+    return strcmp(text, expected) == 0 || (strcmp(expected, "quantize") == 0 && entry->action == SINQ_QUANTIZE);
+}
+
 static struct sinq_quantize_options options_with(const struct sinq_rule *rules) {
     struct sinq_quantize_options options = sinq_default_quantize_options();
     options.rules = rules;
@@ -141,11 +147,16 @@ START_TEST(options_settle_what_is_done) {
         options.scale_type = cases[i].scale_type;
         struct sinq_recipe *const recipe = expect_recipe(&fake, &options);
         char text[80];
-        describe_entry(sinq_recipe_entry(recipe, 1), text);
-        ck_assert_msg(strcmp(text, cases[i].expected) == 0, "%s: %s", cases[i].what, text);
         const struct sinq_recipe_summary summary = sinq_recipe_summary(recipe);
-        ck_assert_int_eq(summary.bits, sinq_recipe_entry(recipe, 1)->bits);
-        ck_assert_uint_eq(summary.group_size, sinq_recipe_entry(recipe, 1)->group_size);
+        const struct sinq_recipe_entry most = {.action = SINQ_QUANTIZE,
+                                               .bits = summary.bits,
+                                               .group_size = summary.group_size,
+                                               .method = summary.method,
+                                               .scale_type = summary.scale_type};
+        ck_assert_msg(is_described(&most, cases[i].expected, text), "%s: %s", cases[i].what, text);
+        const char *const first = summary.is_mixed ? "quantize" : cases[i].expected;
+        ck_assert_msg(is_described(sinq_recipe_entry(recipe, 1), first, text), "%s: %s", cases[i].what, text);
+        ck_assert_msg(summary.is_mixed == (i < 4), "%s", cases[i].what);
         sinq_recipe_free(recipe);
     }
 }
@@ -205,13 +216,13 @@ START_TEST(default_decisions_come_with_reasons) {
         const char *action, *reason;
     } expected[SMALL_COUNT] = {
         {"keep", "token embedding"},
-        {"quantize 4 32 sinq-levels u6", "attention query"},
-        {"quantize 4 32 sinq-levels u6", "attention value"},
-        {"quantize 4 32 sinq-levels u6", "mlp down"},
+        {"quantize", "attention query"},
+        {"quantize", "attention value"},
+        {"quantize", "mlp down"},
         {"keep", "norm"},
         {"keep", "bias"},
         {"keep", "router"},
-        {"quantize 4 32 sinq-levels u6", "mlp down"},
+        {"quantize", "mlp down"},
         {"keep", "lm_head"},
         {"keep", "not a floating-point tensor"},
         {"keep", "empty"},
@@ -223,8 +234,7 @@ START_TEST(default_decisions_come_with_reasons) {
     for (size_t i = 0; i < SMALL_COUNT; i++) {
         const struct sinq_recipe_entry *const entry = sinq_recipe_entry(recipe, i);
         char text[80];
-        describe_entry(entry, text);
-        ck_assert_msg(strcmp(text, expected[i].action) == 0, "%s: %s", small_model[i].name, text);
+        ck_assert_msg(is_described(entry, expected[i].action, text), "%s: %s", small_model[i].name, text);
         ck_assert_msg(strcmp(entry->reason, expected[i].reason) == 0, "%s: %s", small_model[i].name, entry->reason);
         ck_assert_uint_eq(entry->bytes_before, fake.tensors[i].bytes);
         if (entry->action == SINQ_KEEP) ck_assert_uint_eq(entry->bytes_after, fake.tensors[i].bytes);
@@ -246,12 +256,12 @@ START_TEST(rules_have_their_precedence) {
         const char *tensor, *action, *reason;
     } cases[] = {
         {{EXCLUDE("q_proj")}, "q_proj.weight", "keep", "excluded by --exclude 'q_proj'"},
-        {{EXCLUDE("q_proj")}, "v_proj.weight", "quantize 4 32 sinq-levels u6", "attention value"},
-        {{INCLUDE("q_proj")}, "q_proj.weight", "quantize 4 32 sinq-levels u6", "attention query"},
+        {{EXCLUDE("q_proj")}, "v_proj.weight", "quantize", "attention value"},
+        {{INCLUDE("q_proj")}, "q_proj.weight", "quantize", "attention query"},
         {{INCLUDE("q_proj")}, "v_proj.weight", "keep", "matches no --include"},
         {{INCLUDE("q_proj")}, "lm_head.weight", "keep", "lm_head"},
         {{INCLUDE("lm_head")}, "lm_head.weight", "keep", "lm_head"},
-        {{EXCLUDE("self_attn"), INCLUDE("q_proj")}, "q_proj.weight", "quantize 4 32 sinq-levels u6", "attention query"},
+        {{EXCLUDE("self_attn"), INCLUDE("q_proj")}, "q_proj.weight", "quantize", "attention query"},
         {{EXCLUDE("self_attn"), INCLUDE("q_proj")}, "v_proj.weight", "keep", "excluded by --exclude 'self_attn'"},
         {{EXCLUDE("self_attn"), INCLUDE("q_proj")}, "0.mlp.down_proj.weight", "keep", "matches no --include"},
         {{INCLUDE("q_proj"), EXCLUDE("self_attn")}, "q_proj.weight", "keep", "excluded by --exclude 'self_attn'"},
@@ -309,8 +319,8 @@ START_TEST(rules_have_their_precedence) {
         }
         ck_assert_uint_lt(found, SMALL_COUNT);
         char text[80];
-        describe_entry(sinq_recipe_entry(recipe, found), text);
-        ck_assert_msg(strcmp(text, cases[i].action) == 0, "case %zu, %s: %s", i, cases[i].tensor, text);
+        ck_assert_msg(is_described(sinq_recipe_entry(recipe, found), cases[i].action, text), "case %zu, %s: %s", i,
+                      cases[i].tensor, text);
         const char *const reason = sinq_recipe_entry(recipe, found)->reason;
         ck_assert_msg(strcmp(reason, cases[i].reason) == 0, "case %zu, %s: %s", i, cases[i].tensor, reason);
         sinq_recipe_free(recipe);
@@ -691,7 +701,8 @@ START_TEST(text_tells_recipes_apart) {
     static const struct sinq_rule other[] = {TENSOR("q_proj\\.weight", "bits:5"), {NULL, SINQ_RULE_TENSOR, NULL}};
     struct fake fake;
     fill_fake(&fake, "qwen3_moe", small_model, SMALL_COUNT);
-    const struct sinq_quantize_options plain = options_with(NULL);
+    struct sinq_quantize_options plain = options_with(NULL);
+    plain.method = SINQ_METHOD_SINQ; /* the default recipe spends what a rule leaves on others */
     struct {
         struct sinq_quantize_options options;
         bool is_equal;
@@ -705,16 +716,16 @@ START_TEST(text_tells_recipes_apart) {
         {plain, false},
         {plain, true},
     };
+    cases[1].options.method = cases[2].options.method = plain.method;
     cases[3].options.kurtosis_gate = 5;
     cases[4].options.replace_nonfinite = true;
     cases[5].options.scale_type = SINQ_AUX_F16;
-    cases[6].options.group_size = 64;
+    cases[6].options.group_size = 32;
     cases[7].options.threads = 7;
     struct sinq_text reference = {0};
     print_recipe(&fake, &plain, &reference);
     ck_assert_ptr_nonnull(strstr(reference.data, "\"lm_head.weight\" keep\n"));
-    ck_assert_ptr_nonnull(
-        strstr(reference.data, "q_proj.weight\" quantize bits 4 group 32 method sinq-levels scale u6\n"));
+    ck_assert_ptr_nonnull(strstr(reference.data, "q_proj.weight\" quantize bits 4 group 64 method sinq scale u8\n"));
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct sinq_text text = {0};
         print_recipe(&fake, &cases[i].options, &text);
@@ -765,6 +776,31 @@ START_TEST(a_budget_is_kept_and_spent) {
 }
 END_TEST
 
+START_TEST(the_default_recipe_spends_a_quarter_of_a_bit) {
+    static const int widths[] = {2, 3, 4, 5, 6, 8};
+    struct fake fake;
+    fill_fake(&fake, "qwen3", two_layers, TWO_COUNT);
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
+        struct sinq_quantize_options options = options_with(NULL);
+        options.bits = widths[i];
+        options.embed_bits = 8;
+        struct sinq_recipe *const mixed = expect_recipe(&fake, &options);
+        options.group_size = widths[i] <= 4 ? 32 : 64;
+        struct sinq_recipe *const alike = expect_recipe(&fake, &options);
+        const struct sinq_recipe_summary summary = sinq_recipe_summary(mixed);
+        ck_assert(summary.is_mixed && !sinq_recipe_summary(alike).is_mixed);
+        ck_assert_int_eq(summary.bits, widths[i]);
+        ck_assert_double_le(summary.linear_bits_per_weight, widths[i] + .25);
+        const struct sinq_recipe_summary flat = sinq_recipe_summary(alike);
+        if (flat.linear_bits_per_weight <= widths[i] + .25) ck_assert_double_lt(summary.predicted_kl, flat.predicted_kl);
+        ck_assert_int_eq(sinq_recipe_entry(mixed, 0)->bits, 8);
+        ck_assert_int_eq((int)sinq_recipe_entry(mixed, 12)->action, SINQ_KEEP);
+        sinq_recipe_free(mixed);
+        sinq_recipe_free(alike);
+    }
+}
+END_TEST
+
 START_TEST(a_budget_beats_all_tensors_alike) {
     struct fake fake;
     fill_fake(&fake, "qwen3", two_layers, TWO_COUNT);
@@ -803,7 +839,8 @@ START_TEST(a_budget_leaves_alone_what_is_settled) {
     static const struct {
         size_t tensor;
         const char *expected;
-    } cases[] = {{4, "quantize 8 128 rtn u8"}, {7, "keep"}, {8, "keep"}, {9, "keep"}, {12, "quantize 6 64 sinq u8"}};
+    } cases[] = {
+        {4, "quantize 8 128 rtn u8"}, {7, "keep"}, {8, "keep"}, {9, "keep"}, {12, "quantize 6 64 sinq-search u6"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[80];
         describe_entry(sinq_recipe_entry(recipe, cases[i].tensor), text);
@@ -882,6 +919,6 @@ UNIT_MAIN("recipe", options_settle_what_is_done, wrong_options_are_refused_by_na
           block_scales_follow_their_tensor, plain_checkpoints_have_numbers_of_one_type,
           plain_checkpoints_have_few_options, quantized_sources_need_permission, sizes_are_exact,
           foretold_sizes_are_those_made, impossible_sizes_are_refused, peak_memory_is_that_of_the_largest_matrix,
-          text_tells_recipes_apart, a_budget_is_kept_and_spent, a_budget_beats_all_tensors_alike,
-          a_budget_leaves_alone_what_is_settled, a_budget_keeps_to_the_method_and_group_that_are_named,
-          budgets_that_cannot_be_are_refused)
+          text_tells_recipes_apart, a_budget_is_kept_and_spent, the_default_recipe_spends_a_quarter_of_a_bit,
+          a_budget_beats_all_tensors_alike, a_budget_leaves_alone_what_is_settled,
+          a_budget_keeps_to_the_method_and_group_that_are_named, budgets_that_cannot_be_are_refused)

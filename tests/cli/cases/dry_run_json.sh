@@ -1,3 +1,3 @@
 . "$SINQ_CLI/helpers.sh"
 take_model
-sinq quantize -n --json model
+sinq quantize -n -m sinq --json model

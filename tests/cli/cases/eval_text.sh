@@ -2,7 +2,7 @@
 . "$SINQ_CLI/helpers.sh"
 take_model
 write_text text
-sinq quantize -q model -o small
+sinq quantize -q -m sinq model -o small
 sinq eval model --text text --exact --kv f32
 echo
 sinq eval model --reference model --text text --window 32 --score second-half --exact

@@ -2,7 +2,7 @@
 . "$SINQ_CLI/helpers.sh"
 take_model
 seq 3 60 >ids
-compare() { sinq eval model --as bits:2 --token-ids --text ids -q --exact "$@"; }
+compare() { sinq eval model --as bits:2,method:sinq --token-ids --text ids -q --exact "$@"; }
 expect 0 compare --max-ppl 1e9 --max-ppl-increase 100000% --max-kl 100 --min-same-top 0%
 expect 3 compare --max-ppl 1
 expect 3 compare --max-kl 0

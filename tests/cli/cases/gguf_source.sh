@@ -15,13 +15,13 @@ done
 sinq eval model-f16.gguf --reference model --weights --top 1
 sinq eval model-q4_0.gguf --reference model --text "$SINQ_EXAMPLE/../copper-beeches.txt" --max-windows 2 --window 256 --max-ppl-increase 25% -q
 # Quantizing: f16 is as good as any original, codes are not.
-sinq quantize -q model-f16.gguf
+sinq quantize -q -m sinq model-f16.gguf
 expect 2 sinq quantize model-q4_0.gguf
 expect 2 sinq quantize --absorb model-q4_0.gguf
 expect 2 sinq quantize --format gguf --type q5_0 model-q4_0.gguf -o q5.gguf
 expect 2 sinq quantize --format gguf --type f16 model-f16.gguf -o model-f16.gguf --force
-sinq quantize -q --allow-requantize model-q4_0.gguf
-sinq quantize -q --allow-requantize --absorb model-q4_0.gguf -o absorbed
+sinq quantize -q -m sinq --allow-requantize model-q4_0.gguf
+sinq quantize -q -m sinq --allow-requantize --absorb model-q4_0.gguf -o absorbed
 sinq inspect absorbed --verify | tail -n 1
 sinq quantize -q --format gguf --type q4_0 model-f16.gguf
 sinq eval model-f16-q4_0.gguf --reference model-q4_0.gguf --weights --top 1 | tail -n 3

@@ -1,4 +1,4 @@
 . "$SINQ_CLI/helpers.sh"
 take_model
-sinq quantize -q model -o out
+sinq quantize -q -m sinq model -o out
 sinq inspect --json out --tensors --match 'layers\.0\.self_attn\.[qk]'

@@ -1,7 +1,7 @@
 # Source and result are good; one flipped byte in either kind of tensor is found and named.
 . "$SINQ_CLI/helpers.sh"
 take_model
-sinq quantize -q model -o out
+sinq quantize -q -m sinq model -o out
 sinq inspect --verify model | tail -n 1
 sinq inspect --verify out | tail -n 1
 size=$(wc -c <out/model.safetensors)

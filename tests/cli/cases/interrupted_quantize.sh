@@ -2,7 +2,7 @@
 . "$SINQ_CLI/helpers.sh"
 mkdir out "mod els"
 for i in 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29; do take_model "mod els/it's $i"; done
-"$SINQ_PROGRAM" quantize -q "mod els"/* -o out -t 1 2>err &
+"$SINQ_PROGRAM" quantize -q -m sinq "mod els"/* -o out -t 1 2>err &
 pid=$!
 while [ ! -e "out/it's 10-sinq-4bit-g64" ] && kill -0 $pid 2>/dev/null; do sleep 0.01; done
 kill -INT $pid

@@ -2,8 +2,8 @@
 . "$SINQ_CLI/helpers.sh"
 cp "$SINQ_EXAMPLE/model.safetensors" x.safetensors
 mkdir folder
-sinq quantize -q x.safetensors --bits 3 --group-size row
-sinq quantize -q x.safetensors -o folder
-sinq quantize -q x.safetensors -o y
+sinq quantize -q -m sinq x.safetensors --bits 3 --group-size row
+sinq quantize -q -m sinq x.safetensors -o folder
+sinq quantize -q -m sinq x.safetensors -o y
 find . -type f | sort
 sinq inspect y

@@ -1,3 +1,3 @@
 . "$SINQ_CLI/helpers.sh"
 take_model
-sinq quantize --json model -q
+sinq quantize -m sinq --json model -q

@@ -7,5 +7,5 @@ for options in "-b 2 -g 16 -m rtn --scale-type f16" "-b 8 --recipe paper" "-m si
     sinq quantize -qf model -o out $options
     sinq inspect out --tensors --match 'layers\.3\.mlp\.up' | tail -n 1
 done
-sinq quantize -qf model -o out --tensor 'mlp=bits:3,group:32' --tensor 'down=keep' --exclude 'up|down' --embed-bits 8
+sinq quantize -qf -m sinq model -o out --tensor 'mlp=bits:3,group:32' --tensor 'down=keep' --exclude 'up|down' --embed-bits 8
 sinq inspect out --tensors --match 'layers\.3\.mlp|embed'

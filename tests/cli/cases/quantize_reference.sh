@@ -1,7 +1,7 @@
 # The reference implementation's layout: written, read by every command, and native again with the same codes.
 . "$SINQ_CLI/helpers.sh"
 take_model
-sinq quantize -n --format sinq-reference model | tail -n 6
+sinq quantize -n --format sinq-reference model | tail -n 7
 sinq quantize -q --format sinq-reference model
 ls model-sinq-reference-4bit-g64
 grep -c '"sinq": true' model-sinq-reference-4bit-g64/config.json
@@ -12,14 +12,14 @@ sinq eval model-sinq-reference-4bit-g64 --reference model --text "$SINQ_EXAMPLE/
 sinq run model-sinq-reference-4bit-g64 -q -p 'It was a dark night, and the wind' -n 8 --temp 0
 echo
 # Codes, and f16 scales and zeros, survive both ways.
-sinq quantize -q --scale-type f16 model -o native
+sinq quantize -q -m sinq --scale-type f16 model -o native
 sinq quantize -q --format sinq-reference native -o there
 sinq quantize -q there -o back
 cmp native/model.safetensors back/model.safetensors
 grep -c '"sinq": true' back/config.json || true
 sinq quantize -q model-sinq-reference-4bit-g64 -o native8
 sinq eval native8 --reference model-sinq-reference-4bit-g64 --weights --top 1 | tail -n 3
-sinq quantize model -o u8 -q
+sinq quantize -m sinq model -o u8 -q
 sinq quantize --format sinq-reference --scale-type u8 u8 -o u8-there | grep -E 'coding|bits/weight'
 # A run that stops goes on.
 (ulimit -f 2000 && expect 1 sinq quantize --format sinq-reference native -o stopped 2>/dev/null)

@@ -1,7 +1,7 @@
 # One line each, a total, and the first failure's exit code.
 . "$SINQ_CLI/helpers.sh"
 take_model a && take_model b && mkdir out
-expect 2 sinq quantize a b -o nosuch
-expect 1 sinq quantize a missing b -o out
+expect 2 sinq quantize -m sinq a b -o nosuch
+expect 1 sinq quantize -m sinq a missing b -o out
 ls out
-sinq quantize a b -o out -q --force
+sinq quantize -m sinq a b -o out -q --force
