@@ -42,7 +42,7 @@ expect 1 sinq quantize -q -m sinq-levels --format sinq-reference model
 expect 1 sinq quantize -q -m sinq-search --scale-type u6 --format sinq-reference model
 expect 2 sinq quantize -q --format sinq-reference --scale-type u6 u8 -o no
 expect 2 sinq quantize -b 5 -m sinq-levels model
-expect 2 sinq quantize --scale-type u6 model
+expect 2 sinq quantize -m sinq --scale-type u6 model
 # What cannot be said there.
 expect 1 sinq quantize --format sinq-reference --embed-bits 4 model -o no
 sinq quantize -n --format sinq-reference -g 128 --tensor 'q_proj=bits:3,method:nf3' --exclude 'v_proj' model | grep -E 'q_proj|v_proj|down'
