@@ -10,6 +10,7 @@
 #include "checkpoint/source.h"
 #include "quant/allocation.h"
 #include "quant/damage.h"
+#include "tensor/method.h"
 
 /* ---- options ---- */
 
@@ -102,6 +103,15 @@ int sinq_predict_damage(const struct sinq_recipe *recipe, double *kl, struct sin
 
 /* ---- what a tensor may become ---- */
 
+/*
+ * Whether entries of 6 bits are often too narrow for a form, so that quantizing would widen it beyond what was counted: those of searched
+ * codes, in groups of 16 and from 6 bits on.
+ */
+static bool is_often_widened(const struct sinq_settings *form) {
+    if (form->scale_type != SINQ_AUX_U6 || sinq_method_has_byte_levels(form->method)) return false;
+    return form->group_size == 16 || form->bits >= 6;
+}
+
 /* All widths and group sizes that the options leave open and the method has; the rest is what the recipe has at that width. */
 static size_t list_forms(const struct sinq_settings *base, struct sinq_settings forms[SINQ_MOST_CHOICES]) {
     static const int widths[] = {2, 3, 4, 5, 6, 8}, groups[] = {16, 32, 64, 128};
@@ -113,8 +123,11 @@ static size_t list_forms(const struct sinq_settings *base, struct sinq_settings 
                                                       .group_size = base->has_group_size ? -1 : groups[g],
                                                       .method = -1,
                                                       .scale_type = -1};
+            struct sinq_settings *const form = &forms[count];
             struct sinq_error refused;
-            count += sinq_apply_setting(base, &setting, "", &forms[count], &refused) == SINQ_OK;
+            if (sinq_apply_setting(base, &setting, "", form, &refused) != SINQ_OK) continue;
+            if (is_often_widened(form) && !base->has_scale_type) form->scale_type = SINQ_AUX_U8;
+            count++;
         }
     }
     return count;

@@ -792,7 +792,8 @@ START_TEST(the_default_recipe_spends_a_quarter_of_a_bit) {
         ck_assert_int_eq(summary.bits, widths[i]);
         ck_assert_double_le(summary.linear_bits_per_weight, widths[i] + .25);
         const struct sinq_recipe_summary flat = sinq_recipe_summary(alike);
-        if (flat.linear_bits_per_weight <= widths[i] + .25) ck_assert_double_lt(summary.predicted_kl, flat.predicted_kl);
+        if (flat.linear_bits_per_weight <= widths[i] + .25)
+            ck_assert_double_lt(summary.predicted_kl, flat.predicted_kl);
         ck_assert_int_eq(sinq_recipe_entry(mixed, 0)->bits, 8);
         ck_assert_int_eq((int)sinq_recipe_entry(mixed, 12)->action, SINQ_KEEP);
         sinq_recipe_free(mixed);
