@@ -98,9 +98,10 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .argument = "NAME",
      .choices = "default paper",
      PLACE(recipe),
-     .help = "a set of the four above: default (what loses least at a quarter of a bit beside the codes: sinq-levels in "
-             "groups of 32 at 2 to 4 bits, sinq-search in groups of 64 beyond, u6; where none of them is given, tensors "
-             "that matter more get more bits, others fewer), or paper (the paper's: sinq, 4 bits, groups of 64, f16)"},
+     .help =
+         "a set of the four above: default (what loses least at a quarter of a bit beside the codes: sinq-levels in "
+         "groups of 32 at 2 to 4 bits, sinq-search in groups of 64 beyond, u6; where none of them is given, tensors "
+         "that matter more get more bits, others fewer), or paper (the paper's: sinq, 4 bits, groups of 64, f16)"},
     {.name = "bpw",
      .kind = SINQ_OPTION_REAL,
      .argument = "X",

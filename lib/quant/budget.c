@@ -119,10 +119,8 @@ static size_t list_forms(const struct sinq_settings *base, struct sinq_settings 
     size_t count = 0;
     for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
         for (size_t g = 0; g < group_count; g++) {
-            const struct sinq_rule_setting setting = {.bits = widths[w],
-                                                      .group_size = base->has_group_size ? -1 : groups[g],
-                                                      .method = -1,
-                                                      .scale_type = -1};
+            const struct sinq_rule_setting setting = {
+                .bits = widths[w], .group_size = base->has_group_size ? -1 : groups[g], .method = -1, .scale_type = -1};
             struct sinq_settings *const form = &forms[count];
             struct sinq_error refused;
             if (sinq_apply_setting(base, &setting, "", form, &refused) != SINQ_OK) continue;
@@ -249,10 +247,10 @@ int sinq_spend_budget(struct sinq_recipe *recipe, const struct sinq_quantize_opt
         status = spend(&spender, budget > fixed ? budget - fixed : 0, &smallest, &fits, error);
     }
     if (status == SINQ_OK && (!fits || budget < fixed)) {
-        status = sinq_fail(
-            error, SINQ_FAILED,
-            "%s: all tensors together should take no more than %" PRIu64 " bytes, but take at least %" PRIu64,
-            sinq_source_path(recipe->source), budget, sinq_add_saturating(smallest, fixed));
+        status =
+            sinq_fail(error, SINQ_FAILED,
+                      "%s: all tensors together should take no more than %" PRIu64 " bytes, but take at least %" PRIu64,
+                      sinq_source_path(recipe->source), budget, sinq_add_saturating(smallest, fixed));
     }
     free_spender(&spender);
     return status;
