@@ -105,15 +105,16 @@ int sinq_predict_damage(const struct sinq_recipe *recipe, double *kl, struct sin
 
 /*
  * Whether entries of 6 bits are often too narrow for a form, so that quantizing would widen it beyond what was counted: those of searched
- * codes, in groups of 16 and from 6 bits on.
+ * codes, in groups of 16, from 6 bits on, and with feedback (feedback.h), which moves zero points.
  */
-static bool is_often_widened(const struct sinq_settings *form) {
+static bool is_often_widened(const struct sinq_settings *form, bool is_calibrated) {
     if (form->scale_type != SINQ_AUX_U6 || sinq_method_has_byte_levels(form->method)) return false;
-    return form->group_size == 16 || form->bits >= 6;
+    return form->group_size == 16 || form->bits >= 6 || is_calibrated;
 }
 
 /* All widths and group sizes that the options leave open and the method has; the rest is what the recipe has at that width. */
-static size_t list_forms(const struct sinq_settings *base, struct sinq_settings forms[SINQ_MOST_CHOICES]) {
+static size_t list_forms(const struct sinq_settings *base, bool is_calibrated,
+                         struct sinq_settings forms[SINQ_MOST_CHOICES]) {
     static const int widths[] = {2, 3, 4, 5, 6, 8}, groups[] = {16, 32, 64, 128};
     const size_t group_count = base->has_group_size ? 1 : sizeof groups / sizeof groups[0];
     size_t count = 0;
@@ -124,7 +125,7 @@ static size_t list_forms(const struct sinq_settings *base, struct sinq_settings 
             struct sinq_settings *const form = &forms[count];
             struct sinq_error refused;
             if (sinq_apply_setting(base, &setting, "", form, &refused) != SINQ_OK) continue;
-            if (is_often_widened(form) && !base->has_scale_type) form->scale_type = SINQ_AUX_U8;
+            if (is_often_widened(form, is_calibrated) && !base->has_scale_type) form->scale_type = SINQ_AUX_U8;
             count++;
         }
     }
@@ -240,7 +241,7 @@ int sinq_spend_budget(struct sinq_recipe *recipe, const struct sinq_quantize_opt
     const uint64_t budget = count_budget(recipe, options);
     uint64_t smallest = 0;
     bool fits = true;
-    spender.form_count = list_forms(base, spender.forms);
+    spender.form_count = list_forms(base, recipe->is_calibrated, spender.forms);
     int status = list_items(&spender, error);
     const uint64_t fixed = spender.fixed_bytes;
     if (status == SINQ_OK) {
@@ -271,7 +272,7 @@ int sinq_spend_on_linear(struct sinq_recipe *recipe, const struct sinq_settings 
     struct spender spender = {.recipe = recipe, .is_settled = is_settled, .is_linear_only = true};
     uint64_t smallest;
     bool fits;
-    spender.form_count = list_forms(base, spender.forms);
+    spender.form_count = list_forms(base, recipe->is_calibrated, spender.forms);
     int status = list_items(&spender, error);
     if (status == SINQ_OK) status = spend(&spender, count_linear_budget(&spender, base->bits), &smallest, &fits, error);
     free_spender(&spender);
