@@ -44,6 +44,13 @@ void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, 
 int sinq_measure_entry(const struct sinq_recipe *recipe, const struct sinq_tensor *tensor,
                        const struct sinq_recipe_entry *entry, uint64_t *bytes, struct sinq_error *error);
 
+/* Fills bytes_after of an entry to be quantized and raises the recipe's peak memory. */
+int sinq_settle_entry(struct sinq_recipe *recipe, const struct sinq_tensor *tensor, struct sinq_recipe_entry *entry,
+                      struct sinq_error *error);
+/* Raises the peak memory for a layer in the reference's layout, or from it. */
+void sinq_settle_layer(struct sinq_recipe *recipe, const struct sinq_tensor *tensor,
+                       const struct sinq_recipe_entry *entry);
+
 /* Fills counts, bytes and bits of the summary from the entries. */
 void sinq_sum_up_recipe(struct sinq_recipe *recipe);
 
