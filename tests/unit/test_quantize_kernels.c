@@ -182,7 +182,7 @@ static void run_levels(const struct sinq_quantize_kernels *k, size_t which, stru
     clear_results(r);
     k->search_levels(&groups, &table, steps, 3, r->row_a);
     k->round_levels(&groups, &table, r->row_a, r->codes, r->row_b);
-    k->encode_levels(data.f32, MOST_COLS, 3, data.rows, data.cols, &table, data.cols, r->codes + 600, 48, r->row_c,
+    k->encode_levels(data.f32, MOST_COLS, 3, data.rows, data.cols, &table, data.cols, r->codes + 512, 48, r->row_c,
                      r->row_c + 16);
 }
 
