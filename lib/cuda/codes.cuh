@@ -62,42 +62,78 @@ __device__ __forceinline__ void multiply_add(int (&c)[4], uint32_t a0, uint32_t 
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b.x), "r"(b.y));
 }
 
-/*
- * Four codes, each a byte of at most four bits, become their levels' bytes. Selectors of byte_perm are nibbles, of which three bits
- * choose one of eight bytes: of sixteen levels it takes the lower and the upper half of the table, then one of both.
- */
+/* Levels are bytes below 128; without any, codes are. */
+__device__ __forceinline__ uint4 find_table(const struct sinq_cuda_matrix &m) {
+    if (m.levels == NULL) return make_uint4(0x03020100u, 0x07060504u, 0x0b0a0908u, 0x0f0e0d0cu);
+    const uint4 v = *(const uint4 *)m.levels;
+    return make_uint4(v.x & 0x7f7f7f7fu, v.y & 0x7f7f7f7fu, v.z & 0x7f7f7f7fu, v.w & 0x7f7f7f7fu);
+}
+
+/* A byte of a (0 to 3) or b (4 to 7) for each of the selectors' lower nibbles; 8 and above: its sign, in all bits. */
+__device__ __forceinline__ uint32_t permute_bytes(uint32_t a, uint32_t b, uint32_t selectors) {
+    uint32_t bytes;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(bytes) : "r"(a), "r"(b), "r"(selectors));
+    return bytes;
+}
+
+/* Four codes, the lower nibbles, become their levels' bytes. Signs of levels are 0: each half of the table gives 0 for the other's codes. */
 template <int BITS>
-__device__ __forceinline__ uint32_t find_levels(uint32_t codes, const uint4 &table) {
-    const uint32_t nibbles = __byte_perm(codes | codes >> 4, 0, 0x4420);
-    if (BITS < 4) return __byte_perm(table.x, table.y, nibbles);
-    const uint32_t low = __byte_perm(table.x, table.y, nibbles & 0x7777u);
-    const uint32_t high = __byte_perm(table.z, table.w, nibbles & 0x7777u);
-    return __byte_perm(low, high, (nibbles >> 1 & 0x4444u) | 0x3210u);
+__device__ __forceinline__ uint32_t find_levels(uint32_t nibbles, const uint4 &table) {
+    const uint32_t levels = permute_bytes(table.x, table.y, nibbles);
+    return BITS < 4 ? levels : levels | permute_bytes(table.z, table.w, nibbles ^ 0x8888u);
 }
 
-/* Codes or, in kernels for any form, their levels. */
-template <int BITS, bool ANY>
-__device__ __forceinline__ uint32_t unpack_values(uint32_t low, uint32_t high, int q, uint32_t t, const uint4 &table) {
-    const uint32_t codes = unpack<BITS>(low, high, q, t);
-    if constexpr (ANY && BITS <= 4) return find_levels<BITS>(codes, table);
-    return codes;
+/* Quads m and m + LANE / 8 of the lane's columns, of one row, as nibbles: their first columns, their second ones, and so on. */
+template <int BITS>
+__device__ __forceinline__ uint32_t unpack_nibbles(uint32_t low, uint32_t high, int m, uint32_t t) {
+    if (BITS == 4) return low;
+    const uint32_t nibbles = low >> 2 * m & 0x33333333u, back = 4 * (t & 1) + m;
+    if (BITS == 2) return nibbles;
+    return nibbles | (__funnelshift_l(high, high, 2 - back) & 0x04040404u) |
+           (__funnelshift_l(high, high, 4 - back) & 0x40404040u);
 }
 
-/* The lane's columns of one step: rows 0 and 1 into c, 2 and 3 into d. */
+/* Levels' bytes, in the nibbles' order of columns, which the input takes as well. */
+template <int BITS, int LANE>
+__device__ __forceinline__ void multiply_levels(int (&c)[4], int (&d)[4], const codes<BITS> &w, const uint2 (&x)[LANE / 8],
+                                                uint32_t t, const uint4 &table) {
+    const uint32_t lows[4] = {w.low.x, w.low.y, w.low.z, w.low.w}, highs[4] = {w.high.x, w.high.y, w.high.z, w.high.w};
+#pragma unroll
+    for (int m = 0; m < LANE / 8; m++) {
+        uint32_t first[4], second[4]; /* columns 0 and 1, 2 and 3 of both quads */
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+            const uint32_t nibbles = unpack_nibbles<BITS>(lows[r], highs[r], m, t);
+            first[r] = find_levels<BITS>(nibbles, table);
+            second[r] = find_levels<BITS>(nibbles >> 16, table);
+        }
+        const uint32_t a = LANE == 8 || m == 0 ? x[0].x : x[0].y;
+        const uint32_t b = LANE == 8 ? x[0].y : m == 0 ? x[LANE / 8 - 1].x : x[LANE / 8 - 1].y;
+        const uint2 right = make_uint2(permute_bytes(a, b, 0x5140u), permute_bytes(a, b, 0x7362u));
+        multiply_add(c, first[0], first[1], second[0], second[1], right);
+        multiply_add(d, first[2], first[3], second[2], second[3], right);
+    }
+}
+
+/* The lane's columns of one step: rows 0 and 1 into c, 2 and 3 into d. ANY: codes stand for levels. */
 template <int BITS, bool ANY, int LANE>
 __device__ __forceinline__ void multiply_step(int (&c)[4], int (&d)[4], const codes<BITS> &w, const uint2 (&x)[LANE / 8],
                                               uint32_t t, const uint4 &table) {
-#pragma unroll
-    for (int m = 0; m < LANE / 8; m++) {
-        uint32_t first[4], second[4]; /* quads of the four rows */
+    if constexpr (ANY && BITS <= 4) {
+        multiply_levels<BITS, LANE>(c, d, w, x, t, table);
+    } else {
         const uint32_t lows[4] = {w.low.x, w.low.y, w.low.z, w.low.w}, highs[4] = {w.high.x, w.high.y, w.high.z, w.high.w};
 #pragma unroll
-        for (int r = 0; r < 4; r++) {
-            first[r] = unpack_values<BITS, ANY>(lows[r], highs[r], 2 * m, t, table);
-            second[r] = unpack_values<BITS, ANY>(lows[r], highs[r], 2 * m + 1, t, table);
+        for (int m = 0; m < LANE / 8; m++) {
+            uint32_t first[4], second[4]; /* quads of the four rows */
+#pragma unroll
+            for (int r = 0; r < 4; r++) {
+                first[r] = unpack<BITS>(lows[r], highs[r], 2 * m, t);
+                second[r] = unpack<BITS>(lows[r], highs[r], 2 * m + 1, t);
+            }
+            multiply_add(c, first[0], first[1], second[0], second[1], x[m]);
+            multiply_add(d, first[2], first[3], second[2], second[3], x[m]);
         }
-        multiply_add(c, first[0], first[1], second[0], second[1], x[m]);
-        multiply_add(d, first[2], first[3], second[2], second[3], x[m]);
     }
 }
 

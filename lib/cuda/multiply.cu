@@ -124,13 +124,6 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
     }
 }
 
-/* Levels are bytes below 128; without any, codes are. */
-__device__ __forceinline__ uint4 find_table(const struct sinq_cuda_matrix &m) {
-    if (m.levels == NULL) return make_uint4(0x03020100u, 0x07060504u, 0x0b0a0908u, 0x0f0e0d0cu);
-    const uint4 v = *(const uint4 *)m.levels;
-    return make_uint4(v.x & 0x7f7f7f7fu, v.y & 0x7f7f7f7fu, v.z & 0x7f7f7f7fu, v.w & 0x7f7f7f7fu);
-}
-
 /* One of the `count` parts that a pair's columns are shared out to; `slot` is the pair's number among all. */
 struct part {
     uint32_t index, count, slot;

@@ -16,16 +16,20 @@
 #define MOST_WARPS 16u
 #define RING_BYTES (170u << 10) /* of a block; attention needs some of the rest */
 
-/* Where a tile's parts are in a stage. */
-template <int BITS, int GROUP> struct stage {
+/*
+ * Where a tile's parts are in a stage. LEVELS: of byte levels with entries of 6 or 8 bits and no zero points, in groups of any size;
+ * else of codes with zero points, in groups of 64 and 128.
+ */
+template <int BITS, int GROUP, bool LEVELS> struct stage {
     using S = shape<BITS, GROUP>;
-    static constexpr uint32_t TILE = S::TILE, STEPS = TILE / S::STEP;
-    static constexpr uint32_t GROUP_STEPS = GROUP / S::STEP; /* steps of a group */
-    static constexpr uint32_t QUADS = GROUP / 32;            /* pairs of quads of a lane's digits, of one group */
-    static constexpr uint32_t PANEL_CODES = TILE / 32 * BITS * 64, PANEL_ENTRIES = 128;
+    static constexpr uint32_t TILE = S::TILE, CHUNKS = TILE / S::CHUNK, STEPS = S::CHUNK / S::STEP; /* of a chunk */
+    static constexpr bool IS_WIDE = GROUP >= S::STEP; /* a group is a step or several; else a step several groups */
+    static constexpr uint32_t GROUP_STEPS = IS_WIDE ? GROUP / S::STEP : 1, STEP_GROUPS = IS_WIDE ? 1 : S::STEP / GROUP;
+    static constexpr uint32_t QUADS = GROUP_STEPS * S::LANE / 8; /* pairs of quads of a lane's digits, of one group */
+    static constexpr uint32_t PANEL_CODES = TILE / 32 * BITS * 64, PANEL_ENTRIES = LEVELS ? CHUNKS * 64 : 128;
     static constexpr uint32_t SCALES = 2 * PANEL_CODES, ZEROS = SCALES + 2 * PANEL_ENTRIES;
-    static constexpr uint32_t SCALE_RANGES = ZEROS + 2 * PANEL_ENTRIES, ZERO_RANGES = SCALE_RANGES + 16;
-    static constexpr uint32_t BYTES = ZERO_RANGES + 16;
+    static constexpr uint32_t SCALE_RANGES = ZEROS + (LEVELS ? 0 : 2 * PANEL_ENTRIES);
+    static constexpr uint32_t ZERO_RANGES = SCALE_RANGES + 16 * CHUNKS, BYTES = ZERO_RANGES + (LEVELS ? 0 : 16);
     static constexpr uint32_t FITTING = RING_BYTES / BYTES; /* stages of a block */
     static constexpr uint32_t WARPS = FITTING >= 48   ? 16
                                       : FITTING >= 36 ? 12
@@ -33,7 +37,8 @@ template <int BITS, int GROUP> struct stage {
                                       : FITTING >= 18 ? 6
                                                       : 4;
     static constexpr uint32_t STAGES = FITTING / WARPS; /* of a warp */
-    static_assert(TILE == 4 * GROUP, "a tile is four groups wide");
+    static_assert(LEVELS || CHUNKS == 1, "a tile is four groups wide");
+    static_assert(PANEL_CODES % 512 == 0, "codes are copied by whole warps");
     static_assert(STAGES > 1, "a tile is copied while another one is used");
 };
 
@@ -56,12 +61,17 @@ static __device__ __forceinline__ uint32_t find_product(const struct sinq_cuda_p
     return which;
 }
 
+/* Pieces of 16 bytes of a tile's scales, of one panel. */
+static __host__ __device__ __forceinline__ uint32_t count_pieces(const struct sinq_cuda_matrix &m, uint32_t chunks) {
+    return chunks * (m.scales_are_u6 ? 3 : 4);
+}
+
 /*
  * A warp's copies, each of which a lane does 16 bytes of: codes of both panels, and one or two pieces of the entries: lanes 0 to 15 a
- * quarter of a panel's scales or zero points, 16 and 17 ranges.
+ * quarter of a panel's scales or zero points, 16 and 17 ranges. With levels: lanes a piece of scales each, the next ones of ranges.
  */
-template <int BITS, int GROUP> struct filler {
-    using T = stage<BITS, GROUP>;
+template <int BITS, int GROUP, bool LEVELS> struct filler {
+    using T = stage<BITS, GROUP, LEVELS>;
     uint32_t pair, tile, end; /* of the next tile; the product's last pair */
     const uint8_t *codes, *entries;
     uint32_t panel_bytes;
@@ -76,7 +86,9 @@ template <int BITS, int GROUP> struct filler {
         end = p.first_pair[which + 1];
         panel_bytes = tiles * T::PANEL_CODES;
         codes = m.codes + (2 * own * tiles + tile) * T::PANEL_CODES + lane * 16;
-        if (lane < 16) {
+        if (LEVELS) {
+            seek_levels(m, own, tiles);
+        } else if (lane < 16) {
             each = (is_zeros ? m.zeros_are_f16 : m.scales_are_f16) ? 32 : 16;
             step = 4 * each;
             skipped = tiles * step;
@@ -90,6 +102,22 @@ template <int BITS, int GROUP> struct filler {
             entries += (own * tiles + tile) * step;
         }
     }
+    __device__ __forceinline__ void seek_levels(const struct sinq_cuda_matrix &m, size_t own, uint32_t tiles) {
+        const uint32_t lane = threadIdx.x % 32, pieces = count_pieces(m, T::CHUNKS);
+        each = lane < 2 * pieces + T::CHUNKS ? 16 : 0;
+        if (lane < 2 * pieces) {
+            const uint32_t panel = lane / pieces;
+            step = pieces * 16;
+            skipped = tiles * step;
+            to = T::SCALES + panel * T::PANEL_ENTRIES + lane % pieces * 16;
+            entries = m.scales + ((2 * own + panel) * tiles + tile) * step + lane % pieces * 16;
+        } else {
+            step = T::CHUNKS * 16;
+            skipped = 0;
+            to = T::SCALE_RANGES + (lane - 2 * pieces) * 16;
+            entries = m.scale_ranges + (own * tiles + tile) * step + (lane - 2 * pieces) * 16;
+        }
+    }
     /* Calls for the next tile. */
     __device__ __forceinline__ void fill(const struct sinq_cuda_products &p, uint32_t tiles, uint8_t *stage) {
         uint8_t *const lines = stage + threadIdx.x % 32 * 16;
@@ -99,7 +127,7 @@ template <int BITS, int GROUP> struct filler {
             copy_async(lines + T::PANEL_CODES + i, codes + panel_bytes + i);
         }
         if (each != 0) copy_async(stage + to, entries);
-        if (each == 32) copy_async(stage + to + 16, entries + 16);
+        if (!LEVELS && each == 32) copy_async(stage + to + 16, entries + 16);
         codes += T::PANEL_CODES;
         entries += step;
         if (++tile < tiles) return;
@@ -110,20 +138,30 @@ template <int BITS, int GROUP> struct filler {
     }
 };
 
-/* A lane's part of the input: its digit of its own slot's group, and the scale of group t. */
-template <int BITS, int GROUP> struct input {
-    uint2 digits[stage<BITS, GROUP>::QUADS];
-    float2 scale;
-    /* `x` and `scales`: where the lane's are in the first tile. */
-    __device__ __forceinline__ void load(const int8_t *x, const float2 *scales, uint32_t tile) {
-        using T = stage<BITS, GROUP>;
+/* A lane's part of the input, of each chunk: its digit of its own slot's group, and the scale of group t. */
+template <int BITS, int GROUP, bool LEVELS> struct input {
+    using T = stage<BITS, GROUP, LEVELS>;
+    uint2 digits[T::CHUNKS][T::QUADS];
+    float2 scales[T::CHUNKS];
+    /* Where the lane's digits begin in a chunk. */
+    static __device__ __forceinline__ uint32_t find_digits(uint32_t own, uint32_t t) {
+        return own / T::STEP_GROUPS * T::STEP_GROUPS * GROUP + t * T::S::LANE;
+    }
+    /* `x` and `from`: where the lane's are in the first tile. */
+    __device__ __forceinline__ void load(const int8_t *x, const float2 *from, uint32_t tile) {
+        constexpr uint32_t EACH = T::S::LANE / 8;
+        const uint32_t own = threadIdx.x % 32 >> 3, t = threadIdx.x % 4;
+        const bool is_own = T::IS_WIDE || t * T::S::LANE / GROUP == own % T::STEP_GROUPS;
         x += tile * T::TILE;
 #pragma unroll
-        for (uint32_t i = 0; i < T::QUADS; i++) {
-            constexpr uint32_t EACH = T::S::LANE / 8;
-            digits[i] = *(const uint2 *)(x + i / EACH * T::S::STEP + i % EACH * 8);
+        for (uint32_t c = 0; c < T::CHUNKS; c++) {
+#pragma unroll
+            for (uint32_t i = 0; i < T::QUADS; i++) {
+                const int8_t *const at = x + c * T::S::CHUNK + i / EACH * T::S::STEP + i % EACH * 8;
+                digits[c][i] = is_own ? *(const uint2 *)at : make_uint2(0, 0);
+            }
+            scales[c] = from[(tile * T::CHUNKS + c) * 4];
         }
-        scale = scales[tile * 4];
     }
 };
 
@@ -145,37 +183,74 @@ static __device__ __forceinline__ struct aux load_staged(const uint8_t *entries,
 
 /* How a matrix stores its entries. */
 struct form {
-    bool scales_are_f16, zeros_are_f16, zeros_have_ranges;
+    bool scales_are_f16, zeros_are_f16, zeros_have_ranges, scales_are_u6;
     float zero_low, zero_step;
+    uint32_t scale_sign;
 };
 
-template <int BITS, int GROUP>
-static __device__ __forceinline__ void add_tile(const struct form &m, const uint8_t *tile,
-                                                const struct input<BITS, GROUP> &x, float (&sums)[4]) {
-    using T = stage<BITS, GROUP>;
+/* Scales of a chunk's group t, of both widths and with signs. */
+static __device__ __forceinline__ struct aux load_level_scales(const struct form &m, const uint8_t *entries,
+                                                               const uint8_t *range, uint32_t t, uint32_t quarter) {
+    uint32_t bytes;
+    entries += quarter * 4;
+    if (m.scales_are_u6) {
+        const uint32_t low = *(const uint32_t *)(entries + t / 2 * 16), high = *(const uint32_t *)(entries + 32);
+        bytes = (low >> t % 2 * 4 & 0x0f0f0f0fu) | (high >> 2 * t & 0x03030303u) << 4;
+    } else {
+        bytes = *(const uint32_t *)(entries + t * 16);
+    }
+    const __half2 r = *(const __half2 *)(range + 4 * t);
+    if (m.scale_sign == 0) return spread_bytes(bytes, __low2float(r), __high2float(r));
+    return spread_signed_bytes(bytes, __low2float(r), __high2float(r), m.scale_sign);
+}
+
+/* One chunk of a tile into c and d. */
+template <int BITS, int GROUP, bool LEVELS>
+static __device__ __forceinline__ void multiply_chunk(const uint8_t *lines, const struct input<BITS, GROUP, LEVELS> &x,
+                                                      uint32_t chunk, const uint4 &table, int (&c)[4], int (&d)[4]) {
+    using T = stage<BITS, GROUP, LEVELS>;
     constexpr int LANE = T::S::LANE;
-    const uint32_t lane = threadIdx.x % 32, g = lane >> 2, t = lane & 3, own = g >> 1, panel = g >> 2, quarter = g & 3;
-    const uint8_t *const lines = tile + panel * T::PANEL_CODES + quarter * 16;
-    const uint4 table = make_uint4(0, 0, 0, 0);
-    int c[4] = {0, 0, 0, 0}, d[4] = {0, 0, 0, 0};
+    const uint32_t lane = threadIdx.x % 32, t = lane & 3, own = lane >> 3;
 #pragma unroll
     for (uint32_t step = 0; step < T::STEPS; step++) {
-        const codes<BITS> w = load_codes<BITS>(lines + block_number<BITS>(step, t) * (BITS * 64), t, load_shared());
+        const uint32_t block = block_number<BITS>(chunk * T::STEPS + step, t);
+        const codes<BITS> w = load_codes<BITS>(lines + block * (BITS * 64), t, load_shared());
         uint2 right[LANE / 8];
 #pragma unroll
         for (uint32_t k = 0; k < LANE / 8; k++) {
-            const uint2 digits = x.digits[step % T::GROUP_STEPS * (LANE / 8) + k];
-            right[k] = step / T::GROUP_STEPS == own ? digits : make_uint2(0, 0);
+            const uint2 digits = x.digits[chunk][step % T::GROUP_STEPS * (LANE / 8) + k];
+            right[k] = step / T::GROUP_STEPS == own / T::STEP_GROUPS ? digits : make_uint2(0, 0);
         }
-        multiply_step<BITS, false, LANE>(c, d, w, right, t, table);
+        multiply_step<BITS, LEVELS, LANE>(c, d, w, right, t, table);
     }
-    const struct aux s = load_staged(tile + T::SCALES + panel * T::PANEL_ENTRIES, tile + T::SCALE_RANGES,
-                                     m.scales_are_f16, true, 0, 0, t, quarter);
-    const struct aux z = load_staged(tile + T::ZEROS + panel * T::PANEL_ENTRIES, tile + T::ZERO_RANGES, m.zeros_are_f16,
-                                     m.zeros_have_ranges, m.zero_low, m.zero_step, t, quarter);
-    const int dots[4] = {c[0] * 256 + c[1], c[2] * 256 + c[3], d[0] * 256 + d[1], d[2] * 256 + d[3]};
+}
+
+template <int BITS, int GROUP, bool LEVELS>
+static __device__ __forceinline__ void add_tile(const struct form &m, const uint8_t *tile,
+                                                const struct input<BITS, GROUP, LEVELS> &x, const uint4 &table,
+                                                float (&sums)[4]) {
+    using T = stage<BITS, GROUP, LEVELS>;
+    const uint32_t lane = threadIdx.x % 32, g = lane >> 2, t = lane & 3, panel = g >> 2, quarter = g & 3;
+    const uint8_t *const lines = tile + panel * T::PANEL_CODES + quarter * 16;
+    const uint8_t *const scales = tile + T::SCALES + panel * T::PANEL_ENTRIES;
 #pragma unroll
-    for (int r = 0; r < 4; r++) sums[r] += s.value[r] * x.scale.x * ((float)dots[r] - z.value[r] * x.scale.y);
+    for (uint32_t chunk = 0; chunk < T::CHUNKS; chunk++) {
+        int c[4] = {0, 0, 0, 0}, d[4] = {0, 0, 0, 0};
+        struct aux s, z = {{m.zero_low, m.zero_low, m.zero_low, m.zero_low}};
+        multiply_chunk<BITS, GROUP, LEVELS>(lines, x, chunk, table, c, d);
+        if (LEVELS) {
+            s = load_level_scales(m, scales + chunk * (m.scales_are_u6 ? 48 : 64), tile + T::SCALE_RANGES + 16 * chunk,
+                                  t, quarter);
+        } else {
+            s = load_staged(scales, tile + T::SCALE_RANGES, m.scales_are_f16, true, 0, 0, t, quarter);
+            z = load_staged(tile + T::ZEROS + panel * T::PANEL_ENTRIES, tile + T::ZERO_RANGES, m.zeros_are_f16,
+                            m.zeros_have_ranges, m.zero_low, m.zero_step, t, quarter);
+        }
+        const int dots[4] = {c[0] * 256 + c[1], c[2] * 256 + c[3], d[0] * 256 + d[1], d[2] * 256 + d[3]};
+        const float2 by = x.scales[chunk];
+#pragma unroll
+        for (int r = 0; r < 4; r++) sums[r] += s.value[r] * by.x * ((float)dots[r] - z.value[r] * by.y);
+    }
 }
 
 /* ---- sums ---- */
@@ -238,30 +313,37 @@ static __device__ void finish_pair(const struct sinq_cuda_products &p, const str
 }
 
 /* A warp's tiles, with those of their copies that it has not called for yet; sums of each pair go to `pair_sums`. */
-template <int BITS, int GROUP>
+template <int BITS, int GROUP, bool LEVELS>
 static __device__ __forceinline__ void add_share(const struct sinq_cuda_products &p, struct span share, uint32_t tiles,
-                                                 struct filler<BITS, GROUP> &filler, uint8_t *ring, float *pair_sums) {
-    using T = stage<BITS, GROUP>;
+                                                 struct filler<BITS, GROUP, LEVELS> &filler, uint8_t *ring,
+                                                 uint4 table, float *pair_sums) {
+    using T = stage<BITS, GROUP, LEVELS>;
+    using INPUT = struct input<BITS, GROUP, LEVELS>;
     const uint32_t lane = threadIdx.x % 32, g = lane >> 2, t = lane & 3;
     uint32_t stage = 0, left = share.end - share.first, tile = share.first % tiles;
+    uint32_t known = find_product(p, share.first / tiles); /* whose table it is */
     for (uint32_t pair = share.first / tiles; left != 0; pair++) {
-        const struct sinq_cuda_product &product = p.products[find_product(p, pair)];
+        const uint32_t which = find_product(p, pair);
+        const struct sinq_cuda_product &product = p.products[which];
         const struct sinq_cuda_matrix &m = product.matrix;
-        const struct form form = {m.scales_are_f16, m.zeros_are_f16, m.zero_ranges != NULL, m.zero_low, m.zero_step};
+        const struct form form = {m.scales_are_f16, m.zeros_are_f16, m.zero_ranges != NULL, m.scales_are_u6,
+                                  m.zero_low,       m.zero_step,     m.scale_sign};
+        if (LEVELS && which != known) table = find_table(m);
+        known = which;
         const int8_t *const x =
-            product.input.digits + (g & 1) * product.input.padded + (g >> 1) * GROUP + t * T::S::LANE;
+            product.input.digits + (g & 1) * product.input.padded + INPUT::find_digits(g >> 1, t);
         const float2 *const scales = (const float2 *)product.input.scales + t;
         const uint32_t end = min(tiles, tile + left);
-        struct input<BITS, GROUP> next;
+        INPUT next;
         next.load(x, scales, tile);
         left -= end - tile;
         float sums[4] = {0, 0, 0, 0};
         for (; tile < end; tile++) {
-            const struct input<BITS, GROUP> now = next;
+            const INPUT now = next;
             if (tile + 1 < end) next.load(x, scales, tile + 1);
             await_copies<T::STAGES - 1>();
             __syncwarp();
-            add_tile<BITS, GROUP>(form, ring + stage * T::BYTES, now, sums);
+            add_tile<BITS, GROUP, LEVELS>(form, ring + stage * T::BYTES, now, table, sums);
             __syncwarp();
             if (left + end - tile > T::STAGES) filler.fill(p, tiles, ring + stage * T::BYTES);
             commit_copies();
@@ -277,10 +359,10 @@ static __device__ __forceinline__ void add_share(const struct sinq_cuda_products
     }
 }
 
-template <int BITS, int GROUP>
-static __global__ void __launch_bounds__(32 * stage<BITS, GROUP>::WARPS, 1)
+template <int BITS, int GROUP, bool LEVELS>
+static __global__ void __launch_bounds__(32 * stage<BITS, GROUP, LEVELS>::WARPS, 1)
     stream_kernel(const __grid_constant__ struct sinq_cuda_products p) {
-    using T = stage<BITS, GROUP>;
+    using T = stage<BITS, GROUP, LEVELS>;
     extern __shared__ __align__(128) uint8_t memory[];
     __shared__ struct ending ending;
     const uint32_t warp = threadIdx.x / 32, warps = T::WARPS, tiles = p.products[0].matrix.cols / T::TILE;
@@ -290,7 +372,7 @@ static __global__ void __launch_bounds__(32 * stage<BITS, GROUP>::WARPS, 1)
     uint8_t *const ring = memory + warp * T::STAGES * T::BYTES;
     float *const sums = (float *)(memory + warps * T::STAGES * T::BYTES);
     call_dependents();
-    struct filler<BITS, GROUP> filler = {
+    struct filler<BITS, GROUP, LEVELS> filler = {
         share.first / tiles, share.first % tiles
     };
     filler.seek(p, tiles);
@@ -300,8 +382,10 @@ static __global__ void __launch_bounds__(32 * stage<BITS, GROUP>::WARPS, 1)
         commit_copies();
     }
     prepare_ending(p, own, &ending);
+    uint4 table = make_uint4(0, 0, 0, 0);
+    if (LEVELS) table = find_table(p.products[find_product(p, share.first / tiles)].matrix);
     await_kernel();
-    add_share<BITS, GROUP>(p, share, tiles, filler, ring, sums + ((int)warp - (int)first_pair) * 32);
+    add_share<BITS, GROUP, LEVELS>(p, share, tiles, filler, ring, table, sums + ((int)warp - (int)first_pair) * 32);
     __syncthreads();
     for (uint32_t pair = first_pair + warp; pair <= last_pair; pair += warps) {
         finish_pair(p, ending, own, pair, tiles, sums + (pair - first_pair) * 32);
@@ -317,20 +401,36 @@ struct kernel {
     uint32_t tile, warps, ring; /* columns of a tile; bytes of the block's rings */
 };
 
-template <int BITS, int GROUP> static struct kernel list_kernel() {
-    using T = stage<BITS, GROUP>;
-    return {stream_kernel<BITS, GROUP>, T::TILE, T::WARPS, T::WARPS * T::STAGES * T::BYTES};
+template <int BITS, int GROUP, bool LEVELS> static struct kernel list_kernel() {
+    using T = stage<BITS, GROUP, LEVELS>;
+    return {stream_kernel<BITS, GROUP, LEVELS>, T::TILE, T::WARPS, T::WARPS * T::STAGES * T::BYTES};
 }
 
 template <int BITS> static struct kernel find_group(uint32_t group_size) {
-    if (group_size == 64) return list_kernel<BITS, 64>();
-    if (group_size == 128) return list_kernel<BITS, 128>();
+    if (group_size == 64) return list_kernel<BITS, 64, false>();
+    if (group_size == 128) return list_kernel<BITS, 128, false>();
+    return {NULL, 0, 0, 0};
+}
+
+template <int BITS> static struct kernel find_level_group(const struct sinq_cuda_matrix *m) {
+    /* A lane copies one piece of entries. */
+    if (m->group_size == 16 && m->scales_are_u6) return list_kernel<BITS, 16, true>();
+    if (m->group_size == 32) return list_kernel<BITS, 32, true>();
+    if (m->group_size == 64) return list_kernel<BITS, 64, true>();
+    return {NULL, 0, 0, 0};
+}
+
+static struct kernel find_level_kernel(const struct sinq_cuda_matrix *m) {
+    if (m->zeros != NULL || m->scales_are_f16) return {NULL, 0, 0, 0};
+    if (m->bits == 2) return find_level_group<2>(m);
+    if (m->bits == 3) return find_level_group<3>(m);
+    if (m->bits == 4) return find_level_group<4>(m);
     return {NULL, 0, 0, 0};
 }
 
 static struct kernel find_kernel(const struct sinq_cuda_matrix *m) {
-    if (!sinq_cuda_is_usual(m) || m->levels != NULL || m->scales_are_i8 || m->zeros_are_i8 || m->has_minima)
-        return {NULL, 0, 0, 0};
+    if (!sinq_cuda_can_multiply(m)) return {NULL, 0, 0, 0};
+    if (!sinq_cuda_is_usual(m)) return find_level_kernel(m);
     switch (m->bits) {
     case 2:
         return find_group<2>(m->group_size);

@@ -207,6 +207,25 @@ START_TEST(products_of_one_row_that_are_carried_out_as_one) {
 }
 END_TEST
 
+START_TEST(products_of_one_row_of_byte_levels) {
+    static const uint32_t bits[] = {2, 3, 4}, groups[] = {16, 32, 64};
+    struct sinq_backend *const backend = open_cuda();
+    if (backend == NULL) return;
+    for (unsigned turn = 0; turn < 36; turn++) {
+        check_together(backend, &(struct sinq_dual_scale){.group_size = groups[turn % 3],
+                                                          .bits = bits[turn / 3 % 3],
+                                                          .scale_type = turn < 18 ? SINQ_AUX_U6 : SINQ_AUX_U8,
+                                                          .zero_type = SINQ_AUX_NONE,
+                                                          .scale_signed = turn / 9 % 2 == 0,
+                                                          .has_column_scale = turn % 2 == 0,
+                                                          .levels = SINQ_LEVELS_BYTES,
+                                                          .factor = 0.75f,
+                                                          .zero_low = 64.0f});
+    }
+    backend->ops->close(backend);
+}
+END_TEST
+
 START_TEST(quantized_matrices_of_every_form) {
     static const uint32_t bits[] = {2, 3, 4, 5, 6, 8}, groups[] = {0, 16, 32, 64, 128};
     struct sinq_backend *const backend = open_cuda();
@@ -341,5 +360,6 @@ START_TEST(dense_matrices_of_every_type) {
 }
 END_TEST
 
-UNIT_MAIN("CUDA products", products_of_one_row_that_are_carried_out_as_one, quantized_matrices_of_every_form,
-          matrices_of_gguf_types, byte_levels_signed_scales_and_entries_of_six_bits, dense_matrices_of_every_type)
+UNIT_MAIN("CUDA products", products_of_one_row_that_are_carried_out_as_one, products_of_one_row_of_byte_levels,
+          quantized_matrices_of_every_form, matrices_of_gguf_types, byte_levels_signed_scales_and_entries_of_six_bits,
+          dense_matrices_of_every_type)
