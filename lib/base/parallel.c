@@ -83,6 +83,7 @@ static void *run_member(void *argument) {
 
 void sinq_parallel_for(unsigned threads, uint64_t count, sinq_work_fn *work, void *context) {
     enum { MOST_THREADS = 64 };
+    if (count == 0) return;
     struct crew crew = {.work = work, .context = context, .count = count};
     struct member members[MOST_THREADS];
     pthread_t handles[MOST_THREADS];
