@@ -179,10 +179,7 @@ struct sinq_quantize_options sinq_read_bench_quantizing(const struct sinq_bench_
     options.method = arguments->method != NULL ? sinq_method_from_name(arguments->method) : SINQ_METHOD_SINQ;
     if (arguments->bits != NULL) options.bits = read_number(arguments->bits, 0);
     if (arguments->group_size != NULL) options.group_size = read_number(arguments->group_size, (int)SINQ_GROUP_ROW);
-    if (arguments->scale_type != NULL)
-        options.scale_type = strcmp(arguments->scale_type, "f16") == 0  ? SINQ_AUX_F16
-                             : strcmp(arguments->scale_type, "u6") == 0 ? SINQ_AUX_U6
-                                                                        : SINQ_AUX_U8;
+    if (arguments->scale_type != NULL) options.scale_type = sinq_read_scale_type(arguments->scale_type);
     const bool has_three = arguments->method != NULL && strstr(arguments->method, "nf3") != NULL;
     const int bits = options.bits != 0 ? options.bits : has_three ? 3 : 4;
     options.head_bits = arguments->head_bits != NULL ? read_number(arguments->head_bits, 0) : bits;
@@ -192,15 +189,12 @@ struct sinq_quantize_options sinq_read_bench_quantizing(const struct sinq_bench_
 }
 
 struct sinq_session_options sinq_read_bench_session(const struct sinq_bench_arguments *arguments, unsigned threads) {
-    const char *const kv = arguments->kv;
     const unsigned decoded = arguments->predict == 0 ? 0 : find_most(&arguments->depths) + arguments->predict;
     const unsigned prompt = find_most(&arguments->prompts), context = prompt > decoded ? prompt : decoded;
     return (struct sinq_session_options){
         .context = context == 0 ? 1 : context,
         .batch = arguments->batch,
-        .kv_type = kv != NULL && strcmp(kv, "f32") == 0  ? SINQ_KV_F32
-                   : kv != NULL && strcmp(kv, "i8") == 0 ? SINQ_KV_I8
-                                                         : SINQ_KV_F16,
+        .kv_type = sinq_read_kv_type(arguments->kv),
         .exact = arguments->exact,
         .threads = threads,
         .profile = arguments->profile,

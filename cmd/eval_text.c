@@ -13,7 +13,6 @@
 static bool is_word(const char *text, const char *word) { return text != NULL && strcmp(text, word) == 0; }
 
 static struct sinq_text_options read_text_options(const struct sinq_eval_arguments *arguments) {
-    const char *const kv = arguments->kv;
     return (struct sinq_text_options){
         .window = arguments->window,
         .stride = arguments->stride,
@@ -21,9 +20,7 @@ static struct sinq_text_options read_text_options(const struct sinq_eval_argumen
         .max_windows = arguments->max_windows,
         .bos = arguments->bos,
         .exact = arguments->exact,
-        .kv_type = is_word(kv, "f32")  ? SINQ_KV_F32
-                   : is_word(kv, "i8") ? SINQ_KV_I8
-                                       : SINQ_KV_F16,
+        .kv_type = sinq_read_kv_type(arguments->kv),
         .threads = arguments->common.threads,
     };
 }

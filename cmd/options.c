@@ -359,3 +359,13 @@ int sinq_parse_options(const struct sinq_option *options, int argc, char **argv,
     free_getopt_tables(&tables);
     return status;
 }
+
+enum sinq_kv_type sinq_read_kv_type(const char *word) {
+    if (word != NULL && strcmp(word, "f32") == 0) return SINQ_KV_F32;
+    return word != NULL && strcmp(word, "i8") == 0 ? SINQ_KV_I8 : SINQ_KV_F16;
+}
+
+enum sinq_aux_type sinq_read_scale_type(const char *word) {
+    if (strcmp(word, "f16") == 0) return SINQ_AUX_F16;
+    return strcmp(word, "u6") == 0 ? SINQ_AUX_U6 : SINQ_AUX_U8;
+}

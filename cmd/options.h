@@ -80,6 +80,10 @@ struct sinq_common_options {
     "sinq sinq-search sinq-levels rtn search levels sinq-nf4 sinq-nf3 sinq-hqq sinq-noz nf4 nf3 hqq noz"
 #define SINQ_SCALE_CHOICES "f16 u8 u6"
 #define SINQ_KV_CHOICES    "f16 f32 i8"
+/* What a word of SINQ_KV_CHOICES means; f16 where it is NULL. */
+enum sinq_kv_type sinq_read_kv_type(const char *word);
+/* What a word of SINQ_SCALE_CHOICES means. */
+enum sinq_aux_type sinq_read_scale_type(const char *word);
 
 /* Where a model runs: places of the members for its name and for the most of its memory, which is 0 where it is not given. */
 #define SINQ_DEVICE_OPTIONS(name_place, memory_place)                                                                  \

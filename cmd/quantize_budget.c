@@ -13,12 +13,9 @@ static int refuse(struct sinq_error *error, int status, const char *message) {
 /* A device's driver, activations, keys and values: what a plan counts beside the weights. Where weights stay does not matter here. */
 static int measure_rest(const struct sinq_quantize_arguments *arguments, const struct sinq_source *source,
                         uint64_t *bytes, struct sinq_error *error) {
-    const char *const kv = arguments->kv;
     const struct sinq_session_options session = {
         .context = arguments->context,
-        .kv_type = kv != NULL && strcmp(kv, "f32") == 0  ? SINQ_KV_F32
-                   : kv != NULL && strcmp(kv, "i8") == 0 ? SINQ_KV_I8
-                                                         : SINQ_KV_F16,
+        .kv_type = sinq_read_kv_type(arguments->kv),
     };
     const struct sinq_device_options device = {.memory_limit = UINT64_MAX / 2, .session = &session};
     struct sinq_device_plan plan;

@@ -282,10 +282,7 @@ struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quanti
     if (arguments->group_size != NULL) options.group_size = read_number(arguments->group_size, (int)SINQ_GROUP_ROW);
     if (arguments->method != NULL) options.method = sinq_method_from_name(arguments->method);
     if (arguments->effort != NULL) options.effort = read_effort(arguments->effort);
-    if (arguments->scale_type != NULL)
-        options.scale_type = strcmp(arguments->scale_type, "f16") == 0  ? SINQ_AUX_F16
-                             : strcmp(arguments->scale_type, "u6") == 0 ? SINQ_AUX_U6
-                                                                        : SINQ_AUX_U8;
+    if (arguments->scale_type != NULL) options.scale_type = sinq_read_scale_type(arguments->scale_type);
     if (arguments->head_bits != NULL) options.head_bits = read_number(arguments->head_bits, 0);
     if (arguments->embed_bits != NULL) options.embed_bits = read_number(arguments->embed_bits, 0);
     options.budget_bits = arguments->budget_bits;

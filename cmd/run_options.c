@@ -205,12 +205,9 @@ struct sinq_sampling sinq_read_sampling(const struct sinq_run_arguments *argumen
 }
 
 struct sinq_session_options sinq_read_session_options(const struct sinq_run_arguments *arguments) {
-    const char *const kv = arguments->kv;
     return (struct sinq_session_options){
         .context = arguments->context,
-        .kv_type = kv != NULL && strcmp(kv, "f32") == 0  ? SINQ_KV_F32
-                   : kv != NULL && strcmp(kv, "i8") == 0 ? SINQ_KV_I8
-                                                         : SINQ_KV_F16,
+        .kv_type = sinq_read_kv_type(arguments->kv),
         .exact = arguments->exact,
         .threads = arguments->common.threads,
     };

@@ -1,7 +1,7 @@
 # Tests, fuzzing and benchmarks: included by the Makefile.
 
 # These start no threads, so that the thread sanitizer has nothing to say about them. unit.h sees to it that it stays true.
-UNTHREADED_TESTS := attention backend bench block_matrix block_types bpe chat chat_find chat_tokens compute config_splice cpu \
+UNTHREADED_TESTS := allocation attention backend bench budget block_matrix block_types bpe chat chat_find chat_tokens compute config_splice cpu \
   directory dtype dual_scale encode_blocks eval_thresholds gguf_config gguf_file graph literal_ranges load \
   load_weight long_context matmul model_config normalizer open_device options panel_shares prepared_bytes \
   presentation pretokenizer processors quantize_kernels recipe reference_forward roles rope rowwise rule \
