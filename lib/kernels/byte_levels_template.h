@@ -13,15 +13,6 @@ static void spread_scales(const uint8_t *packed, size_t quads, uint8_t *scales) 
 
 #else
 
-/* Sixteen entries, a byte each. */
-typedef uint8_t sixteen_bytes __attribute__((vector_size(16)));
-
-ALWAYS_INLINE sixteen_bytes load_bytes(const uint8_t *from) {
-    sixteen_bytes bytes;
-    memcpy(&bytes, from, sizeof bytes);
-    return bytes;
-}
-
 /* Bits 0 to 3 of `low`; two bits of `high`, where they lie at bit 4: bit 4 of the magnitude and the sign. */
 ALWAYS_INLINE sixteen_bytes join_scales(sixteen_bytes low, sixteen_bytes high) {
     return (low & 15) | (high & 16) | (high << 2 & 128);

@@ -16,15 +16,6 @@ ALWAYS_INLINE void spread_quad(const uint8_t *packed, uint8_t *entries) { l_stor
 
 #else
 
-/* Sixteen entries, a byte each. */
-typedef uint8_t sixteen_bytes __attribute__((vector_size(16)));
-
-ALWAYS_INLINE sixteen_bytes load_bytes(const uint8_t *from) {
-    sixteen_bytes bytes;
-    memcpy(&bytes, from, sizeof bytes);
-    return bytes;
-}
-
 /* docs/format.md, section 5.2. */
 ALWAYS_INLINE void spread_quad(const uint8_t *packed, uint8_t *entries) {
     const sixteen_bytes first = load_bytes(packed), second = load_bytes(packed + 16), high = load_bytes(packed + 32);

@@ -59,4 +59,13 @@ ALWAYS_INLINE void store_some(float *to, size_t count, v16 v) {
 /* How many of 16 values from `at` on there are. */
 ALWAYS_INLINE size_t count_some(size_t at, size_t count) { return count - at < 16 ? count - at : 16; }
 
+/* Sixteen entries, a byte each. */
+typedef uint8_t sixteen_bytes __attribute__((vector_size(16)));
+
+ALWAYS_INLINE sixteen_bytes load_bytes(const uint8_t *from) {
+    sixteen_bytes bytes;
+    memcpy(&bytes, from, sizeof bytes);
+    return bytes;
+}
+
 #endif
