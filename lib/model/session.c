@@ -17,6 +17,8 @@ struct sinq_session {
     struct sinq_cache *caches;
     struct sinq_buffer *tokens;   /* of the batch */
     struct sinq_profile *profile; /* NULL where it was not asked for */
+    struct sinq_queue_options queue_options;
+    struct sinq_held **weights; /* the model's, some of them replaced; NULL where none ever was */
     struct sinq_frame frame;
     int32_t *history; /* all tokens fed, room for a whole context */
     uint64_t position;
@@ -63,15 +65,17 @@ static int create_session(struct sinq_session *session, const struct sinq_sessio
     struct sinq_backend *const backend = session->model->backend;
     int status = sinq_measure_session(session->model->graph, options, &session->memory, error);
     if (status != SINQ_OK) return status;
-    const struct sinq_queue_options queue = {.exact = options->exact,
-                                             .threads =
-                                                 options->threads != 0 ? options->threads : sinq_count_processors(),
-                                             .batch = session->memory.batch};
+    session->queue_options =
+        (struct sinq_queue_options){.exact = options->exact,
+                                    .threads = options->threads != 0 ? options->threads : sinq_count_processors(),
+                                    .batch = session->memory.batch};
     session->history = malloc(session->memory.context * sizeof *session->history);
     if (session->history == NULL) return sinq_fail_memory(error, "tokens", session->memory.context);
     status = create_slots(session, error);
     if (status == SINQ_OK) status = create_caches(session, options->kv_type, error);
-    if (status == SINQ_OK) status = backend->ops->create_queue(backend, &queue, &session->queue, error);
+    if (status == SINQ_OK) {
+        status = backend->ops->create_queue(backend, &session->queue_options, &session->queue, error);
+    }
     if (status == SINQ_OK) {
         status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_TOKENS, 0},
                                              session->memory.batch * sizeof(int32_t), &session->tokens, error);
@@ -116,6 +120,10 @@ void sinq_session_close(struct sinq_session *session) {
     }
     backend->ops->free_buffer(backend, session->tokens);
     free(session->slots);
+    for (uint32_t i = 0; session->weights != NULL && i < session->model->graph->want_count; i++) {
+        if (session->weights[i] != session->model->held[i]) backend->ops->release_weight(backend, session->weights[i]);
+    }
+    free(session->weights);
     free(session->caches);
     free(session->history);
     sinq_profile_free(session->profile);
@@ -300,6 +308,7 @@ int sinq_session_begin_window(struct sinq_session *session, const int32_t *token
     session->frame.position = 0;
     session->frame.count = count;
     session->frame.length = count;
+    session->position = session->rows = count;
     return backend->ops->upload(backend, session->tokens, 0, tokens, count * sizeof *tokens, error);
 }
 
@@ -328,4 +337,37 @@ int sinq_session_write_slot(struct sinq_session *session, uint32_t slot, const f
                             struct sinq_error *error) {
     struct sinq_backend *const backend = session->model->backend;
     return backend->ops->upload(backend, session->slots[slot], 0, values, measure_rows(session, slot), error);
+}
+
+/* What a queue has prepared for its frame is for the weights that were in it. */
+static int renew_queue(struct sinq_session *session, struct sinq_error *error) {
+    struct sinq_backend *const backend = session->model->backend;
+    backend->ops->close_queue(session->queue);
+    session->queue = NULL;
+    return backend->ops->create_queue(backend, &session->queue_options, &session->queue, error);
+}
+
+int sinq_session_replace_weights(struct sinq_session *session, const uint32_t *numbers, size_t count,
+                                 const struct sinq_weight *weights, struct sinq_error *error) {
+    const struct sinq_model *const model = session->model;
+    struct sinq_backend *const backend = model->backend;
+    const size_t bytes = model->graph->want_count * sizeof *session->weights;
+    if (session->weights == NULL) {
+        session->weights = malloc(bytes + 1);
+        if (session->weights == NULL) return sinq_fail_memory(error, "weights", bytes);
+        memcpy(session->weights, model->held, bytes);
+        session->frame.weights = session->weights;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct sinq_held **const held = &session->weights[numbers[i]];
+        if (*held != model->held[numbers[i]]) backend->ops->release_weight(backend, *held);
+        *held = model->held[numbers[i]];
+        if (weights == NULL) continue;
+        const int status = backend->ops->hold_weight(backend, numbers[i], &weights[i], held, error);
+        if (status != SINQ_OK) {
+            *held = model->held[numbers[i]];
+            return status;
+        }
+    }
+    return renew_queue(session, error);
 }

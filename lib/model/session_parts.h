@@ -1,9 +1,10 @@
 /*
  * session_parts.h: a session whose operations are run piece by piece, for whoever wants to see what is between them. Positions always
- * begin at 0; the session's own position does not move, and its caches hold what was run last.
+ * begin at 0, and the caches hold what was run last.
  *
- * Calling sequence: sinq_session_begin_window; sinq_session_run_operations over runs of the graph's operations, in order.
- * Slots may be read and written between them: what a later piece reads must be what the earlier ones left for that window.
+ * Calling sequence: sinq_session_begin_window; sinq_session_run_operations over runs of the graph's operations, in order; behind the
+ * last of the body sinq_session_logits, if they are wanted. Slots may be read and written between them: what a later piece reads must be
+ * what the earlier ones left for that window.
  */
 #ifndef SINQ_MODEL_SESSION_PARTS_H
 #define SINQ_MODEL_SESSION_PARTS_H
@@ -18,5 +19,12 @@ int sinq_session_run_operations(struct sinq_session *session, uint32_t first, ui
 /* All of a slot's rows of the window. */
 int sinq_session_read_slot(struct sinq_session *session, uint32_t slot, float *values, struct sinq_error *error);
 int sinq_session_write_slot(struct sinq_session *session, uint32_t slot, const float *values, struct sinq_error *error);
+
+/*
+ * Weights `numbers`, which the model must have, become `weights`, whose bytes must outlive their use here; NULL: the model's own again.
+ * Of a model on the CPU alone.
+ */
+int sinq_session_replace_weights(struct sinq_session *session, const uint32_t *numbers, size_t count,
+                                 const struct sinq_weight *weights, struct sinq_error *error);
 
 #endif

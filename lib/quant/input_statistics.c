@@ -18,6 +18,7 @@
 #include "model/placement.h"
 #include "model/session_parts.h"
 #include "quant/statistics_memory.h"
+#include "quant/window_slots.h"
 
 /* ---- sums of products ---- */
 
@@ -72,7 +73,7 @@ struct sweep {
     struct sinq_session *session;
     struct sinq_input_points points;
     uint32_t *parts;
-    float **held; /* of each slot: its rows in all windows, or NULL where it is not read on */
+    struct sinq_window_slots held; /* what is read on */
     float **sums; /* of each point */
     float *rows, *panels;
     struct sinq_progress report;
@@ -80,37 +81,6 @@ struct sweep {
 
 static size_t pad_width(const struct sinq_input_point *point) {
     return (size_t)sinq_round_up(point->width, SINQ_LANES);
-}
-
-static size_t measure_slot(const struct sweep *s, uint32_t slot) {
-    return (size_t)s->window * s->graph->slot_widths[slot];
-}
-
-/* Memory for what crosses the cut, none for what does not any more. */
-static int hold_slots(struct sweep *s, const bool *is_live, struct sinq_error *error) {
-    for (uint32_t slot = 0; slot < s->graph->slot_count; slot++) {
-        const uint64_t bytes = s->windows * measure_slot(s, slot) * sizeof(float);
-        if (!is_live[slot]) {
-            free(s->held[slot]);
-            s->held[slot] = NULL;
-        } else if (s->held[slot] == NULL) {
-            s->held[slot] = malloc((size_t)bytes);
-            if (s->held[slot] == NULL) return sinq_fail_memory(error, "activations of the calibration text", bytes);
-        }
-    }
-    return SINQ_OK;
-}
-
-static int move_slots(struct sweep *s, uint64_t window, const bool *is_moved, bool to_session,
-                      struct sinq_error *error) {
-    int status = SINQ_OK;
-    for (uint32_t slot = 0; slot < s->graph->slot_count && status == SINQ_OK; slot++) {
-        if (!is_moved[slot]) continue;
-        float *const at = s->held[slot] + window * measure_slot(s, slot);
-        status = to_session ? sinq_session_write_slot(s->session, slot, at, error)
-                            : sinq_session_read_slot(s->session, slot, at, error);
-    }
-    return status;
 }
 
 static int add_point(struct sweep *s, size_t number, struct sinq_error *error) {
@@ -183,9 +153,9 @@ struct part {
 
 static int run_window(struct sweep *s, const struct part *part, uint64_t window, struct sinq_error *error) {
     int status = sinq_session_begin_window(s->session, s->tokens + window * s->window, s->window, error);
-    if (status == SINQ_OK) status = move_slots(s, window, part->comes, true, error);
+    if (status == SINQ_OK) status = sinq_put_window(&s->held, window, part->comes, s->session, error);
     if (status == SINQ_OK) status = run_piece(s, part->first, part->end, part->point, part->last, error);
-    if (status == SINQ_OK) status = move_slots(s, window, part->stays, false, error);
+    if (status == SINQ_OK) status = sinq_take_window(&s->held, window, part->stays, s->session, error);
     return status == SINQ_OK ? report_window(s, error) : status;
 }
 
@@ -193,10 +163,10 @@ static int run_part(struct sweep *s, struct part *part, struct sinq_error *error
     sinq_find_live_slots(s->graph, part->first, part->comes);
     sinq_find_live_slots(s->graph, part->end, part->stays);
     for (uint32_t i = 0; i < s->graph->slot_count; i++) part->either[i] = part->comes[i] || part->stays[i];
-    int status = hold_slots(s, part->either, error);
+    int status = sinq_hold_slots(&s->held, part->either, error);
     if (status == SINQ_OK) status = allocate_sums(s, part->point, part->last, error);
     for (uint64_t w = 0; w < s->windows && status == SINQ_OK; w++) status = run_window(s, part, w, error);
-    if (status == SINQ_OK) status = hold_slots(s, part->stays, error);
+    if (status == SINQ_OK) status = sinq_hold_slots(&s->held, part->stays, error);
     return status == SINQ_OK ? write_sums(s, part->point, part->last, error) : status;
 }
 
@@ -229,28 +199,28 @@ static int prepare(struct sweep *s, struct sinq_error *error) {
         widest = padded > widest ? padded : widest;
     }
     for (uint32_t i = 0; i < s->graph->slot_count; i++) {
-        const size_t values = s->graph->slot_for_logits[i] ? 0 : measure_slot(s, i);
+        const size_t values = s->graph->slot_for_logits[i] ? 0 : (size_t)s->window * s->graph->slot_widths[i];
         slot_values = values > slot_values ? values : slot_values;
     }
     s->parts = sinq_find_parts(s->graph);
-    s->held = calloc(s->graph->slot_count + 1, sizeof *s->held);
     s->sums = calloc(s->points.count + 1, sizeof *s->sums);
     s->rows = malloc((slot_values + widest + 1) * sizeof *s->rows);
     s->panels = aligned_alloc(64, (size_t)sinq_round_up((widest + 1) * s->window * sizeof *s->panels, 64));
-    if (s->parts == NULL || s->held == NULL || s->sums == NULL || s->rows == NULL || s->panels == NULL) {
+    if (s->parts == NULL || s->sums == NULL || s->rows == NULL || s->panels == NULL) {
         return sinq_fail_memory(error, "statistics", widest * s->window * sizeof *s->panels);
     }
+    const int status = sinq_make_window_slots(s->graph, s->windows, s->window, &s->held, error);
+    if (status != SINQ_OK) return status;
     const struct sinq_session_options session = sinq_describe_calibration(s->window, s->threads);
     return sinq_open_session(s->model, &session, &s->session, error);
 }
 
 static void clean_up(struct sweep *s) {
-    for (uint32_t i = 0; s->held != NULL && i < s->graph->slot_count; i++) free(s->held[i]);
+    sinq_free_window_slots(&s->held);
     for (size_t i = 0; s->sums != NULL && i < s->points.count; i++) free(s->sums[i]);
     sinq_free_input_points(&s->points);
     sinq_session_close(s->session);
     free(s->parts);
-    free(s->held);
     free(s->sums);
     free(s->rows);
     free(s->panels);

@@ -9,6 +9,7 @@
 #include "quant/load.h"
 #include "quant/matrix.h"
 #include "quant/recipe.h"
+#include "quant/trial.h"
 
 struct trial {
     struct sinq_source base;
@@ -25,6 +26,8 @@ struct trial {
     bool has_matrix;
     size_t tensor;
     uint64_t index;
+    const float *gram;
+    uint64_t gram_width;
 };
 
 static int read_origin_bytes(const struct sinq_source *source, size_t tensor, uint64_t offset, uint64_t size, void *out,
@@ -142,6 +145,7 @@ static int rebuild_matrix(struct trial *trial, size_t tensor, uint64_t index, st
                                               .effort = trial->recipe->effort,
                                               .tiling_2d = trial->recipe->tiling_2d,
                                               .kurtosis_gate = trial->recipe->kurtosis_gate,
+                                              .gram = trial->gram_width == trial->units.cols ? trial->gram : NULL,
                                               .threads = trial->recipe->threads};
     status = method.tiling_2d ? rebuild_plain(trial, &method, error) : rebuild_stored(trial, &method, entry, error);
     if (status == SINQ_OK && entry->transposed) {
@@ -201,15 +205,15 @@ static int read_trial_matrix(const struct sinq_source *source, size_t tensor, ui
     }
     if (trial->recipe->tiling_2d) return SINQ_OK;
     pthread_mutex_lock(&trial->lock);
-    int status = rebuild_matrix(trial, tensor, index, error);
+    const bool is_there = trial->has_matrix && trial->tensor == tensor && trial->index == index;
+    const int status = is_there ? SINQ_OK : rebuild_matrix(trial, tensor, index, error);
     if (status == SINQ_OK) {
         *bytes = trial->blob_bytes;
         *blob = aligned_alloc(SINQ_LINE_BYTES, (size_t)trial->blob_bytes); /* a blob is a multiple of a line */
         if (*blob != NULL) memcpy(*blob, trial->blob.bytes, (size_t)trial->blob_bytes);
-        if (*blob == NULL) status = sinq_fail_memory(error, "a quantized matrix", trial->blob_bytes);
     }
     pthread_mutex_unlock(&trial->lock);
-    return status;
+    return status == SINQ_OK && *blob == NULL ? sinq_fail_memory(error, "a quantized matrix", *bytes) : status;
 }
 
 static int describe_trial_matrix(const struct sinq_source *source, size_t tensor, uint64_t index,
@@ -258,4 +262,11 @@ int sinq_open_trial(const struct sinq_source *source, const struct sinq_recipe *
         .source = source, .threads = recipe->threads, .replace_nonfinite = recipe->replace_nonfinite};
     *trial = &made->base;
     return SINQ_OK;
+}
+
+void sinq_set_trial_gram(struct sinq_source *source, const float *gram, uint64_t width) {
+    struct trial *const trial = (struct trial *)(void *)source;
+    trial->gram = gram;
+    trial->gram_width = width;
+    trial->has_matrix = false;
 }
