@@ -74,7 +74,7 @@ struct sweep {
     struct sinq_input_points points;
     uint32_t *parts;
     struct sinq_window_slots held; /* what is read on */
-    float **sums; /* of each point */
+    float **sums;                  /* of each point */
     float *rows, *panels;
     struct sinq_progress report;
 };
