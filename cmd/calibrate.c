@@ -8,7 +8,6 @@
 #include "formats.h"
 #include "json.h"
 #include "memory.h"
-#include "own_text.h"
 #include "progress.h"
 #include "text_input.h"
 #include "vocabulary.h"
@@ -62,13 +61,15 @@ int sinq_read_calibration(const struct sinq_quantize_arguments *arguments, const
     for (size_t i = 0; i < arguments->calib.count && status == SINQ_OK; i++) {
         if (strcmp(arguments->calib.texts[i], "self") == 0) {
             const size_t count = arguments->calib_tokens != 0 ? arguments->calib_tokens : OWN_TOKENS;
-            calibration->own_count += count - count % calibration->window;
+            calibration->own.windows += count / calibration->window;
             continue;
         }
         status = add_text(arguments, tokenizer, arguments->calib.texts[i], calibration, error);
     }
     sinq_tokenizer_free(tokenizer);
-    return status;
+    calibration->own.window = calibration->window;
+    if (status != SINQ_OK || calibration->own.windows == 0) return status;
+    return sinq_plan_own_text(source, calibration->tokenizer_size, arguments->common.threads, &calibration->own, error);
 }
 
 void sinq_free_calibration(struct sinq_calibration *calibration) { sinq_tokens_free(&calibration->tokens); }
@@ -86,8 +87,8 @@ static int collect(const struct sinq_quantize_arguments *arguments, const struct
                                                  .user = meter};
     struct sinq_tokens *const tokens = &calibration->tokens;
     int status = SINQ_OK;
-    if (calibration->own_count > 0) {
-        status = sinq_write_own_text(model, calibration->own_count, calibration->window, threads, meter, tokens, error);
+    if (calibration->own.windows > 0) {
+        status = sinq_write_own_text(model, &calibration->own, threads, meter, tokens, error);
     }
     if (status != SINQ_OK) return status;
     return sinq_make_statistics(source, model, tokens->ids, tokens->count, &options, statistics, error);

@@ -125,7 +125,8 @@ static int open_statistics(const struct run *run, const char *model, const struc
         status = sinq_open_checkpoint(is_saved ? arguments->save_stats : arguments->stats, statistics, error);
     } else if (arguments->calib.count != 0) {
         status = sinq_read_calibration(arguments, source, &calibration, error);
-        options->calibration_tokens = calibration.tokens.count + calibration.own_count;
+        options->calibration_tokens = calibration.tokens.count + calibration.own.windows * calibration.window;
+        options->calibration_memory = calibration.own.memory;
         if (status == SINQ_OK && !arguments->dry_run) status = check_calibration(source, options, error);
         if (status == SINQ_OK && !arguments->dry_run) {
             status = sinq_calibrate(arguments, model, source, &calibration, beside, statistics, error);

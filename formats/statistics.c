@@ -106,12 +106,14 @@ static uint64_t print_header(const struct sinq_layer_input *inputs, size_t count
     const uint64_t hash_at = text->size;
     sinq_text_print(text, "%0*d\"}", HASH_DIGITS, 0);
     for (size_t i = 0; i < count; i++) {
-        const uint64_t width = inputs[i].width, end = offset + width * width * sizeof(float);
+        const uint64_t width = inputs[i].width, matrices = inputs[i].count;
+        const uint64_t end = offset + matrices * width * width * sizeof(float);
         sinq_text_add(text, ",");
         sinq_text_add_json(text, inputs[i].name);
-        sinq_text_print(text, ":{\"dtype\":\"F32\",\"shape\":[%llu,%llu],\"data_offsets\":[%llu,%llu]}",
-                        (unsigned long long)width, (unsigned long long)width, (unsigned long long)offset,
-                        (unsigned long long)end);
+        sinq_text_add(text, ":{\"dtype\":\"F32\",\"shape\":[");
+        if (matrices > 1) sinq_text_print(text, "%llu,", (unsigned long long)matrices);
+        sinq_text_print(text, "%llu,%llu],\"data_offsets\":[%llu,%llu]}", (unsigned long long)width,
+                        (unsigned long long)width, (unsigned long long)offset, (unsigned long long)end);
         offset = end;
     }
     sinq_text_add(text, "}");

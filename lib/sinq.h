@@ -295,6 +295,7 @@ struct sinq_quantize_options {
     const struct sinq_source *statistics;
     uint64_t
         calibration_tokens; /* that they are of where they are made in this run: counts in the plan's memory, also without them */
+    uint64_t calibration_memory; /* that getting those tokens takes */
     /*
      * Bits, group size and scale type of each tensor that no other option or rule names, embeddings and head included, are chosen so that
      * all tensors together take no more than so many bits a parameter, or bytes, and the damage predicted is least. 0: not asked for.
@@ -649,8 +650,9 @@ SINQ_API const char *sinq_runnable_families(void);
 enum sinq_kv_type { SINQ_KV_F16, SINQ_KV_F32, SINQ_KV_I8 };
 
 struct sinq_session_options {
-    uint64_t context;          /* positions; 0: the model's, at most 8192. More than the model's is SINQ_USAGE */
-    uint32_t batch;            /* tokens that are fed at once; 0: 256 */
+    uint64_t context;   /* positions; 0: the model's, at most 8192. More than the model's is SINQ_USAGE */
+    uint32_t batch;     /* positions that are fed at once; 0: 256 */
+    uint32_t sequences; /* timelines side by side, which share each reading of a weight; 0: one. More only on a CPU */
     enum sinq_kv_type kv_type; /* of keys and values */
     bool exact;                /* all activations in f32 */
     unsigned threads;          /* 0: sinq_count_processors() */
@@ -668,7 +670,10 @@ struct sinq_plan {
 SINQ_API int sinq_plan_session(const struct sinq_source *source, const struct sinq_session_options *options,
                                struct sinq_plan *plan, struct sinq_error *error);
 
-/* One inference timeline: position, keys and values, scratch memory. Belongs to one thread; the model must outlive it. */
+/*
+ * One inference timeline: position, keys and values, scratch memory. Belongs to one thread; the model must outlive it. With several
+ * sequences all are at the same position, and tokens and logits come position by position: those of the first sequence, the second, ...
+ */
 struct sinq_session;
 SINQ_API int sinq_open_session(const struct sinq_model *model, const struct sinq_session_options *options,
                                struct sinq_session **session, struct sinq_error *error);
@@ -689,8 +694,8 @@ SINQ_API uint64_t sinq_session_rewind(struct sinq_session *session, uint64_t pos
  */
 SINQ_API void sinq_session_announce(struct sinq_session *session, uint64_t length);
 /*
- * Feeds tokens at the session's position. More than a batch are fed batch by batch. An id outside the vocabulary, or more tokens
- * than the context has room for, is SINQ_FAILED and changes nothing.
+ * Feeds tokens at the session's position, as many to each sequence. More than a batch are fed batch by batch. An id outside the
+ * vocabulary, or more tokens than the context has room for, is SINQ_FAILED and changes nothing.
  */
 SINQ_API int sinq_session_feed(struct sinq_session *session, const int32_t *tokens, size_t count,
                                struct sinq_error *error);
@@ -733,6 +738,8 @@ SINQ_API int sinq_open_sampler(const struct sinq_sampling *options, uint32_t voc
                                struct sinq_error *error);
 /* history[0..count) are the tokens so far. */
 SINQ_API int32_t sinq_sample(struct sinq_sampler *sampler, const float *logits, const int32_t *history, size_t count);
+/* Goes on as one that was opened with that seed. */
+SINQ_API void sinq_sampler_reseed(struct sinq_sampler *sampler, uint64_t seed);
 SINQ_API void sinq_sampler_close(struct sinq_sampler *sampler);
 
 /* The `count` best tokens, best first, with their natural log probabilities. */
@@ -832,6 +839,7 @@ SINQ_API int sinq_find_calibration_window(const struct sinq_source *source, uint
 struct sinq_layer_input {
     char name[180]; /* of the first weight that reads it, as the graph has it: without what wraps the text model */
     uint64_t width; /* the matrix has as many rows and columns */
+    uint64_t count; /* of matrices: 1, or one for each expert, in a stack */
 };
 /* In the order in which sinq_collect_statistics writes them; *inputs is malloc'ed. */
 SINQ_API int sinq_list_layer_inputs(const struct sinq_model *model, struct sinq_layer_input **inputs, size_t *count,

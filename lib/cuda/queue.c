@@ -25,6 +25,7 @@ static int create_finished(struct sinq_queue *queue, struct sinq_error *error) {
 
 int sinq_cuda_create_queue(struct sinq_backend *backend, const struct sinq_queue_options *options,
                            struct sinq_queue **queue, struct sinq_error *error) {
+    if (options->sequences > 1) return sinq_fail(error, SINQ_USAGE, "sequences side by side are for a CPU only");
     struct sinq_queue *const made = calloc(1, sizeof *made);
     if (made == NULL) return sinq_fail_memory(error, "a queue", sizeof *made);
     made->backend = sinq_cuda_of(backend);

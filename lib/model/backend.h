@@ -22,12 +22,13 @@ struct sinq_held;   /* a weight as a backend holds it */
 struct sinq_queue_options {
     bool exact;       /* activations stay f32 in products with quantized matrices */
     unsigned threads; /* of a CPU */
-    uint32_t batch;   /* most tokens of a batch */
+    uint32_t batch;   /* most rows of a batch */
+    uint32_t sequences;
 };
 
-/* A layer's keys and values. */
+/* A layer's keys and values: of each sequence, one behind the other. */
 struct sinq_cache {
-    struct sinq_cache_layout layout;
+    struct sinq_cache_layout layout; /* of one */
     struct sinq_buffer *buffer;
 };
 
@@ -53,8 +54,10 @@ struct sinq_frame {
     struct sinq_buffer *tokens;         /* int32 */
     const struct sinq_profile *profile; /* NULL: no one looks */
 
-    uint32_t position, count;      /* tokens position .. position + count - 1 are at hand */
-    uint64_t length;               /* for ropes: see rope.h */
+    uint32_t position,
+        count;          /* so many rows are at hand: of `sequences` at the first position, then of all at the next */
+    uint32_t sequences; /* 1 or more */
+    uint64_t length;    /* for ropes: see rope.h */
     uint32_t first_row, row_count; /* rows of the batch whose logits are asked for: operations with for_logits */
 };
 
@@ -106,6 +109,14 @@ uint32_t sinq_main_weight(const struct sinq_operation *operation);
 /* How many rows an operation has in a frame; an error where it lacks its main weight. */
 int sinq_count_rows(const struct sinq_operation *operation, const struct sinq_frame *frame, uint32_t *rows,
                     struct sinq_error *error);
+
+/* Whose token row `row` is, and where. */
+static inline uint32_t sinq_row_sequence(const struct sinq_frame *frame, uint32_t row) {
+    return row % frame->sequences;
+}
+static inline uint64_t sinq_row_position(const struct sinq_frame *frame, uint32_t row) {
+    return (uint64_t)frame->position + row / frame->sequences;
+}
 
 /* Scratch memory of the CPU's queues for that graph, in bytes: for plans. */
 uint64_t sinq_cpu_queue_bytes(const struct sinq_graph *graph, const struct sinq_queue_options *options);

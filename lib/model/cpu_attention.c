@@ -8,16 +8,18 @@
 #define TOKENS_PER_ITEM    8u
 #define ITEMS_OF_ATTENTION 64u /* about so many, where there are tokens enough */
 
-static struct sinq_attention_job describe_attention(const struct sinq_cpu_step *step) {
+/* Of one sequence, whose tokens are as many rows apart as there are sequences. */
+static struct sinq_attention_job describe_attention(const struct sinq_cpu_step *step, uint32_t sequence) {
     const struct sinq_operation *const op = step->operation;
     const struct sinq_cache *const cache = &step->frame->caches[op->attention.cache];
+    const size_t sequences = step->frame->sequences;
     return (struct sinq_attention_job){
         .layout = &cache->layout,
-        .cache = cache->buffer->data,
-        .queries = sinq_cpu_row(step, op->attention.queries, 0),
-        .out = sinq_cpu_row(step, op->attention.out, 0),
-        .query_stride = sinq_cpu_stride(step, op->attention.queries),
-        .out_stride = sinq_cpu_stride(step, op->attention.out),
+        .cache = cache->buffer->data + sequence * cache->layout.bytes,
+        .queries = sinq_cpu_row(step, op->attention.queries, sequence),
+        .out = sinq_cpu_row(step, op->attention.out, sequence),
+        .query_stride = sequences * sinq_cpu_stride(step, op->attention.queries),
+        .out_stride = sequences * sinq_cpu_stride(step, op->attention.out),
         .heads = op->attention.heads,
         .window = op->attention.window,
         .scale = op->attention.scale,
@@ -28,8 +30,9 @@ static struct sinq_attention_job describe_attention(const struct sinq_cpu_step *
 }
 
 struct sinq_cpu_needs sinq_cpu_attention_needs(const struct sinq_cpu_step *step) {
-    const struct sinq_attention_job job = describe_attention(step);
-    return (struct sinq_cpu_needs){sinq_attention_parts_bytes(&job, step->rows), sinq_attention_scratch(&job)};
+    const struct sinq_attention_job job = describe_attention(step, 0);
+    const size_t shared = step->frame->sequences > 1 ? 0 : sinq_attention_parts_bytes(&job, step->rows);
+    return (struct sinq_cpu_needs){shared, sinq_attention_scratch(&job)};
 }
 
 /* Norms, ropes and stores of one token: of the cache's head and the query heads that share it. */
@@ -82,10 +85,26 @@ static void attend_whole(const struct sinq_cpu_program *program, const struct si
     sinq_meet(hand->worker, items);
 }
 
+/* Sequences are many: none is worth parts. */
+static void attend_sequences(const struct sinq_cpu_step *step, const struct sinq_cpu_hand *hand) {
+    const uint32_t sequences = step->frame->sequences, tokens = step->rows / sequences;
+    const uint32_t kv_heads = step->frame->caches[step->operation->attention.cache].layout.shape.kv_heads;
+    const uint64_t items = (uint64_t)sequences * kv_heads;
+    for (uint64_t i; sinq_take_item(hand->worker, items, &i);) {
+        const struct sinq_attention_job job = describe_attention(step, (uint32_t)(i / kv_heads));
+        sinq_attend(&job, (uint32_t)(i % kv_heads), 0, tokens, hand->scratch);
+    }
+    sinq_meet(hand->worker, items);
+}
+
 void sinq_cpu_attention(const struct sinq_cpu_program *program, const struct sinq_cpu_stage *stage,
                         const struct sinq_cpu_hand *hand) {
     const struct sinq_cpu_step *const step = &program->steps[stage->main];
-    const struct sinq_attention_job job = describe_attention(step);
+    if (step->frame->sequences > 1) {
+        attend_sequences(step, hand);
+        return;
+    }
+    const struct sinq_attention_job job = describe_attention(step, 0);
     const uint32_t parts = sinq_attention_parts(&job, step->rows);
     if (parts == 1) {
         attend_whole(program, stage, &job, hand);

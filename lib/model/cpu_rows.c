@@ -39,7 +39,7 @@ static void rotation_rows(const struct sinq_cpu_step *step, uint32_t first, uint
     const struct sinq_rope *const rope = &step->frame->ropes[op->rotation.rope];
     for (uint32_t r = first; r < first + count; r++) {
         float *const out = sinq_cpu_row(step, op->rotation.out, r);
-        sinq_rope_rotation(rope, step->frame->position + r, step->frame->length, out, out + rope->dims / 2);
+        sinq_rope_rotation(rope, sinq_row_position(step->frame, r), step->frame->length, out, out + rope->dims / 2);
     }
 }
 
@@ -67,8 +67,9 @@ static void store_heads(const struct sinq_cpu_step *step, uint32_t row, uint32_t
     const struct sinq_cache_shape *const shape = &cache->layout.shape;
     const float *const keys = sinq_cpu_row(step, op->store.keys, row);
     const float *const values = shape->shared ? NULL : sinq_cpu_row(step, op->store.values, row);
+    uint8_t *const at = cache->buffer->data + sinq_row_sequence(step->frame, row) * cache->layout.bytes;
     for (uint32_t h = first; h < first + count; h++) {
-        sinq_store_key_value(&cache->layout, cache->buffer->data, h, (uint64_t)step->frame->position + row,
+        sinq_store_key_value(&cache->layout, at, h, sinq_row_position(step->frame, row),
                              keys + (size_t)h * shape->key_dim,
                              values == NULL ? NULL : values + (size_t)h * shape->value_dim);
     }

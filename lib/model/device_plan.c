@@ -130,7 +130,7 @@ static int measure_parts(const struct sinq_graph *graph, const uint64_t *want_by
 
 static uint64_t measure_workspace(const struct sinq_graph *graph, const struct sinq_session_options *options,
                                   const struct sinq_session_memory *memory) {
-    const struct sinq_queue_options queue = {.exact = options->exact, .threads = 1, .batch = memory->batch};
+    const struct sinq_queue_options queue = {.exact = options->exact, .threads = 1, .batch = memory->rows};
     uint64_t bytes = round_to_pages(sinq_device_queue_bytes(graph, &queue));
     for (uint32_t i = 0; i < graph->slot_count; i++) bytes += round_to_pages(sinq_slot_bytes(graph, i, memory));
     return bytes + SINQ_DEVICE_PAGE; /* what is small shares a page */

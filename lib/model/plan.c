@@ -15,7 +15,8 @@ static int plan_graph(const struct sinq_outline *outline, const struct sinq_sess
     const struct sinq_queue_options queue = {.exact = options->exact,
                                              .threads =
                                                  options->threads != 0 ? options->threads : sinq_count_processors(),
-                                             .batch = memory.batch};
+                                             .batch = memory.rows,
+                                             .sequences = memory.sequences};
     *plan = (struct sinq_plan){.weight_bytes = outline->size.weight_bytes,
                                .owned_bytes = outline->size.owned_bytes,
                                .kv_bytes = memory.kv_bytes,

@@ -83,6 +83,8 @@ void sinq_sampler_close(struct sinq_sampler *sampler) {
     free(sampler);
 }
 
+void sinq_sampler_reseed(struct sinq_sampler *sampler, uint64_t seed) { sampler->random = seed; }
+
 static void penalize_repeats(struct sinq_sampler *s, const int32_t *history, size_t count) {
     const double penalty = s->options.repeat_penalty;
     if (penalty == 1.0) return;

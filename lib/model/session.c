@@ -20,7 +20,7 @@ struct sinq_session {
     struct sinq_queue_options queue_options;
     struct sinq_held **weights; /* the model's, some of them replaced; NULL where none ever was */
     struct sinq_frame frame;
-    int32_t *history; /* all tokens fed, room for a whole context */
+    int32_t *history; /* all tokens fed, position by position, room for a whole context */
     uint64_t position;
     uint32_t rows;  /* of the last batch, whose logits can be asked for: its last ones */
     uint32_t spare; /* rows of the last batch before those, which were fed again */
@@ -54,8 +54,8 @@ static int create_caches(struct sinq_session *session, enum sinq_kv_type type, s
         struct sinq_cache *const cache = &session->caches[i];
         if (!sinq_measure_cache(graph, i, type, &session->memory, &cache->layout))
             return SINQ_FAILED; /* measured before */
-        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_CACHE, i}, cache->layout.bytes,
-                                             &cache->buffer, error);
+        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_CACHE, i},
+                                             cache->layout.bytes * session->memory.sequences, &cache->buffer, error);
     }
     return status;
 }
@@ -68,9 +68,11 @@ static int create_session(struct sinq_session *session, const struct sinq_sessio
     session->queue_options =
         (struct sinq_queue_options){.exact = options->exact,
                                     .threads = options->threads != 0 ? options->threads : sinq_count_processors(),
-                                    .batch = session->memory.batch};
-    session->history = malloc(session->memory.context * sizeof *session->history);
-    if (session->history == NULL) return sinq_fail_memory(error, "tokens", session->memory.context);
+                                    .batch = session->memory.rows,
+                                    .sequences = session->memory.sequences};
+    const uint64_t places = (uint64_t)session->memory.context * session->memory.sequences;
+    session->history = malloc(places * sizeof *session->history);
+    if (session->history == NULL) return sinq_fail_memory(error, "tokens", places);
     status = create_slots(session, error);
     if (status == SINQ_OK) status = create_caches(session, options->kv_type, error);
     if (status == SINQ_OK) {
@@ -78,7 +80,7 @@ static int create_session(struct sinq_session *session, const struct sinq_sessio
     }
     if (status == SINQ_OK) {
         status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_TOKENS, 0},
-                                             session->memory.batch * sizeof(int32_t), &session->tokens, error);
+                                             session->memory.rows * sizeof(int32_t), &session->tokens, error);
     }
     if (status == SINQ_OK && options->profile) {
         session->profile = sinq_profile_create(session->model->graph);
@@ -90,7 +92,8 @@ static int create_session(struct sinq_session *session, const struct sinq_sessio
                                          .caches = session->caches,
                                          .ropes = session->model->config.ropes,
                                          .tokens = session->tokens,
-                                         .profile = session->profile};
+                                         .profile = session->profile,
+                                         .sequences = session->memory.sequences};
     return status;
 }
 
@@ -163,20 +166,21 @@ static int run_operations(struct sinq_session *session, bool for_logits, struct 
     return status;
 }
 
-/* One batch of history[position, + count). */
+/* One batch of positions [position, + count) of the history. */
 static int run_batch(struct sinq_session *session, uint64_t position, uint32_t count, uint64_t length,
                      struct sinq_error *error) {
     struct sinq_backend *const backend = session->model->backend;
-    const int status =
-        backend->ops->upload(backend, session->tokens, 0, session->history + position, count * sizeof(int32_t), error);
+    const uint32_t sequences = session->memory.sequences;
+    const int status = backend->ops->upload(backend, session->tokens, 0, session->history + position * sequences,
+                                            (uint64_t)count * sequences * sizeof(int32_t), error);
     if (status != SINQ_OK) return status;
     session->frame.position = (uint32_t)position;
-    session->frame.count = count;
+    session->frame.count = count * sequences;
     session->frame.length = length;
     return run_operations(session, false, error);
 }
 
-/* history[from, to) batch by batch, the odd one first, so that the last one is as large as can be. */
+/* Positions [from, to) batch by batch, the odd one first, so that the last one is as large as can be. */
 static int run_history(struct sinq_session *session, uint64_t from, uint64_t to, uint64_t length,
                        struct sinq_error *error) {
     const uint32_t batch = session->memory.batch;
@@ -184,7 +188,7 @@ static int run_history(struct sinq_session *session, uint64_t from, uint64_t to,
         const uint32_t odd = (uint32_t)((to - from) % batch), count = odd != 0 ? odd : batch;
         const int status = run_batch(session, from, count, length, error);
         if (status != SINQ_OK) return status;
-        session->rows = count;
+        session->rows = count * session->memory.sequences;
         from += count;
     }
     return SINQ_OK;
@@ -201,9 +205,12 @@ static bool switches_rope(const struct sinq_session *session, uint64_t after) {
 
 static int check_tokens(const struct sinq_session *session, const int32_t *tokens, size_t count,
                         struct sinq_error *error) {
-    const uint32_t vocabulary = session->model->config.vocabulary;
-    if (count > session->memory.context - session->position) {
-        return sinq_fail(error, SINQ_FAILED, "%zu tokens after %llu do not fit a context of %u", count,
+    const uint32_t vocabulary = session->model->config.vocabulary, sequences = session->memory.sequences;
+    if (count % sequences != 0) {
+        return sinq_fail(error, SINQ_USAGE, "%zu tokens for %u sequences, expected as many for each", count, sequences);
+    }
+    if (count / sequences > session->memory.context - session->position) {
+        return sinq_fail(error, SINQ_FAILED, "%zu tokens after %llu do not fit a context of %u", count / sequences,
                          (unsigned long long)session->position, session->memory.context);
     }
     for (size_t i = 0; i < count; i++) {
@@ -216,8 +223,9 @@ static int check_tokens(const struct sinq_session *session, const int32_t *token
 int sinq_session_feed(struct sinq_session *session, const int32_t *tokens, size_t count, struct sinq_error *error) {
     int status = check_tokens(session, tokens, count, error);
     if (status != SINQ_OK || count == 0) return status;
-    const uint64_t end = session->position + count, length = sinq_max_u64(end, session->least);
-    memcpy(session->history + session->position, tokens, count * sizeof *tokens);
+    const uint32_t sequences = session->memory.sequences;
+    const uint64_t end = session->position + count / sequences, length = sinq_max_u64(end, session->least);
+    memcpy(session->history + session->position * sequences, tokens, count * sizeof *tokens);
     status = run_history(session, switches_rope(session, length) ? 0 : session->position, end, length, error);
     if (status != SINQ_OK) {
         sinq_session_reset(session);
@@ -278,7 +286,7 @@ static int read_block(struct sinq_session *session, uint32_t first, uint32_t cou
     }
     for (uint32_t r = 0; status == SINQ_OK && r < count; r++) {
         status = check_row(session, logits + (size_t)r * model->config.vocabulary,
-                           session->position - session->rows + first + r, error);
+                           session->position - (session->rows - first - r - 1) / session->memory.sequences - 1, error);
     }
     return status;
 }

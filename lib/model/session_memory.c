@@ -6,7 +6,7 @@
 #define LOGITS_BYTES ((uint64_t)32 << 20) /* of one block of logits, but at least a row */
 
 uint64_t sinq_slot_bytes(const struct sinq_graph *graph, uint32_t slot, const struct sinq_session_memory *memory) {
-    const uint64_t rows = graph->slot_for_logits[slot] ? memory->logits_rows : memory->batch;
+    const uint64_t rows = graph->slot_for_logits[slot] ? memory->logits_rows : memory->rows;
     return rows * graph->slot_widths[slot] * sizeof(float);
 }
 
@@ -32,14 +32,22 @@ int sinq_measure_session(const struct sinq_graph *graph, const struct sinq_sessi
                          (unsigned long long)context, (unsigned long long)most);
     }
     const uint64_t batch = options->batch != 0 ? options->batch : SINQ_DEFAULT_BATCH;
+    const uint32_t sequences = options->sequences != 0 ? options->sequences : 1;
+    if (sequences > SINQ_MAX_BATCH) {
+        return sinq_fail(error, SINQ_USAGE, "%u sequences side by side, expected %u at most", sequences,
+                         SINQ_MAX_BATCH);
+    }
     *memory = (struct sinq_session_memory){
-        .context = (uint32_t)context, .batch = (uint32_t)sinq_min_u64(sinq_min_u64(batch, SINQ_MAX_BATCH), context)};
+        .context = (uint32_t)context,
+        .batch = (uint32_t)sinq_min_u64(sinq_min_u64(batch, SINQ_MAX_BATCH / sequences), context),
+        .sequences = sequences};
+    memory->rows = memory->batch * sequences;
     const uint64_t row = (uint64_t)graph->slot_widths[graph->logits_slot] * sizeof(float);
-    memory->logits_rows = (uint32_t)sinq_max_u64(1, sinq_min_u64(memory->batch, LOGITS_BYTES / row));
+    memory->logits_rows = (uint32_t)sinq_max_u64(1, sinq_min_u64(memory->rows, LOGITS_BYTES / row));
     for (uint32_t i = 0; i < graph->cache_count; i++) {
         struct sinq_cache_layout layout;
         if (!sinq_measure_cache(graph, i, options->kv_type, memory, &layout) ||
-            !sinq_add_u64(memory->kv_bytes, layout.bytes, &memory->kv_bytes)) {
+            !sinq_add_u64(memory->kv_bytes, sinq_multiply_saturating(layout.bytes, sequences), &memory->kv_bytes)) {
             return fail_size(memory, error);
         }
     }

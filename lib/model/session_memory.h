@@ -9,8 +9,9 @@
 #define SINQ_MAX_BATCH       4096u
 
 struct sinq_session_memory {
-    uint32_t context, batch;
-    uint32_t logits_rows; /* rows of slots that are for logits */
+    uint32_t context, batch;  /* positions */
+    uint32_t sequences, rows; /* of a batch: one a sequence and position */
+    uint32_t logits_rows;     /* rows of slots that are for logits */
     uint64_t kv_bytes, slot_bytes;
 };
 
@@ -18,7 +19,7 @@ struct sinq_session_memory {
 int sinq_measure_session(const struct sinq_graph *graph, const struct sinq_session_options *options,
                          struct sinq_session_memory *memory, struct sinq_error *error);
 
-/* Positions of one cache: all, or what a window and a batch can reach. False where its size overflows. */
+/* Positions of one sequence's cache: all, or what a window and a batch can reach. False where its size overflows. */
 bool sinq_measure_cache(const struct sinq_graph *graph, uint32_t cache, enum sinq_kv_type type,
                         const struct sinq_session_memory *memory, struct sinq_cache_layout *layout);
 

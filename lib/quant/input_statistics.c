@@ -249,6 +249,7 @@ int sinq_list_layer_inputs(const struct sinq_model *model, struct sinq_layer_inp
     for (size_t i = 0; status == SINQ_OK && i < points.count; i++) {
         memcpy((*inputs)[i].name, points.points[i].name, sizeof(*inputs)[i].name);
         (*inputs)[i].width = points.points[i].width;
+        (*inputs)[i].count = 1;
     }
     *count = status == SINQ_OK ? points.count : 0;
     sinq_free_input_points(&points);

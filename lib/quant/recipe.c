@@ -303,6 +303,7 @@ static int measure_calibration(struct maker *maker, struct sinq_error *error) {
     uint64_t memory = 0;
     if (tokens == 0) return SINQ_OK;
     const int status = sinq_estimate_statistics_memory(maker->source, tokens, recipe->threads, &memory, error);
+    memory = sinq_max_u64(memory, maker->options->calibration_memory);
     recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
     return status;
 }

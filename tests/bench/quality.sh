@@ -53,16 +53,15 @@ is_whole() {
 }
 
 # quantize FOLDER SOURCE ARGUMENTS: FOLDER/output and what is known of it in FOLDER/facts; old sums go if it is another.
-# {calib} in them are statistics of the texts to calibrate with, made by the first method that asks for them.
+# {calib} in them are statistics of the texts to calibrate with, {self} of a text that the model writes, made by the first method that
+# asks for them.
 quantize() {
-    output=$1/output kept=$(dirname "$1")/statistics calib=
-    if [ -f "$kept" ]; then
-        calib="--stats $kept"
-    else
-        for text in c4 wiki; do calib="$calib --calib ${SHARED_DATA-}/text/calib-$text.txt"; done
-        calib="$calib --calib-tokens 24576 --save-stats $kept"
-    fi
-    options=$(echo "$3" | sed "s|{calib}|$calib|")
+    output=$1/output kept=$(dirname "$1")/statistics calib= self="--calib self --calib-tokens 49152 --save-stats $kept-self"
+    for text in c4 wiki; do calib="$calib --calib ${SHARED_DATA-}/text/calib-$text.txt"; done
+    calib="$calib --calib-tokens 24576 --save-stats $kept"
+    if [ -f "$kept" ]; then calib="--stats $kept"; fi
+    if [ -f "$kept-self" ]; then self="--stats $kept-self"; fi
+    options=$(echo "$3" | sed "s|{calib}|$calib|; s|{self}|$self|")
     case $3 in *gguf*) output=$1/output.gguf ;; esac
     # shellcheck disable=SC2086 # arguments are words
     "$program" quantize -q -f --json $options -o "$output" "$2" >"$scratch/report" || return 1

@@ -185,6 +185,73 @@ START_TEST(logits_do_not_depend_on_how_tokens_are_fed) {
 }
 END_TEST
 
+/* The golden tokens, others, and others again, side by side: the logits of each as where it is alone. */
+#define SEQUENCES 3u
+
+static void feed_sequence(const struct golden *golden, uint32_t number, const uint32_t *sizes, size_t size_count,
+                          float *logits) {
+    struct golden turned = *golden;
+    for (size_t i = 0; i < POSITIONS; i++) turned.tokens[i] = golden->tokens[(i + 53 * number) % POSITIONS];
+    feed_pieces(&turned, 16, sizes, size_count, logits);
+}
+
+static void feed_side_by_side(const struct golden *golden, const uint32_t *sizes, size_t size_count,
+                              float *logits[SEQUENCES]) {
+    const struct sinq_session_options options = {
+        .exact = true, .kv_type = SINQ_KV_F32, .batch = 16, .sequences = SEQUENCES, .context = POSITIONS, .threads = 2};
+    struct sinq_session *session;
+    struct sinq_error error;
+    const size_t vocabulary = golden->vocabulary;
+    int32_t tokens[SEQUENCES * 16];
+    float *const rows = malloc(SEQUENCES * 16 * vocabulary * sizeof *rows);
+    ck_assert_msg(sinq_open_session(golden->model, &options, &session, &error) == SINQ_OK, "%s", error.message);
+    size_t fed = 0;
+    for (size_t i = 0; fed < POSITIONS; i++) {
+        const size_t left = POSITIONS - fed, size = sizes[i % size_count] < left ? sizes[i % size_count] : left;
+        const size_t count = SEQUENCES * size;
+        for (size_t r = 0; r < count; r++) {
+            tokens[r] = golden->tokens[(fed + r / SEQUENCES + 53 * (r % SEQUENCES)) % POSITIONS];
+        }
+        ck_assert_msg(sinq_session_feed(session, tokens, count, &error) == SINQ_OK, "%s", error.message);
+        ck_assert_uint_eq(sinq_session_rows(session), count);
+        ck_assert_int_eq(sinq_session_logits(session, 0, (uint32_t)count, rows, &error), SINQ_OK);
+        for (size_t r = 0; r < count; r++) {
+            memcpy(logits[r % SEQUENCES] + (fed + r / SEQUENCES) * vocabulary, rows + r * vocabulary,
+                   vocabulary * sizeof *rows);
+        }
+        fed += size;
+    }
+    ck_assert_uint_eq(sinq_session_position(session), POSITIONS);
+    ck_assert_int_eq(sinq_session_feed(session, tokens, 1, &error), SINQ_USAGE);
+    free(rows);
+    sinq_session_close(session);
+}
+
+START_TEST(sequences_side_by_side_are_as_each_alone) {
+    static const uint32_t sizes[] = {16, 1, 1, 7, 16, 16};
+    for (size_t f = 0; f < sizeof families / sizeof families[0]; f++) {
+        struct golden golden;
+        if (IS_SANITIZED && f % 3 != 2) continue; /* sanitizers are slow */
+        if (!open_golden(families[f], &golden)) return;
+        const size_t count = (size_t)POSITIONS * golden.vocabulary;
+        float *const alone = malloc(count * sizeof *alone), *together[SEQUENCES];
+        for (uint32_t s = 0; s < SEQUENCES; s++) together[s] = malloc(count * sizeof *together[s]);
+        feed_side_by_side(&golden, sizes, sizeof sizes / sizeof sizes[0], together);
+        for (uint32_t s = 0; s < SEQUENCES; s++) {
+            feed_sequence(&golden, s, sizes, sizeof sizes / sizeof sizes[0], alone);
+            const double difference = find_difference(&golden, together[s], alone);
+            if (getenv("SINQ_VERBOSE") != NULL)
+                printf("%-12s sequence %u differs by %.2g\n", families[f], s, difference);
+            ck_assert_msg(difference <= DIVISION_BOUND, "%s, sequence %u: logits differ by %g of their deviation",
+                          families[f], s, difference);
+            free(together[s]);
+        }
+        free(alone);
+        close_golden(&golden);
+    }
+}
+END_TEST
+
 static void continue_greedily(const struct golden *golden, const char *family) {
     struct sinq_session *const session = open_session(golden, 64);
     struct sinq_error error;
@@ -213,4 +280,4 @@ START_TEST(greedy_continuations_are_those_of_the_golden_files) {
 END_TEST
 
 UNIT_MAIN("golden logits", logits_are_those_of_the_golden_files, logits_do_not_depend_on_how_tokens_are_fed,
-          greedy_continuations_are_those_of_the_golden_files)
+          sequences_side_by_side_are_as_each_alone, greedy_continuations_are_those_of_the_golden_files)
