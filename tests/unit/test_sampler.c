@@ -329,6 +329,10 @@ START_TEST(seeds_differ) {
         ck_assert_int_eq(sample_once(&options, MAX_VOCABULARY, logits, NULL, 0), first);
         options.seed = seed + 1;
         same += sample_once(&options, MAX_VOCABULARY, logits, NULL, 0) == first;
+        struct sinq_sampler *const sampler = open_sampler(&options, MAX_VOCABULARY);
+        sinq_sampler_reseed(sampler, seed);
+        ck_assert_int_eq(sinq_sample(sampler, logits, NULL, 0), first);
+        sinq_sampler_close(sampler);
     }
     ck_assert_int_lt(same, 8);
 }

@@ -13,8 +13,8 @@ cmp -s a/model.safetensors plain/model.safetensors && echo 'calibration changed 
 [ "$(wc -c <a/model.safetensors)" = "$(wc -c <plain/model.safetensors)" ] || echo 'calibrated weights have another size'
 sinq quantize --json model -m search -b 4 --stats kept -o d | grep calibrated
 # A text that the model writes itself is the same each time.
-sinq quantize -q model -m sinq-levels -b 2 --calib self --calib-tokens 512 -o own -t 1
-sinq quantize -q model -m sinq-levels -b 2 --calib self --calib-tokens 600 -o own2
+sinq quantize -q model -m sinq-levels -b 2 --calib self --calib-tokens 1024 -o own -t 1
+sinq quantize -q model -m sinq-levels -b 2 --calib self --calib-tokens 1100 -o own2
 sinq quantize -q model -m sinq-levels -b 2 -o own3
 cmp own/model.safetensors own2/model.safetensors
 cmp -s own/model.safetensors own3/model.safetensors && echo 'its own text changed nothing'
