@@ -367,6 +367,7 @@ struct sinq_recipe_summary {
      * for comparing recipes of one model. 0 of GGUF and plain checkpoints.
      */
     double predicted_kl;
+    bool is_measured; /* sensitivities behind predicted_kl are measured ones of this model (sinq_collect_statistics) */
     uint64_t peak_memory; /* bytes, an upper bound */
 };
 SINQ_API struct sinq_recipe_summary sinq_recipe_summary(const struct sinq_recipe *recipe);
