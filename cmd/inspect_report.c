@@ -1,5 +1,6 @@
 /* inspect_report.c: what `sinq inspect` prints for people. */
 #include <stdio.h>
+#include <string.h>
 
 #include "describe.h"
 #include "inspect.h"
@@ -14,13 +15,24 @@ static const char *describe_kind(char *buffer, enum sinq_dtype dtype, const stru
     return buffer;
 }
 
+static int find_widest_kind(const struct sinq_inspection *inspection) {
+    size_t widest = 0;
+    for (size_t i = 0; i < inspection->kind_count; i++) {
+        char text[SINQ_DESCRIPTION_SIZE];
+        const size_t length = strlen(describe_kind(text, inspection->kinds[i].dtype, &inspection->kinds[i].info));
+        if (length > widest) widest = length;
+    }
+    return (int)widest;
+}
+
 static void report_kinds(const struct sinq_inspection *inspection) {
+    const int widest = find_widest_kind(inspection);
     for (size_t i = 0; i < inspection->kind_count; i++) {
         const struct sinq_storage_kind *const kind = &inspection->kinds[i];
         char text[SINQ_DESCRIPTION_SIZE], count[SINQ_QUANTITY_SIZE], bytes[SINQ_QUANTITY_SIZE],
             share[SINQ_QUANTITY_SIZE];
         const double part = inspection->parameters > 0 ? (double)kind->values / (double)inspection->parameters : 0.0;
-        sinq_print_fact(i == 0 ? "stored as" : "", "%-19s %7s weights in %llu tensor%s (%s), %s",
+        sinq_print_fact(i == 0 ? "stored as" : "", "%-*s %7s weights in %llu tensor%s (%s), %s", widest,
                         describe_kind(text, kind->dtype, &kind->info), sinq_format_count(count, kind->values),
                         (unsigned long long)kind->tensors, kind->tensors == 1 ? "" : "s",
                         sinq_format_percent(share, part), sinq_format_bytes(bytes, kind->bytes));
