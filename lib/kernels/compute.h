@@ -49,8 +49,11 @@ struct sinq_int8_part {
     const uint8_t *lines; /* packed, or as unpack() leaves them */
     size_t line_stride;
     const int8_t *x;       /* [quad of columns][width][4] */
-    const float *x_scales; /* [group][width] */
-    const float *x_sums;   /* likewise: the sums of codes, of a group */
+    const float *x_scales; /* [group][width] (tiles: each of `shared` groups) */
+    const float *x_sums;   /* [group][width]: the sums of codes */
+    /* Tiles of levels below 128, groups of half a block or one: [group][width], what sums begin with; or NULL. */
+    const int32_t *starts;
+    size_t shared;         /* groups, a power of two, that share an activation scale; more than 1 with `starts` only */
     size_t blocks, groups; /* groups: only those that have columns count */
     size_t group_blocks;   /* blocks of a group; 0: a block is two groups */
     unsigned bits;

@@ -126,6 +126,7 @@ DEFINE_UNPACK(8)
 struct code_form {
     unsigned bits;
     bool has_levels; /* of 16 bits */
+    bool has_starts; /* sums begin with the zero point's share */
 };
 
 ALWAYS_INLINE v16i restore_offset(const struct code_form form, const v16i sums, const float x_sum) {
@@ -136,6 +137,11 @@ ALWAYS_INLINE v16i restore_offset(const struct code_form form, const v16i sums, 
     (void)x_sum;
     return sums;
 }
+
+/* Keeps sums where they are, in this order: else gcc moves them from register to register, a fifth of an AVX-512 prompt's time. */
+#ifndef HAS_I_KEEP
+static inline v16i i_keep(v16i sums) { return sums; }
+#endif
 
 ALWAYS_INLINE v16i dot_codes(const struct code_form form, v16i sums, const line codes, const int8_t *x) {
     if (form.has_levels) return i_dot(sums, codes, x);
@@ -187,7 +193,7 @@ ALWAYS_INLINE void add_quads(const struct code_form form, const unsigned panels,
             UNROLL
             for (unsigned p = 0; p < panels; p++) {
                 v16i *const sum = low + p * width + t;
-                *sum = dot_codes(form, *sum, codes[p], x + 4 * (q * width + t));
+                *sum = i_keep(dot_codes(form, *sum, codes[p], x + 4 * (q * width + t)));
                 if (form.has_levels) high[t] = i_dot(high[t], above[p], x + 4 * (q * width + t));
             }
         }
@@ -266,10 +272,80 @@ ALWAYS_INLINE void multiply_tile_codes(const unsigned width, const struct code_f
     }
 }
 
+/* ---- small groups whose sums begin with the zero point's share ---- */
+
+/*
+ * Groups that share an activation scale are summed up, in `partial`, before it counts: two operations a group, and one for all of
+ * them, instead of four.
+ */
+ALWAYS_INLINE void end_small_group(const bool is_first, const bool is_last, const unsigned panels, const unsigned width,
+                                   const struct sinq_expanded_aux *aux, const size_t group, const v16i *low,
+                                   const float *x_scales, float *partial, float *sums, const size_t sums_stride) {
+    UNROLL
+    for (unsigned p = 0; p < panels; p++) {
+        const v16 scale = v_load(aux->scales + p * aux->panel_stride + group * aux->stride);
+        UNROLL
+        for (unsigned t = 0; t < width; t++) {
+            float *const so_far = partial + 16 * (p * width + t), *const sum = sums + p * sums_stride + 16 * t;
+            const v16 dot = i_to_float(low[p * width + t]);
+            const v16 now = is_first ? v_mul(dot, scale) : v_fma(dot, scale, v_load(so_far));
+            v_store(is_last ? sum : so_far, is_last ? v_fma(now, v_set(x_scales[t]), v_load(sum)) : now);
+        }
+    }
+    __asm__("" : : "r"(partial) : "memory"); /* else gcc holds them in registers, which sums need */
+}
+
+/* A group has `fours` times four quads. */
+ALWAYS_INLINE void multiply_small_groups(const unsigned width, const unsigned fours, const unsigned panels,
+                                         const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux,
+                                         float *sums, const size_t sums_stride) {
+    const struct code_form form = {.bits = 7, .has_starts = true};
+    const uint8_t *lines = part->lines;
+    const int8_t *x = part->x;
+    const float *x_scales = part->x_scales;
+    _Alignas(64) float partial[16 * MOST_SUMS];
+    for (size_t group = 0; group < part->groups; group++) {
+        const bool is_first = (group & (part->shared - 1)) == 0;
+        const bool is_last = ((group + 1) & (part->shared - 1)) == 0 || group + 1 == part->groups;
+        v16i low[MOST_SUMS];
+        UNROLL
+        for (unsigned i = 0; i < panels * width; i++) low[i] = i_set(part->starts[group * width + i % width]);
+        for (unsigned i = 0; i < fours; i++, lines += 4 * 64, x += 16 * width) {
+            add_quads(form, panels, width, lines, part->line_stride, x, low, NULL);
+        }
+        if (is_first && is_last) {
+            end_small_group(true, true, panels, width, aux, group, low, x_scales, partial, sums, sums_stride);
+        } else if (is_first) {
+            end_small_group(true, false, panels, width, aux, group, low, x_scales, partial, sums, sums_stride);
+        } else if (is_last) {
+            end_small_group(false, true, panels, width, aux, group, low, x_scales, partial, sums, sums_stride);
+        } else {
+            end_small_group(false, false, panels, width, aux, group, low, x_scales, partial, sums, sums_stride);
+        }
+        if (is_last) x_scales += width;
+    }
+}
+
+ALWAYS_INLINE void multiply_tile_levels(const unsigned width, const unsigned panels, const struct sinq_int8_part *part,
+                                        const struct sinq_expanded_aux *aux, float *sums, const size_t sums_stride) {
+    if (width == INT8_TILE && panels == INT8_PANELS && part->group_blocks == 1) { /* most often: a loop of its own */
+        multiply_small_groups(width, 2, panels, part, aux, sums, sums_stride);
+    } else {
+        multiply_small_groups(width, part->group_blocks == 0 ? 1 : 2, panels, part, aux, sums, sums_stride);
+    }
+}
+
+/* ---- any number of panels and tokens ---- */
+
 ALWAYS_INLINE void multiply_lines_form(const unsigned width, const struct code_form form, const unsigned panels,
                                        const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux,
                                        float *sums, size_t sums_stride) {
-    if (INT8_PANELS > 1 && !form.has_levels && panels > 1) {
+    const bool is_many = INT8_PANELS > 1 && !form.has_levels && panels > 1;
+    if (form.has_starts && is_many) {
+        multiply_tile_levels(width, INT8_PANELS, part, aux, sums, sums_stride);
+    } else if (form.has_starts) {
+        multiply_tile_levels(width, 1, part, aux, sums, sums_stride);
+    } else if (is_many) {
         multiply_tile_codes(width, form, INT8_PANELS, part, aux, sums, sums_stride);
     } else {
         multiply_tile_codes(width, form, 1, part, aux, sums, sums_stride);
@@ -295,17 +371,21 @@ ALWAYS_INLINE void multiply_lines_width(const struct code_form form, unsigned wi
 static void multiply_lines(const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux, unsigned panels,
                            unsigned width, float *sums, size_t sums_stride) {
     if (part->high != NULL) {
-        multiply_lines_width((struct code_form){8, true}, width, panels, part, aux, sums, sums_stride);
-    } else if (part->low != NULL && RUN_QUADS(4) > 0) { /* levels below 128 */
-        multiply_lines_width((struct code_form){7, false}, width, panels, part, aux, sums, sums_stride);
+        multiply_lines_width((struct code_form){.bits = 8, .has_levels = true}, width, panels, part, aux, sums,
+                             sums_stride);
+    } else if (part->starts != NULL) { /* levels below 128, as all bytes of levels are */
+        multiply_lines_width((struct code_form){.bits = 7, .has_starts = true}, width, panels, part, aux, sums,
+                             sums_stride);
+    } else if (part->low != NULL && RUN_QUADS(4) > 0) {
+        multiply_lines_width((struct code_form){.bits = 7}, width, panels, part, aux, sums, sums_stride);
     } else if (RUN_QUADS(4) > 0 && part->bits <= 4) {
-        multiply_lines_width((struct code_form){4, false}, width, panels, part, aux, sums, sums_stride);
+        multiply_lines_width((struct code_form){.bits = 4}, width, panels, part, aux, sums, sums_stride);
     } else if (RUN_QUADS(5) > 0 && part->bits == 5) {
-        multiply_lines_width((struct code_form){5, false}, width, panels, part, aux, sums, sums_stride);
+        multiply_lines_width((struct code_form){.bits = 5}, width, panels, part, aux, sums, sums_stride);
     } else if (I_DOT_WIDE || part->bits < 8) {
-        multiply_lines_width((struct code_form){6, false}, width, panels, part, aux, sums, sums_stride);
+        multiply_lines_width((struct code_form){.bits = 6}, width, panels, part, aux, sums, sums_stride);
     } else {
-        multiply_lines_width((struct code_form){8, false}, width, panels, part, aux, sums, sums_stride);
+        multiply_lines_width((struct code_form){.bits = 8}, width, panels, part, aux, sums, sums_stride);
     }
 }
 

@@ -144,6 +144,7 @@ static inline v16 v_level(const float table[16], line l, unsigned c) {
     return _mm512_permutexvar_ps(_mm512_srli_epi32(l, 8 * c), _mm512_loadu_ps(table)); /* looks at four bits */
 }
 
+static inline v16i i_set(int32_t value) { return _mm512_set1_epi32(value); }
 static inline v16i i_zero(void) { return _mm512_setzero_si512(); }
 static inline v16i i_add(v16i a, v16i b) { return _mm512_add_epi32(a, b); }
 static inline v16i i_shift_right(v16i i, unsigned by) { return _mm512_srai_epi32(i, by); }
@@ -152,6 +153,11 @@ static inline v16i i_dot(v16i sums, line l, const int8_t *quad) {
     int32_t four;
     memcpy(&four, quad, sizeof four);
     return _mm512_dpbusd_epi32(sums, l, _mm512_set1_epi32(four));
+}
+#define HAS_I_KEEP
+static inline v16i i_keep(v16i sums) {
+    __asm__("" : "+v"(sums));
+    return sums;
 }
 /* The same where all codes are below 128. */
 static inline v16i i_dot_narrow(v16i sums, line l, const int8_t *quad) { return i_dot(sums, l, quad); }

@@ -100,6 +100,7 @@ static inline v16 v_level(const float table[16], line codes, unsigned c) {
     EACH_LANE(table[codes.byte[4 * (unsigned)l + c] & 15u]);
 }
 
+static inline v16i i_set(int32_t value) { EACH_INTEGER(value); }
 static inline v16i i_zero(void) { EACH_INTEGER(0); }
 static inline v16i i_add(v16i a, v16i b) { EACH_INTEGER(a.lane[l] + b.lane[l]); }
 /* sums[r] += line[4 r + c] * quad[c] over c. */

@@ -4,6 +4,7 @@
  * The input is prepared once and shared by all rows: in f32, or, for quantized matrices unless `exact`, multiplied by the
  * column scale and quantized to int8 with a scale and a sum for each group:
  *   y[r] = factor * sum_g s[r][g] * sx[g] * (dot(code[r], x8) - z[r][g] * sum(x8))
+ * With several tokens and levels of bytes, groups of 16 and 32 columns share a scale of 64, and z * sum(x8) is rounded.
  * Rows come in panels of 16 (SINQ_PANEL_ROWS), which threads share out among themselves.
  *
  * Calling sequence, for T tokens:

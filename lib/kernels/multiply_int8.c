@@ -105,6 +105,7 @@ static struct sinq_int8_part find_part(const struct operand *o, uint64_t panel, 
         .groups = (size_t)sinq_divide_up(columns, p->group),
         .group_blocks = (size_t)(p->group / SINQ_BLOCK_COLUMNS),
         .bits = w->matrix.bits,
+        .shared = (size_t)p->shared,
         .low = o->levels != NULL ? o->levels->low_bytes : o->level_bytes,
         .high = o->levels != NULL ? o->levels->high_bytes : NULL,
     };
@@ -115,6 +116,7 @@ static void place_input(const struct operand *o, uint64_t tile, uint64_t first, 
     part->x = sinq_tile_int8(o->product, o->prepared, tile, first);
     part->x_scales = sinq_tile_scales(o->product, o->prepared, tile, group);
     part->x_sums = sinq_tile_sums(o->product, o->prepared, tile, group);
+    part->starts = o->product->has_starts ? sinq_tile_starts(o->product, o->prepared, tile, group) : NULL;
 }
 
 /* ---- one token: codes, scales and zeros are looked at once, as they are stored ---- */
@@ -195,12 +197,6 @@ static void multiply_packed(const struct operand *o, uint64_t first_panel, uint6
     }
 }
 
-/* Scales of i8, minima and rare forms with levels of bytes are expanded first. */
-static bool is_read_packed(const struct sinq_dual_scale *matrix) {
-    if (matrix->levels == SINQ_LEVELS_BYTES) return sinq_has_byte_level_product(matrix);
-    return matrix->scale_type != SINQ_AUX_I8 && matrix->zero_type != SINQ_AUX_I8 && !matrix->has_minima;
-}
-
 /* ---- tiles: panels are unpacked once for all of them ---- */
 
 /*
@@ -222,7 +218,7 @@ static void unpack_panel(const struct operand *o, uint64_t panel, uint8_t *lines
     const struct sinq_stored_aux stored_scales = sinq_find_scales(p->weight, panel, 0);
     const struct sinq_stored_aux stored_zeros = sinq_find_zeros(p->weight, panel, 0);
     p->kernels->expand_aux(&stored_scales, (size_t)groups, scales);
-    p->kernels->expand_aux(&stored_zeros, (size_t)groups, zeros);
+    if (!p->has_starts) p->kernels->expand_aux(&stored_zeros, (size_t)groups, zeros);
     if (p->weight->matrix.has_minima) divide_minima((size_t)(groups * SINQ_PANEL_ROWS), scales, zeros);
     for (uint64_t i = 0; o->levels != NULL && i < groups * SINQ_PANEL_ROWS; i++) {
         zeros[i] = (zeros[i] - o->levels->low) / o->levels->step;
@@ -292,7 +288,7 @@ void sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint
     (void)divide_scratch(p, scratch, &s);
     if (has_levels) find_integer_levels(p->weight, &levels);
     const float factor = p->weight->matrix.factor * (has_levels ? levels.step : 1.0f);
-    if (p->tiles * p->width > 1 || !is_read_packed(&p->weight->matrix)) {
+    if (p->tiles * p->width > 1 || !sinq_is_read_packed(&p->weight->matrix)) {
         multiply_tiles(&operand, first_panel, panels, factor, &s, output);
         return;
     }

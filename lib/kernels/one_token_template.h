@@ -222,7 +222,7 @@ ALWAYS_INLINE void multiply_packed(const struct code_form form, const struct sin
 #define DEFINE_MULTIPLY_PACKED(BITS)                                                                                   \
     static void multiply_packed_##BITS(const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,           \
                                        float *sums) {                                                                  \
-        const struct code_form form = {BITS, false}, levels = {BITS, true};                                            \
+        const struct code_form form = {.bits = BITS}, levels = {.bits = BITS, .has_levels = true};                     \
         if (BITS <= 4 && part->high != NULL) {                                                                         \
             struct level_bytes bytes;                                                                                  \
             const struct sinq_int8_part whole = offset_levels(part, &bytes);                                           \

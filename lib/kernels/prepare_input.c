@@ -1,3 +1,4 @@
+#include <math.h>
 #include <string.h>
 
 #include "kernels/product.h"
@@ -63,12 +64,25 @@ static void put_codes(const struct sinq_product *p, const int8_t *codes, uint64_
     for (uint64_t q = 0; q < quads; q++) memcpy(to + 4 * q * p->width, codes + 4 * q, 4);
 }
 
-/* Group by group, so that column scales are widened once for all tokens. Tokens beyond the last are zero. */
+/* What the sums of a token's groups begin with: codes of `columns` columns, of which those beyond the last are 0. */
+static void put_starts(const struct sinq_product *p, const int8_t *codes, uint64_t columns, uint64_t group,
+                       struct place place, void *prepared) {
+    for (uint64_t first = 0; first < columns; first += p->group, group++) {
+        const uint64_t end = sinq_min_u64(first + p->group, columns);
+        int32_t sum = 0;
+        for (uint64_t k = first; k < end; k++) sum += codes[k];
+        sinq_tile_starts(p, prepared, place.tile, group)[place.lane] =
+            -(int32_t)lrintf(p->weight->matrix.zero_low * (float)sum);
+    }
+}
+
+/* Scale by scale, so that column scales are widened once for all tokens. Tokens beyond the last are zero. */
 static void prepare_int8(const struct sinq_product *p, const float *x, size_t stride, uint32_t first, uint32_t end,
                          void *prepared) {
-    for (uint64_t g = 0; g < p->groups; g++) {
-        const uint64_t column = g * p->group, count = sinq_min_u64(p->group, p->weight->cols - column);
-        const uint64_t quads = sinq_min_u64(p->group, p->padded - column) / 4;
+    const uint64_t columns_each = p->shared * p->group;
+    for (uint64_t g = 0; g < p->groups; g += p->shared) {
+        const uint64_t column = g * p->group, count = sinq_min_u64(columns_each, p->weight->cols - column);
+        const uint64_t quads = sinq_min_u64(columns_each, p->padded - column) / 4;
         float columns[128];
         load_columns(p, column, count, columns);
         for (uint32_t t = first; t < end; t++) {
@@ -83,12 +97,16 @@ static void prepare_int8(const struct sinq_product *p, const float *x, size_t st
             }
             put_codes(p, codes, column, quads, place, prepared);
             sinq_tile_scales(p, prepared, place.tile, g)[place.lane] = scale;
-            sinq_tile_sums(p, prepared, place.tile, g)[place.lane] = sum;
+            if (p->has_starts) {
+                put_starts(p, codes, count, g, place, prepared);
+            } else {
+                sinq_tile_sums(p, prepared, place.tile, g)[place.lane] = sum;
+            }
         }
     }
     /* A block may end in a group without columns. */
     const int8_t none[SINQ_BLOCK_COLUMNS] = {0};
-    const uint64_t filled = p->groups * p->group;
+    const uint64_t filled = sinq_round_up(p->groups, p->shared) * p->group;
     for (uint32_t t = first; t < end && filled < p->padded; t++) {
         put_codes(p, none, filled, (p->padded - filled) / 4, find_place(p, t), prepared);
     }

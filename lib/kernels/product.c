@@ -1,9 +1,28 @@
+#include <math.h>
+
 #include "kernels/product.h"
 
-/* Columns that share an activation scale where a group is the whole row: as many as make a group elsewhere. */
-#define ROW_GROUP_COLUMNS 64u
+/*
+ * Columns that share an activation scale where a group is the whole row, as many as make a group elsewhere; and at least so many
+ * where smaller groups share one.
+ */
+#define SCALE_COLUMNS 64u
 /* Up to so many tokens, dense rows are multiplied as they lie. */
 #define MOST_DOT_TOKENS 3u
+
+/* A centre beyond this, which no quantizer writes, would leave no room in 32 bits for its share. */
+#define MOST_CENTRE 0x1p16f
+
+/* Of int8, where tiles and their width are known. */
+static void plan_groups(struct sinq_product *p) {
+    const struct sinq_dual_scale *const matrix = &p->weight->matrix;
+    p->group = matrix->group_size == 0 ? SCALE_COLUMNS : matrix->group_size;
+    p->groups = sinq_divide_up(p->weight->cols, p->group);
+    p->has_starts = matrix->levels == SINQ_LEVELS_BYTES && p->group < SCALE_COLUMNS &&
+                    fabsf(matrix->zero_low) <= MOST_CENTRE && (p->tiles * p->width > 1 || !sinq_is_read_packed(matrix));
+    p->shared = p->has_starts ? SCALE_COLUMNS / p->group : 1;
+    p->scales = sinq_divide_up(p->groups, p->shared);
+}
 
 struct sinq_product sinq_plan_product(const struct sinq_weight *weight, uint32_t tokens, bool exact) {
     struct sinq_product p = {.weight = weight, .tokens = tokens, .kernels = sinq_get_compute_kernels()};
@@ -13,8 +32,6 @@ struct sinq_product sinq_plan_product(const struct sinq_weight *weight, uint32_t
     p.kind = SINQ_PRODUCT_F32;
     if (is_coded && !exact) {
         p.kind = SINQ_PRODUCT_INT8;
-        p.group = weight->matrix.group_size == 0 ? ROW_GROUP_COLUMNS : weight->matrix.group_size;
-        p.groups = sinq_divide_up(weight->cols, p.group);
         widest = weight->matrix.levels == SINQ_LEVELS_F32 ? p.kernels->levels_tile : p.kernels->int8_tile;
     } else if (!is_coded && tokens <= MOST_DOT_TOKENS) {
         p.kind = SINQ_PRODUCT_DOTS;
@@ -23,9 +40,10 @@ struct sinq_product sinq_plan_product(const struct sinq_weight *weight, uint32_t
     /* Tiles of even width: 13 tokens are 7 and 6, not 12 and 1. */
     p.tiles = tokens == 0 ? 0 : (tokens - 1) / widest + 1;
     p.width = tokens == 0 ? 1 : (tokens - 1) / p.tiles + 1;
+    if (p.kind == SINQ_PRODUCT_INT8) plan_groups(&p);
     const uint64_t places = (uint64_t)p.tiles * p.width;
     p.scale_offset = sinq_round_up(places * p.padded * (p.kind == SINQ_PRODUCT_INT8 ? 1 : sizeof(float)), 64);
-    p.sum_offset = p.scale_offset + sinq_round_up(places * p.groups * sizeof(float), 64);
+    p.sum_offset = p.scale_offset + sinq_round_up(places * p.scales * sizeof(float), 64);
     p.bytes = p.sum_offset + sinq_round_up(places * p.groups * sizeof(float), 64);
     return p;
 }

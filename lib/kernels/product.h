@@ -6,7 +6,8 @@
  * zero.
  *   dots   few tokens, dense rows: [token][columns], width 1
  *   f32    [tile][column][width]
- *   int8   [tile][quad of columns][width][4] codes, then [tile][group][width] scales, then likewise sums of codes
+ *   int8   [tile][quad of columns][width][4] codes, then [tile][`shared` groups][width] scales, then [tile][group][width] sums of
+ *          codes, or starts
  */
 #ifndef SINQ_KERNELS_PRODUCT_H
 #define SINQ_KERNELS_PRODUCT_H
@@ -23,7 +24,13 @@ struct sinq_product {
     enum sinq_product_kind kind;
     uint32_t tokens, width, tiles;
     uint64_t padded;        /* columns in whole blocks of 32 */
-    uint64_t group, groups; /* int8: columns that share an activation scale, and how many such groups have columns */
+    uint64_t group, groups; /* int8: columns of a group, and how many groups have columns */
+    /*
+     * Of levels of bytes in tiles, groups of less than 64 columns: sums begin with the centre's share, starts, which lie in place of
+     * sums of codes, and groups share an activation scale.
+     */
+    bool has_starts;
+    uint64_t shared, scales; /* groups that share a scale, 1, 2 or 4, and how many scales a token has */
     uint64_t scale_offset, sum_offset, bytes; /* of the prepared input */
 };
 
@@ -39,10 +46,14 @@ static inline int8_t *sinq_tile_int8(const struct sinq_product *p, const void *p
 }
 static inline float *sinq_tile_scales(const struct sinq_product *p, const void *prepared, uint64_t tile,
                                       uint64_t group) {
-    return (float *)((uintptr_t)prepared + p->scale_offset) + (tile * p->groups + group) * p->width;
+    return (float *)((uintptr_t)prepared + p->scale_offset) + (tile * p->scales + group / p->shared) * p->width;
 }
 static inline float *sinq_tile_sums(const struct sinq_product *p, const void *prepared, uint64_t tile, uint64_t group) {
     return (float *)((uintptr_t)prepared + p->sum_offset) + (tile * p->groups + group) * p->width;
+}
+static inline int32_t *sinq_tile_starts(const struct sinq_product *p, const void *prepared, uint64_t tile,
+                                        uint64_t group) {
+    return (int32_t *)((uintptr_t)prepared + p->sum_offset) + (tile * p->groups + group) * p->width;
 }
 
 size_t sinq_f32_scratch(const struct sinq_product *product);
@@ -88,6 +99,12 @@ static inline bool sinq_has_byte_level_product(const struct sinq_dual_scale *mat
 void sinq_multiply_byte_levels(const struct sinq_product *product, const void *prepared, uint64_t first_panel,
                                uint64_t panels, uint64_t first, uint64_t columns,
                                const struct sinq_byte_level_scratch *scratch, float *sums);
+
+/* Whether one token's product looks at codes, scales and zero points as they are stored: not scales of i8, minima and rare forms. */
+static inline bool sinq_is_read_packed(const struct sinq_dual_scale *matrix) {
+    if (matrix->levels == SINQ_LEVELS_BYTES) return sinq_has_byte_level_product(matrix);
+    return matrix->scale_type != SINQ_AUX_I8 && matrix->zero_type != SINQ_AUX_I8 && !matrix->has_minima;
+}
 
 /* Calls for bytes that are wanted soon, into the second cache. */
 static inline void sinq_prefetch_lines(const uint8_t *bytes, size_t size) {

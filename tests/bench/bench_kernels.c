@@ -284,23 +284,24 @@ static void compare_streams(const struct streamed *even, const struct form *form
     release_streamed(&s);
 }
 
+static const struct form even_form = {"", 4, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8};
+static const struct form forms[] = {
+    {"even g64 u8 u8", 4, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
+    {"even g64 u6 u6", 4, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U6, SINQ_AUX_U6},
+    {"byte levels g32 u6", 4, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U6, SINQ_AUX_NONE},
+    {"byte levels g16 u6", 4, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
+    {"byte levels g32 u8", 4, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U8, SINQ_AUX_NONE},
+    {"even g64 u8 u8", 3, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
+    {"byte levels g32 u6", 3, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U6, SINQ_AUX_NONE},
+    {"byte levels g16 u6", 3, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
+    {"even g64 u8 u8", 2, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
+    {"byte levels g32 u6", 2, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U6, SINQ_AUX_NONE},
+    {"byte levels g16 u6", 2, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
+};
+
 static void bench_streams(const char *only, int threads) {
-    static const struct form even = {"", 4, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8};
-    static const struct form forms[] = {
-        {"even g64 u8 u8", 4, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
-        {"even g64 u6 u6", 4, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U6, SINQ_AUX_U6},
-        {"byte levels g32 u6", 4, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U6, SINQ_AUX_NONE},
-        {"byte levels g16 u6", 4, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
-        {"byte levels g32 u8", 4, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U8, SINQ_AUX_NONE},
-        {"even g64 u8 u8", 3, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
-        {"byte levels g32 u6", 3, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U6, SINQ_AUX_NONE},
-        {"byte levels g16 u6", 3, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
-        {"even g64 u8 u8", 2, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
-        {"byte levels g32 u6", 2, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U6, SINQ_AUX_NONE},
-        {"byte levels g16 u6", 2, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
-    };
     uint8_t *const bytes = make_bytes(STREAM_BYTES);
-    struct streamed base = make_streamed(&even, bytes);
+    struct streamed base = make_streamed(&even_form, bytes);
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         char name[48];
         snprintf(name, sizeof name, "%u %s", forms[i].bits, forms[i].name);
@@ -462,6 +463,63 @@ static void bench_forms(void) {
     }
 }
 
+/* ---- prompts: forms beside even codes of 4 bits in groups of 64, in turn ---- */
+
+static struct product make_product(const struct form *form, uint64_t rows, uint64_t cols, uint32_t tokens) {
+    struct product p = {.weight = describe_coded(form, rows, cols), .tokens = tokens};
+    p.weight.bytes = make_bytes(p.weight.size);
+    p.x = allocate(tokens * cols * sizeof(float));
+    p.y = allocate(tokens * rows * sizeof(float));
+    for (size_t i = 0; i < tokens * cols; i++) p.x[i] = next_value();
+    p.prepared = allocate(sinq_prepared_bytes(&p.weight, tokens, false));
+    p.scratch = allocate(sinq_multiply_scratch(&p.weight, tokens, false));
+    return p;
+}
+
+static void release_product(struct product *p) {
+    free((void *)(uintptr_t)p->weight.bytes);
+    free(p->x);
+    free(p->y);
+    free(p->prepared);
+    free(p->scratch);
+}
+
+static double time_product(struct product *p) {
+    const double start = now();
+    run_product(p);
+    return now() - start;
+}
+
+static void compare_prompts(struct product *even, const struct form *form) {
+    struct product p = make_product(form, even->weight.rows, even->weight.cols, even->tokens);
+    double rates[TURNS], shares[TURNS];
+    for (int i = -1; i < TURNS; i++) { /* the first turn does not count */
+        const double base = time_product(even), seconds = time_product(&p);
+        if (i < 0) continue;
+        rates[i] = 2.0 * (double)p.weight.rows * (double)p.weight.cols * p.tokens / seconds;
+        shares[i] = base / seconds;
+    }
+    qsort(rates, TURNS, sizeof rates[0], compare_doubles);
+    qsort(shares, TURNS, sizeof shares[0], compare_doubles);
+    printf("%4u tokens, %u bits %-20s %6.1f Gop/s, %5.3f of even codes of 4 bits (%5.3f to %5.3f)\n", p.tokens,
+           form->bits, form->name, rates[TURNS / 2] * 1e-9, shares[TURNS / 2], shares[TURNS / 4],
+           shares[TURNS - 1 - TURNS / 4]);
+    release_product(&p);
+}
+
+static void bench_prompts(const char *only) {
+    static const uint32_t tokens[] = {512, 32};
+    for (int t = 0; t < 2; t++) {
+        struct product base = make_product(&even_form, 2560, 2560, tokens[t]);
+        for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+            char name[48];
+            snprintf(name, sizeof name, "%u %s", forms[i].bits, forms[i].name);
+            if (only == NULL || strstr(name, only) != NULL) compare_prompts(&base, &forms[i]);
+        }
+        release_product(&base);
+    }
+}
+
 static void bench_attentions(void) {
     static const enum sinq_kv_type types[] = {SINQ_KV_F32, SINQ_KV_F16, SINQ_KV_I8};
     for (int i = 0; i < 3; i++) {
@@ -489,6 +547,10 @@ int main(int argc, char **argv) {
     measure_limits();
     if (strcmp(part, "forms") == 0) {
         bench_forms();
+        return 0;
+    }
+    if (strcmp(part, "prompts") == 0) {
+        bench_prompts(argc > 2 ? argv[2] : NULL);
         return 0;
     }
     if (strcmp(part, "streams") == 0) {

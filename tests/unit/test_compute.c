@@ -182,6 +182,14 @@ static void check_lines(const struct case_of_products *c, struct sinq_int8_part 
     release_guarded(sums, "sums of lines");
 }
 
+/* Small groups of byte levels whose sums begin with the share of the zero point, 3; some share an activation scale. */
+static void check_starts(const struct case_of_products *c, struct sinq_int8_part part, unsigned width) {
+    int32_t starts[SINQ_MOST_TILE * 8];
+    for (size_t i = 0; i < part.groups * width; i++) starts[i] = -3 * (int32_t)part.x_sums[i];
+    part.starts = starts;
+    for (part.shared = 1; part.shared <= 4; part.shared *= 2) check_lines(c, part, width);
+}
+
 static void check_products(struct case_of_products *c) {
     const unsigned most = c->has_levels ? kernels->levels_tile : kernels->int8_tile;
     for (int kind = 0; kind < CODE_KINDS * INPUT_KINDS; kind++) {
@@ -201,6 +209,7 @@ static void check_products(struct case_of_products *c) {
                                                 .low = c->has_levels || c->has_byte_levels ? c->low : NULL};
             if (width == 1) check_packed(c, part);
             check_lines(c, part, width);
+            if (c->has_byte_levels && c->group_blocks < 2) check_starts(c, part, width);
         }
     }
 }

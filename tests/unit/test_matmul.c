@@ -4,7 +4,7 @@
  * Bounds. Exact mode: sums in f32 run over 128 columns at most, and those of the parts over cols / 128: each addition may be off
  * by 2^-24 of the sum of magnitudes, whatever the order. int8 mode against the same formula in f64: (16 + sqrt cols) * 2^-23 of
  * the sum of the magnitudes of its terms, and where levels are numbers, besides half a step of 1/65535 of their range for
- * each. int8 mode against exact: each activation is off by half a step of its group.
+ * each. int8 mode against exact: each activation is off by half a step of its group; zero points' shares as they were rounded.
  */
 #include <float.h>
 #include <math.h>
@@ -109,12 +109,20 @@ struct quantized_input {
     float scaled[MOST_COLUMNS], scales[MOST_COLUMNS / 16];
 };
 
-static uint64_t activation_group(const struct sinq_weight *w) {
-    return w->matrix.group_size == 0 ? 64 : w->matrix.group_size;
+/* Small groups of levels of bytes share a scale of 64 columns, where tokens come in tiles or scales need expanding. */
+static bool shares_scales(const struct sinq_weight *w, uint32_t tokens) {
+    const struct sinq_dual_scale *const m = &w->matrix;
+    if (m->levels != SINQ_LEVELS_BYTES || m->group_size == 0 || m->group_size > 32 || m->zero_low > 65536.0f)
+        return false;
+    return tokens > 1 || !m->scale_signed;
 }
 
-static void quantize_input(const struct sinq_weight *w, const float *x, struct quantized_input *q) {
-    const uint64_t group = activation_group(w);
+static uint64_t activation_group(const struct sinq_weight *w, uint32_t tokens) {
+    return w->matrix.group_size == 0 || shares_scales(w, tokens) ? 64 : w->matrix.group_size;
+}
+
+static void quantize_input(const struct sinq_weight *w, uint32_t tokens, const float *x, struct quantized_input *q) {
+    const uint64_t group = activation_group(w, tokens);
     for (uint64_t first = 0; first < w->cols; first += group) {
         const uint64_t end = first + group < w->cols ? first + group : w->cols;
         float largest = 0;
@@ -138,17 +146,19 @@ struct int8_sums {
     double exact, exact_magnitude, activation; /* with activations unrounded, and the bound for rounding them */
 };
 
-static struct int8_sums sum_int8(const struct sinq_weight *w, uint64_t row, const uint8_t *codes,
+static struct int8_sums sum_int8(const struct sinq_weight *w, uint32_t tokens, uint64_t row, const uint8_t *codes,
                                  const float levels[256], const struct quantized_input *q) {
-    const uint64_t group = activation_group(w);
+    const uint64_t group = activation_group(w, tokens), columns = w->matrix.group_size;
+    const bool has_shared = shares_scales(w, tokens);
     struct int8_sums sums = {0};
+    double sum = 0; /* of a group's codes */
     double low = INFINITY, high = -INFINITY;
     for (unsigned c = 0; c < 1u << w->matrix.bits; c++) {
         low = fmin(low, (double)levels[c]);
         high = fmax(high, (double)levels[c]);
     }
     for (uint64_t k = 0; k < w->cols; k++) {
-        const uint64_t g = w->matrix.group_size == 0 ? 0 : k / group;
+        const uint64_t g = columns == 0 ? 0 : k / columns;
         const double scale =
             (double)sinq_dual_scale_scale(&w->matrix, &w->sizes, w->bytes, row, g) * (double)w->matrix.factor;
         const double zero = (double)sinq_dual_scale_zero(&w->matrix, &w->sizes, w->bytes, row, g);
@@ -159,6 +169,13 @@ static struct int8_sums sum_int8(const struct sinq_weight *w, uint64_t row, cons
         sums.magnitude += step * magnitude * abs(q->codes[k]);
         if (w->matrix.levels == SINQ_LEVELS_F32) {
             sums.steps += fabs(scale) * step * (high - low + fabs(low)) / 65535.0 * abs(q->codes[k]);
+        }
+        if (has_shared) sum = k % columns == 0 ? q->codes[k] : sum + q->codes[k];
+        if (has_shared &&
+            (k + 1 == w->cols || (k + 1) % columns == 0)) { /* the zero point's share of a group is rounded */
+            const double rounded_off = zero * sum - nearbyint(zero * sum);
+            sums.value += scale * step * rounded_off;
+            sums.activation += fabs(scale * step * rounded_off);
         }
         sums.exact += weight * (double)q->scaled[k];
         sums.exact_magnitude += magnitude * fabs((double)q->scaled[k]);
@@ -175,7 +192,7 @@ static void check_int8(const struct product *p) {
     float levels[256];
     for (unsigned c = 0; c < 256; c++) levels[c] = (float)c;
     sinq_dual_scale_levels(&w->matrix, &w->sizes, w->bytes, levels);
-    for (uint32_t t = 0; t < p->tokens; t++) quantize_input(w, p->x + t * p->stride, &input[t]);
+    for (uint32_t t = 0; t < p->tokens; t++) quantize_input(w, p->tokens, p->x + t * p->stride, &input[t]);
     for (uint64_t r = 0; r < w->rows; r++) {
         if (r % 16 == 0) {
             for (uint64_t b = 0; b < w->sizes.column_blocks; b++) {
@@ -185,7 +202,7 @@ static void check_int8(const struct product *p) {
             }
         }
         for (uint32_t t = 0; t < p->tokens; t++) {
-            const struct int8_sums s = sum_int8(w, r, codes + r % 16 * padded, levels, &input[t]);
+            const struct int8_sums s = sum_int8(w, p->tokens, r, codes + r % 16 * padded, levels, &input[t]);
             const double rounding = (16.0 + sqrt((double)w->cols)) * 0x1p-23;
             compare(p, t, r, s.value, rounding * s.magnitude + s.steps);
             compare(p, t, r, s.exact, s.activation + s.steps + rounding * (s.magnitude + s.exact_magnitude));
@@ -352,7 +369,7 @@ START_TEST(narrow_scales_and_byte_levels_equal_direct_sums) {
                 .zero_per_block = forms[i % FORMS].zero_per_block,
                 .has_column_scale = i % 2 != 0,
                 .factor = 0.37f,
-                .zero_low = forms[i % FORMS].has_levels ? 61.25f : 3.0f,
+                .zero_low = forms[i % FORMS].has_levels ? (i % 13 == 0 ? 70000.0f : 61.25f) : 3.0f,
                 .zero_step = 0.25f,
             };
             if (matrix.group_size == 0 && matrix.scale_type == SINQ_AUX_I8) continue;
