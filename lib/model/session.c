@@ -152,12 +152,13 @@ void sinq_session_announce(struct sinq_session *session, uint64_t length) { sess
 
 /* ---- feeding ---- */
 
-/* Enqueues the operations of the body or of the head, and waits for them. */
-static int run_operations(struct sinq_session *session, bool for_logits, struct sinq_error *error) {
+/* Enqueues those of operations [first, end) that are the body's or the head's, and waits for them. */
+static int run_operations(struct sinq_session *session, uint32_t first, uint32_t end, bool for_logits,
+                          struct sinq_error *error) {
     const struct sinq_graph *const graph = session->model->graph;
     const struct sinq_backend_ops *const ops = session->model->backend->ops;
     int status = SINQ_OK;
-    for (uint32_t i = 0; i < graph->operation_count && status == SINQ_OK; i++) {
+    for (uint32_t i = first; i < end && status == SINQ_OK; i++) {
         if (graph->operations[i].for_logits != for_logits) continue;
         status = ops->enqueue(session->queue, &graph->operations[i], &session->frame, error);
     }
@@ -177,7 +178,7 @@ static int run_batch(struct sinq_session *session, uint64_t position, uint32_t c
     session->frame.position = (uint32_t)position;
     session->frame.count = count * sequences;
     session->frame.length = length;
-    return run_operations(session, false, error);
+    return run_operations(session, 0, session->model->graph->operation_count, false, error);
 }
 
 /* Positions [from, to) batch by batch, the odd one first, so that the last one is as large as can be. */
@@ -279,7 +280,7 @@ static int read_block(struct sinq_session *session, uint32_t first, uint32_t cou
     const uint64_t values = (uint64_t)count * model->config.vocabulary;
     session->frame.first_row = session->spare + first;
     session->frame.row_count = count;
-    int status = run_operations(session, true, error);
+    int status = run_operations(session, 0, model->graph->operation_count, true, error);
     if (status == SINQ_OK) {
         status = backend->ops->download(backend, session->slots[model->graph->logits_slot], 0, logits,
                                         values * sizeof *logits, error);
@@ -321,15 +322,19 @@ int sinq_session_begin_window(struct sinq_session *session, const int32_t *token
 }
 
 int sinq_session_run_operations(struct sinq_session *session, uint32_t first, uint32_t end, struct sinq_error *error) {
-    const struct sinq_graph *const graph = session->model->graph;
-    const struct sinq_backend_ops *const ops = session->model->backend->ops;
-    int status = SINQ_OK;
-    for (uint32_t i = first; i < end && status == SINQ_OK; i++) {
-        if (graph->operations[i].for_logits) continue;
-        status = ops->enqueue(session->queue, &graph->operations[i], &session->frame, error);
-    }
-    if (status == SINQ_OK) status = ops->submit(session->queue, error);
-    return status == SINQ_OK ? ops->wait(session->queue, error) : status;
+    return run_operations(session, first, end, false, error);
+}
+
+int sinq_session_read_head_slot(struct sinq_session *session, uint32_t end, uint32_t slot, uint32_t first,
+                                float *values, uint32_t *count, struct sinq_error *error) {
+    struct sinq_backend *const backend = session->model->backend;
+    *count = (uint32_t)sinq_min_u64(session->memory.logits_rows, session->frame.count - first);
+    session->frame.first_row = first;
+    session->frame.row_count = *count;
+    const int status = run_operations(session, 0, end, true, error);
+    if (status != SINQ_OK) return status;
+    const uint64_t bytes = (uint64_t)*count * session->model->graph->slot_widths[slot] * sizeof(float);
+    return backend->ops->download(backend, session->slots[slot], 0, values, bytes, error);
 }
 
 static uint64_t measure_rows(const struct sinq_session *session, uint32_t slot) {

@@ -19,6 +19,12 @@ int sinq_session_run_operations(struct sinq_session *session, uint32_t first, ui
 /* All of a slot's rows of the window. */
 int sinq_session_read_slot(struct sinq_session *session, uint32_t slot, float *values, struct sinq_error *error);
 int sinq_session_write_slot(struct sinq_session *session, uint32_t slot, const float *values, struct sinq_error *error);
+/*
+ * Runs the head's operations before `end` on rows [first, + *count) of the window, as many as the head's slots have room for, and reads
+ * what they leave in `slot`.
+ */
+int sinq_session_read_head_slot(struct sinq_session *session, uint32_t end, uint32_t slot, uint32_t first,
+                                float *values, uint32_t *count, struct sinq_error *error);
 
 /*
  * Weights `numbers`, which the model must have, become `weights`, whose bytes must outlive their use here; NULL: the model's own again.

@@ -17,6 +17,7 @@
 #include "model/model.h"
 #include "model/placement.h"
 #include "model/session_parts.h"
+#include "quant/point_sums.h"
 #include "quant/statistics_memory.h"
 #include "quant/window_slots.h"
 
@@ -74,22 +75,37 @@ struct sweep {
     struct sinq_input_points points;
     uint32_t *parts;
     struct sinq_window_slots held; /* what is read on */
-    float **sums;                  /* of each point */
-    float *rows, *panels;
+    struct sinq_point_sums *sums;  /* of each point */
+    float *rows, *choices;         /* of a window */
+    float *panels, *gathered;
     struct sinq_progress report;
 };
 
-static size_t pad_width(const struct sinq_input_point *point) {
-    return (size_t)sinq_round_up(point->width, SINQ_LANES);
+/* Rows of a window as the head reads them. */
+static int read_head_rows(struct sweep *s, const struct sinq_input_point *point, struct sinq_error *error) {
+    int status = SINQ_OK;
+    for (uint32_t first = 0, count; first < s->window && status == SINQ_OK; first += count) {
+        float *const to = s->rows + (size_t)first * s->graph->slot_widths[point->view.slot];
+        status = sinq_session_read_head_slot(s->session, point->operation, point->view.slot, first, to, &count, error);
+    }
+    return status;
 }
 
 static int add_point(struct sweep *s, size_t number, struct sinq_error *error) {
     const struct sinq_input_point *const point = &s->points.points[number];
-    const uint32_t width = s->graph->slot_widths[point->view.slot];
-    const int status = sinq_session_read_slot(s->session, point->view.slot, s->rows, error);
-    if (status != SINQ_OK) return status;
-    sinq_add_gram(s->rows + point->view.offset, width, s->window, point->width, s->panels, s->sums[number], s->threads);
-    return SINQ_OK;
+    const bool has_choices = point->matrices > 1;
+    struct sinq_point_rows rows = {.values = s->rows,
+                                   .stride = s->graph->slot_widths[point->view.slot],
+                                   .choices = s->choices,
+                                   .choice_stride = has_choices ? s->graph->slot_widths[point->choices.slot] : 0,
+                                   .rows = s->window};
+    int status = point->for_logits ? read_head_rows(s, point, error)
+                                   : sinq_session_read_slot(s->session, point->view.slot, s->rows, error);
+    if (status == SINQ_OK && has_choices) {
+        status = sinq_session_read_slot(s->session, point->choices.slot, s->choices, error);
+    }
+    if (status == SINQ_OK) sinq_add_point_rows(&s->sums[number], &rows, s->panels, s->gathered, s->threads);
+    return status;
 }
 
 /* Operations [first, end), stopping at each point [point, last). */
@@ -111,35 +127,30 @@ static int report_window(struct sweep *s, struct sinq_error *error) {
     return sinq_fail(error, SINQ_INTERRUPTED, "calibrating was interrupted");
 }
 
-static int allocate_sums(struct sweep *s, size_t first, size_t last, struct sinq_error *error) {
-    for (size_t i = first; i < last; i++) {
-        const size_t padded = pad_width(&s->points.points[i]);
-        s->sums[i] = calloc(padded * padded, sizeof **s->sums);
-        if (s->sums[i] == NULL) return sinq_fail_memory(error, "statistics of a layer", padded * padded * 4);
+static int make_sums(struct sweep *s, size_t first, size_t last, struct sinq_error *error) {
+    int status = SINQ_OK;
+    for (size_t i = first; i < last && status == SINQ_OK; i++) {
+        status = sinq_make_point_sums(&s->points.points[i], &s->sums[i], error);
     }
-    return SINQ_OK;
+    return status;
 }
 
-/* One row of E[x x^T], of which sums hold what is right of the diagonal. */
-static void read_row(const struct sweep *s, size_t number, size_t row, float *values) {
-    const size_t width = s->points.points[number].width, padded = pad_width(&s->points.points[number]);
-    const float scale = (float)((double)s->windows * s->window);
-    for (size_t j = 0; j < width; j++) {
-        const float sum = j >= row ? s->sums[number][row * padded + j] : s->sums[number][j * padded + row];
-        values[j] = sum / scale;
-    }
+static int finish_sums(struct sweep *s, size_t first, size_t last, struct sinq_error *error) {
+    int status = SINQ_OK;
+    for (size_t i = first; i < last && status == SINQ_OK; i++) status = sinq_finish_point_sums(&s->sums[i], error);
+    return status;
 }
 
 static int write_sums(struct sweep *s, size_t first, size_t last, struct sinq_error *error) {
     int status = SINQ_OK;
     for (size_t i = first; i < last && status == SINQ_OK; i++) {
-        const size_t width = s->points.points[i].width;
-        for (size_t row = 0; row < width && status == SINQ_OK; row++) {
-            read_row(s, i, row, s->rows);
-            status = s->options->write(s->options->writer, s->rows, width * sizeof *s->rows, error);
+        const struct sinq_input_point *const point = &s->points.points[i];
+        const uint64_t rows = (uint64_t)point->matrices * point->width;
+        for (uint64_t r = 0; r < rows && status == SINQ_OK; r++) {
+            sinq_read_point_row(&s->sums[i], (uint32_t)(r / point->width), (size_t)(r % point->width), s->rows);
+            status = s->options->write(s->options->writer, s->rows, point->width * sizeof *s->rows, error);
         }
-        free(s->sums[i]);
-        s->sums[i] = NULL;
+        sinq_free_point_sums(&s->sums[i]);
     }
     return status;
 }
@@ -164,9 +175,10 @@ static int run_part(struct sweep *s, struct part *part, struct sinq_error *error
     sinq_find_live_slots(s->graph, part->end, part->stays);
     for (uint32_t i = 0; i < s->graph->slot_count; i++) part->either[i] = part->comes[i] || part->stays[i];
     int status = sinq_hold_slots(&s->held, part->either, error);
-    if (status == SINQ_OK) status = allocate_sums(s, part->point, part->last, error);
+    if (status == SINQ_OK) status = make_sums(s, part->point, part->last, error);
     for (uint64_t w = 0; w < s->windows && status == SINQ_OK; w++) status = run_window(s, part, w, error);
     if (status == SINQ_OK) status = sinq_hold_slots(&s->held, part->stays, error);
+    if (status == SINQ_OK) status = finish_sums(s, part->point, part->last, error);
     return status == SINQ_OK ? write_sums(s, part->point, part->last, error) : status;
 }
 
@@ -193,20 +205,22 @@ static int run_parts(struct sweep *s, struct sinq_error *error) {
 /* ---- the whole ---- */
 
 static int prepare(struct sweep *s, struct sinq_error *error) {
-    size_t widest = 0, slot_values = 0;
+    size_t widest = 0, read = 0, chosen = 0;
     for (size_t i = 0; i < s->points.count; i++) {
-        const size_t padded = pad_width(&s->points.points[i]);
+        const struct sinq_input_point *const point = &s->points.points[i];
+        const size_t padded = (size_t)sinq_round_up(point->width, SINQ_LANES);
         widest = padded > widest ? padded : widest;
-    }
-    for (uint32_t i = 0; i < s->graph->slot_count; i++) {
-        const size_t values = s->graph->slot_for_logits[i] ? 0 : (size_t)s->window * s->graph->slot_widths[i];
-        slot_values = values > slot_values ? values : slot_values;
+        read = sinq_max_u64(read, s->graph->slot_widths[point->view.slot]);
+        if (point->matrices > 1) chosen = sinq_max_u64(chosen, s->graph->slot_widths[point->choices.slot]);
     }
     s->parts = sinq_find_parts(s->graph);
     s->sums = calloc(s->points.count + 1, sizeof *s->sums);
-    s->rows = malloc((slot_values + widest + 1) * sizeof *s->rows);
+    s->rows = malloc((s->window * read + widest + 1) * sizeof *s->rows);
+    s->choices = malloc((s->window * chosen + 1) * sizeof *s->choices);
+    s->gathered = malloc((chosen > 0 ? s->window * widest : 1) * sizeof *s->gathered);
     s->panels = aligned_alloc(64, (size_t)sinq_round_up((widest + 1) * s->window * sizeof *s->panels, 64));
-    if (s->parts == NULL || s->sums == NULL || s->rows == NULL || s->panels == NULL) {
+    if (s->parts == NULL || s->sums == NULL || s->rows == NULL || s->choices == NULL || s->panels == NULL ||
+        s->gathered == NULL) {
         return sinq_fail_memory(error, "statistics", widest * s->window * sizeof *s->panels);
     }
     const int status = sinq_make_window_slots(s->graph, s->windows, s->window, &s->held, error);
@@ -217,13 +231,15 @@ static int prepare(struct sweep *s, struct sinq_error *error) {
 
 static void clean_up(struct sweep *s) {
     sinq_free_window_slots(&s->held);
-    for (size_t i = 0; s->sums != NULL && i < s->points.count; i++) free(s->sums[i]);
+    for (size_t i = 0; s->sums != NULL && i < s->points.count; i++) sinq_free_point_sums(&s->sums[i]);
     sinq_free_input_points(&s->points);
     sinq_session_close(s->session);
     free(s->parts);
     free(s->sums);
     free(s->rows);
+    free(s->choices);
     free(s->panels);
+    free(s->gathered);
 }
 
 static int check_text(const struct sweep *s, size_t count, struct sinq_error *error) {
@@ -249,7 +265,7 @@ int sinq_list_layer_inputs(const struct sinq_model *model, struct sinq_layer_inp
     for (size_t i = 0; status == SINQ_OK && i < points.count; i++) {
         memcpy((*inputs)[i].name, points.points[i].name, sizeof(*inputs)[i].name);
         (*inputs)[i].width = points.points[i].width;
-        (*inputs)[i].count = 1;
+        (*inputs)[i].count = points.points[i].matrices;
     }
     *count = status == SINQ_OK ? points.count : 0;
     sinq_free_input_points(&points);

@@ -192,7 +192,7 @@ static int begin_work(struct pipeline *p) {
     const float *gram = NULL;
     int found = SINQ_OK;
     if (sinq_method_can_feed_back(entry->method)) {
-        found = sinq_read_gram(&job->grams, job->order[place.position], units->cols, &gram, job->error);
+        found = sinq_read_gram(&job->grams, job->order[place.position], place.index, units->cols, &gram, job->error);
     }
     if (found != SINQ_OK) return found;
     const struct sinq_matrix_method method = {.method = entry->method,

@@ -11,6 +11,7 @@
 #include "model/outline.h"
 #include "model/placement.h"
 #include "quant/peak_memory.h"
+#include "quant/point_sums.h"
 
 int sinq_find_calibration_window(const struct sinq_source *source, uint32_t *window, struct sinq_error *error) {
     struct sinq_model_config config;
@@ -53,9 +54,8 @@ static uint64_t measure_points(const struct counting *c, uint32_t first, uint32_
     uint64_t bytes = 0;
     for (size_t i = 0; i < c->points.count; i++) {
         const struct sinq_input_point *const point = &c->points.points[i];
-        const uint64_t padded = sinq_round_up(point->width, SINQ_LANES);
         if (point->operation < first || point->operation >= end) continue;
-        bytes = sinq_add_saturating(bytes, sinq_multiply_saturating(sinq_multiply_saturating(padded, padded), 4));
+        bytes = sinq_add_saturating(bytes, sinq_measure_point_sums(point));
     }
     return bytes;
 }
@@ -78,11 +78,11 @@ static uint64_t measure_parts(struct counting *c, uint64_t tokens) {
     return most;
 }
 
-/* A window of one slot, and of one input in panels. */
+/* A window of one slot, of one input in panels and as experts' rows are gathered, and of choices. */
 static uint64_t measure_window(const struct counting *c, uint32_t window) {
     uint64_t widest = 0;
     for (uint32_t i = 0; i < c->graph->slot_count; i++) widest = sinq_max_u64(widest, c->graph->slot_widths[i]);
-    return sinq_multiply_saturating(2 * (widest + SINQ_LANES) * sizeof(float), (uint64_t)window + 1);
+    return sinq_multiply_saturating(4 * (widest + SINQ_LANES) * sizeof(float), (uint64_t)window + 1);
 }
 
 static int prepare(const struct sinq_source *source, const struct sinq_outline *outline, struct counting *c,

@@ -119,6 +119,13 @@ static inline void add_stacked(struct reference *r, const char *layer, size_t ex
     double *const inner = allocate(2 * width), *const given = allocate(r->hidden);
     multiply(both + expert * 2 * width * r->hidden, NULL, 2 * width, r->hidden, x, inner);
     for (size_t i = 0; i < width; i++) inner[i] = activate(r, inner[i]) * inner[width + i];
+    if (r->watch != NULL && !r->is_unseen) {
+        char name[REFERENCE_NAME];
+        write_name(name, "%s.mlp.experts.%zu.gate_up_proj", layer, expert);
+        r->watch(r, name, x, r->hidden);
+        write_name(name, "%s.mlp.experts.%zu.down_proj", layer, expert);
+        r->watch(r, name, inner, width);
+    }
     multiply(down + expert * r->hidden * width, NULL, r->hidden, width, inner, given);
     for (size_t i = 0; i < r->hidden; i++) out[i] += share * given[i];
     free(inner);
@@ -132,6 +139,7 @@ static inline void add_experts(struct reference *r, const char *layer, const cha
     char name[REFERENCE_NAME];
     for (size_t e = 0; e < experts; e++) {
         write_name(name, "%s.%s.experts.%zu", layer, module, e);
+        r->is_unseen = share_of[e] == 0.0;
         if (r->has_stacks) {
             add_stacked(r, layer, experts, e, width, share_of[e], x, out);
         } else {
@@ -139,6 +147,7 @@ static inline void add_experts(struct reference *r, const char *layer, const cha
                       is_mixtral ? "w2" : "down_proj", false, width, share_of[e], x, out);
         }
     }
+    r->is_unseen = false;
 }
 
 static inline void add_mixture(struct reference *r, const char *layer, const double *x, double *out) {

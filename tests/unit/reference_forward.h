@@ -315,6 +315,7 @@ static inline double *run_reference(struct reference *r, const int32_t *tokens, 
     const double cap = number_or(r->config, "final_logit_softcapping", 0);
     for (size_t p = 0; p < count; p++) {
         double *const row = logits + p * r->vocabulary;
+        if (r->watch != NULL) r->watch(r, is_tied ? "model.embed_tokens" : "lm_head", x + p * r->hidden, r->hidden);
         multiply(head, NULL, r->vocabulary, r->hidden, x + p * r->hidden, row);
         for (size_t i = 0; i < r->vocabulary && cap != 0.0; i++) row[i] = cap * tanh(row[i] / cap);
     }
