@@ -118,8 +118,8 @@ void sinq_report_recipe(const struct sinq_quantize_result *result, bool all) {
     else
         sinq_print_fact("bits/weight", "%.3f overall", summary.overall_bits_per_weight);
     if (summary.predicted_kl > 0)
-        sinq_print_fact("prediction", "KL divergence %.4f, by kind and place of tensors: for comparing recipes",
-                        summary.predicted_kl);
+        sinq_print_fact("prediction", "KL divergence %.4f, by %s: for comparing recipes", summary.predicted_kl,
+                        summary.is_measured ? "measured sensitivities" : "kind and place of tensors");
     sinq_print_fact("memory", "%s at most", sinq_format_bytes(text[0], summary.peak_memory));
     const struct sinq_recipe *const folding = result->folding != NULL ? result->folding : result->recipe;
     const struct sinq_source *const folded = result->folding != NULL ? result->original : result->source;
@@ -172,6 +172,7 @@ void sinq_report_recipe_json(const struct sinq_quantize_result *result) {
     sinq_write_real(&json, "linear_bits_per_weight", summary.linear_bits_per_weight);
     sinq_write_real(&json, "overall_bits_per_weight", summary.overall_bits_per_weight);
     sinq_write_real(&json, "predicted_kl", summary.predicted_kl);
+    sinq_write_flag(&json, "sensitivities_measured", summary.is_measured);
     sinq_write_count(&json, "peak_memory", summary.peak_memory);
     sinq_write_open(&json, "tensors", '[');
     for (size_t i = 0; i < sinq_source_tensor_count(result->source); i++) report_tensor_json(&json, result, i);

@@ -73,7 +73,8 @@ static int find_places(const struct sinq_recipe *recipe, struct places *places, 
     return SINQ_OK;
 }
 
-static double find_sensitivity(const struct places *places, size_t tensor) {
+static double find_sensitivity(const struct sinq_recipe *recipe, const struct places *places, size_t tensor) {
+    if (recipe->sensitivities != NULL && recipe->sensitivities[tensor] > 0) return recipe->sensitivities[tensor];
     const struct sinq_tensor_role *const role = &places->roles[tensor];
     struct sinq_tensor_place place = {
         .role = role->role,
@@ -95,7 +96,7 @@ int sinq_predict_damage(const struct sinq_recipe *recipe, double *kl, struct sin
     for (size_t i = 0; i < recipe->count && status == SINQ_OK; i++) {
         const struct sinq_recipe_entry *const entry = &recipe->entries[i];
         if (entry->action != SINQ_QUANTIZE || entry->type != NULL) continue;
-        *kl += find_sensitivity(&places, i) * sinq_expect_error(entry->method, entry->bits, entry->group_size);
+        *kl += find_sensitivity(recipe, &places, i) * sinq_expect_error(entry->method, entry->bits, entry->group_size);
     }
     free_places(&places);
     return status;
@@ -169,7 +170,7 @@ static int list_choices(struct spender *spender, size_t tensor, struct sinq_allo
                         struct sinq_error *error) {
     const struct sinq_recipe *const recipe = spender->recipe;
     const struct sinq_tensor *const source = sinq_source_tensor(recipe->source, tensor);
-    const double sensitivity = find_sensitivity(&spender->places, tensor);
+    const double sensitivity = find_sensitivity(recipe, &spender->places, tensor);
     item->count = spender->form_count;
     for (size_t i = 0; i < spender->form_count; i++) {
         struct sinq_recipe_entry entry = recipe->entries[tensor];

@@ -4,6 +4,7 @@
  */
 #include "quant/input_statistics.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,8 @@
 #include "model/placement.h"
 #include "model/session_parts.h"
 #include "quant/point_sums.h"
+#include "quant/sensitive_weights.h"
+#include "quant/sensitivities.h"
 #include "quant/statistics_memory.h"
 #include "quant/window_slots.h"
 
@@ -78,6 +81,10 @@ struct sweep {
     struct sinq_point_sums *sums;  /* of each point */
     float *rows, *choices;         /* of a window */
     float *panels, *gathered;
+    float *gram; /* of a matrix of a point, as sensitivities are told it */
+    int64_t gram_point;
+    uint32_t gram_matrix;
+    struct sinq_sensitivities *sensitivities;
     struct sinq_progress report;
 };
 
@@ -121,8 +128,9 @@ static int run_piece(struct sweep *s, uint32_t first, uint32_t end, size_t point
     return status == SINQ_OK && end > first ? sinq_session_run_operations(s->session, first, end, error) : status;
 }
 
-static int report_window(struct sweep *s, struct sinq_error *error) {
-    s->report.bytes += s->window;
+static int report_tokens(void *user, uint64_t tokens, struct sinq_error *error) {
+    struct sweep *const s = user;
+    s->report.bytes += tokens;
     if (s->options->progress == NULL || s->options->progress(s->options->user, &s->report) == 0) return SINQ_OK;
     return sinq_fail(error, SINQ_INTERRUPTED, "calibrating was interrupted");
 }
@@ -139,6 +147,29 @@ static int finish_sums(struct sweep *s, size_t first, size_t last, struct sinq_e
     int status = SINQ_OK;
     for (size_t i = first; i < last && status == SINQ_OK; i++) status = sinq_finish_point_sums(&s->sums[i], error);
     return status;
+}
+
+/* The matrix of a want of the layer in hand. */
+static int give_gram(void *user, uint32_t want, const float **gram, uint64_t *width, struct sinq_error *error) {
+    struct sweep *const s = user;
+    const int64_t point = s->points.of_want[want];
+    const uint32_t matrix = s->points.matrix_of_want[want];
+    *gram = NULL;
+    if (point < 0 || s->sums[point].sums == NULL) return SINQ_OK;
+    *width = s->points.points[point].width;
+    if (s->gram_point != point || s->gram_matrix != matrix) {
+        free(s->gram);
+        s->gram_point = -1;
+        s->gram = malloc((size_t)(*width * *width) * sizeof *s->gram);
+        if (s->gram == NULL) return sinq_fail_memory(error, "statistics of a layer", *width * *width * 4);
+        for (size_t row = 0; row < *width; row++) {
+            sinq_read_point_row(&s->sums[point], matrix, row, s->gram + row * *width);
+        }
+        s->gram_point = point;
+        s->gram_matrix = matrix;
+    }
+    *gram = s->gram;
+    return SINQ_OK;
 }
 
 static int write_sums(struct sweep *s, size_t first, size_t last, struct sinq_error *error) {
@@ -167,7 +198,13 @@ static int run_window(struct sweep *s, const struct part *part, uint64_t window,
     if (status == SINQ_OK) status = sinq_put_window(&s->held, window, part->comes, s->session, error);
     if (status == SINQ_OK) status = run_piece(s, part->first, part->end, part->point, part->last, error);
     if (status == SINQ_OK) status = sinq_take_window(&s->held, window, part->stays, s->session, error);
-    return status == SINQ_OK ? report_window(s, error) : status;
+    return status == SINQ_OK ? report_tokens(s, s->window, error) : status;
+}
+
+/* The head, which comes last, ends the streams. */
+static int run_sensitivities(struct sweep *s, const struct part *part, struct sinq_error *error) {
+    if (s->graph->operations[part->first].for_logits) return sinq_finish_sensitivities(s->sensitivities, error);
+    return sinq_run_sensitivities(s->sensitivities, part->first, part->end, error);
 }
 
 static int run_part(struct sweep *s, struct part *part, struct sinq_error *error) {
@@ -179,6 +216,7 @@ static int run_part(struct sweep *s, struct part *part, struct sinq_error *error
     for (uint64_t w = 0; w < s->windows && status == SINQ_OK; w++) status = run_window(s, part, w, error);
     if (status == SINQ_OK) status = sinq_hold_slots(&s->held, part->stays, error);
     if (status == SINQ_OK) status = finish_sums(s, part->point, part->last, error);
+    if (status == SINQ_OK) status = run_sensitivities(s, part, error);
     return status == SINQ_OK ? write_sums(s, part->point, part->last, error) : status;
 }
 
@@ -199,6 +237,17 @@ static int run_parts(struct sweep *s, struct sinq_error *error) {
         part.point = part.last;
     }
     free(marks);
+    return status;
+}
+
+static int write_sensitivities(struct sweep *s, struct sinq_error *error) {
+    size_t count;
+    const double *const values = sinq_get_sensitivities(s->sensitivities, &count);
+    int status = SINQ_OK;
+    for (size_t i = 0; i < count && status == SINQ_OK; i++) {
+        const float value = (float)values[i];
+        status = s->options->write(s->options->writer, &value, sizeof value, error);
+    }
     return status;
 }
 
@@ -223,10 +272,19 @@ static int prepare(struct sweep *s, struct sinq_error *error) {
         s->gathered == NULL) {
         return sinq_fail_memory(error, "statistics", widest * s->window * sizeof *s->panels);
     }
-    const int status = sinq_make_window_slots(s->graph, s->windows, s->window, &s->held, error);
+    int status = sinq_make_window_slots(s->graph, s->windows, s->window, &s->held, error);
     if (status != SINQ_OK) return status;
     const struct sinq_session_options session = sinq_describe_calibration(s->window, s->threads);
-    return sinq_open_session(s->model, &session, &s->session, error);
+    status = sinq_open_session(s->model, &session, &s->session, error);
+    const struct sinq_sensitivities_options options = {.tokens = s->tokens,
+                                                       .count = s->windows * s->window,
+                                                       .window = s->window,
+                                                       .threads = s->threads,
+                                                       .grams = {give_gram, s},
+                                                       .report = report_tokens,
+                                                       .user = s};
+    if (status != SINQ_OK) return status;
+    return sinq_open_sensitivities(s->source, s->model, &options, &s->sensitivities, error);
 }
 
 static void clean_up(struct sweep *s) {
@@ -234,6 +292,8 @@ static void clean_up(struct sweep *s) {
     for (size_t i = 0; s->sums != NULL && i < s->points.count; i++) sinq_free_point_sums(&s->sums[i]);
     sinq_free_input_points(&s->points);
     sinq_session_close(s->session);
+    sinq_close_sensitivities(s->sensitivities);
+    free(s->gram);
     free(s->parts);
     free(s->sums);
     free(s->rows);
@@ -256,19 +316,41 @@ static int check_text(const struct sweep *s, size_t count, struct sinq_error *er
     return SINQ_OK;
 }
 
+static void list_inputs(const struct sinq_input_points *points, const struct sinq_sensitive_weights *weights,
+                        struct sinq_layer_input *inputs) {
+    for (size_t i = 0; i < points->count; i++) {
+        memcpy(inputs[i].name, points->points[i].name, sizeof inputs[i].name);
+        inputs[i].width = points->points[i].width;
+        inputs[i].count = points->points[i].matrices;
+    }
+    for (size_t i = 0; i < weights->count; i++) {
+        struct sinq_layer_input *const input = &inputs[points->count + i];
+        (void)snprintf(input->name, sizeof input->name, "%s", weights->names[i]);
+        input->width = input->count = 1;
+    }
+}
+
 int sinq_list_layer_inputs(const struct sinq_model *model, struct sinq_layer_input **inputs, size_t *count,
                            struct sinq_error *error) {
-    struct sinq_input_points points;
-    int status = sinq_find_input_points(model->graph, &points, error);
-    *inputs = calloc(points.count + 1, sizeof **inputs);
-    if (status == SINQ_OK && *inputs == NULL) status = sinq_fail_memory(error, "a model's inputs", points.count);
-    for (size_t i = 0; status == SINQ_OK && i < points.count; i++) {
-        memcpy((*inputs)[i].name, points.points[i].name, sizeof(*inputs)[i].name);
-        (*inputs)[i].width = points.points[i].width;
-        (*inputs)[i].count = points.points[i].matrices;
+    struct sinq_input_points points = {.count = 0};
+    struct sinq_sensitive_weights weights = {.count = 0};
+    uint32_t *const parts = sinq_find_parts(model->graph);
+    *count = 0;
+    *inputs = NULL;
+    int status = parts == NULL ? sinq_fail_memory(error, "a model's inputs", model->graph->operation_count) : SINQ_OK;
+    if (status == SINQ_OK) status = sinq_find_input_points(model->graph, &points, error);
+    if (status == SINQ_OK) status = sinq_find_sensitive_weights(model->graph, parts, &weights, error);
+    if (status == SINQ_OK) {
+        *inputs = calloc(points.count + weights.count + 1, sizeof **inputs);
+        if (*inputs == NULL) status = sinq_fail_memory(error, "a model's inputs", points.count + weights.count);
     }
-    *count = status == SINQ_OK ? points.count : 0;
+    if (status == SINQ_OK) {
+        list_inputs(&points, &weights, *inputs);
+        *count = points.count + weights.count;
+    }
+    sinq_free_sensitive_weights(&weights);
     sinq_free_input_points(&points);
+    free(parts);
     return status;
 }
 
@@ -282,7 +364,8 @@ int sinq_collect_statistics(const struct sinq_source *source, const struct sinq_
                       .tokens = tokens,
                       .windows = window > 0 ? count / window : 0,
                       .window = window,
-                      .threads = options->threads != 0 ? options->threads : sinq_count_processors()};
+                      .threads = options->threads != 0 ? options->threads : sinq_count_processors(),
+                      .gram_point = -1};
     int status = check_text(&s, count, error);
     if (status == SINQ_OK) status = sinq_find_input_points(model->graph, &s.points, error);
     if (status == SINQ_OK) status = prepare(&s, error);
@@ -290,7 +373,9 @@ int sinq_collect_statistics(const struct sinq_source *source, const struct sinq_
                                       .unit = "tokens",
                                       .items = model->config.layers + 1,
                                       .bytes_total = (model->config.layers + 1) * s.windows * window};
+    if (status == SINQ_OK) s.report.bytes_total += sinq_count_stream_passes(s.sensitivities);
     if (status == SINQ_OK) status = run_parts(&s, error);
+    if (status == SINQ_OK) status = write_sensitivities(&s, error);
     clean_up(&s);
     return status;
 }

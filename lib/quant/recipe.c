@@ -13,6 +13,7 @@
 #include "quant/peak_memory.h"
 #include "quant/reference_recipe.h"
 #include "quant/rounding.h"
+#include "quant/sensitivity_index.h"
 #include "quant/settings.h"
 #include "quant/statistics_memory.h"
 #include "tensor/dtype.h"
@@ -308,6 +309,15 @@ static int measure_calibration(struct maker *maker, struct sinq_error *error) {
     return status;
 }
 
+static int read_sensitivities(struct maker *maker, struct sinq_error *error) {
+    struct sinq_recipe *const recipe = maker->recipe;
+    if (recipe->statistics == NULL) return SINQ_OK;
+    recipe->sensitivities = calloc(recipe->count + 1, sizeof *recipe->sensitivities);
+    if (recipe->sensitivities == NULL) return sinq_fail_memory(error, "sensitivities", recipe->count * sizeof(double));
+    return sinq_read_sensitivities(maker->source, recipe->statistics, recipe->sensitivities,
+                                   &recipe->summary.is_measured, error);
+}
+
 static int prepare(struct maker *maker, struct sinq_error *error) {
     const struct sinq_quantize_options *const options = maker->options;
     struct sinq_recipe *const recipe = maker->recipe;
@@ -345,6 +355,7 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
         return sinq_fail_memory(error, "a recipe", recipe->count * sizeof *recipe->entries);
     }
     status = prepare_rules(maker, error);
+    if (status == SINQ_OK) status = read_sensitivities(maker, error);
     maker->model_type = sinq_source_model_type(maker->source);
     maker->is_tied = options->head_bits != 0 && !has_head(maker);
     return status;
@@ -445,6 +456,7 @@ void sinq_recipe_free(struct sinq_recipe *recipe) {
     if (recipe == NULL) return;
     sinq_absorb_plan_free(recipe->absorb);
     sinq_rule_set_free(recipe->rules);
+    free(recipe->sensitivities);
     free(recipe->entries);
     free(recipe);
 }

@@ -23,6 +23,7 @@ struct sinq_recipe {
     bool tiling_2d;                       /* of a trial, or in the reference's layout */
     const struct sinq_source *statistics; /* NULL: none */
     bool is_calibrated;                   /* with those, or with ones that are still to be made */
+    double *sensitivities;                /* of each tensor, measured; 0: not known; or NULL: none is */
     bool repacks;                         /* what is quantized keeps its codes, in another layout */
     unsigned threads;                     /* at least 1 */
     struct sinq_rule_set *rules;          /* owns reasons that quote a rule */

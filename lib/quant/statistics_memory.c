@@ -1,10 +1,12 @@
 #include "quant/statistics_memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "checkpoint/source.h"
 #include "kernels/quantize.h"
 #include "model/input_points.h"
 #include "model/live_slots.h"
@@ -12,6 +14,8 @@
 #include "model/placement.h"
 #include "quant/peak_memory.h"
 #include "quant/point_sums.h"
+#include "quant/sensitive_weights.h"
+#include "quant/sensitivities.h"
 
 int sinq_find_calibration_window(const struct sinq_source *source, uint32_t *window, struct sinq_error *error) {
     struct sinq_model_config config;
@@ -78,6 +82,56 @@ static uint64_t measure_parts(struct counting *c, uint64_t tokens) {
     return most;
 }
 
+/* Of the widest cut between two layers: values of a token. */
+static uint64_t find_live_width(struct counting *c) {
+    uint64_t most = 0;
+    for (uint32_t i = 1; i < c->graph->operation_count; i++) {
+        if (c->parts[i] != c->parts[i - 1]) most = sinq_max_u64(most, count_live(c, i));
+    }
+    return most;
+}
+
+/* Of quantizing one matrix with statistics, beside what it becomes. */
+static uint64_t measure_trial(const struct sinq_source *source, const struct sinq_outline *outline, uint32_t number,
+                              unsigned threads) {
+    char name[180];
+    const struct sinq_want *const want = &outline->graph->wants[number];
+    (void)snprintf(name, sizeof name, "%.159s%.15s", want->module, want->suffix);
+    const int64_t tensor = sinq_name_index_find(outline->names, name);
+    const uint64_t rows = sinq_max_u64(want->rows, want->tensor_rows);
+    const uint64_t element = tensor < 0 ? sizeof(float) : sinq_held_bytes(source->tensors[tensor].dtype);
+    const uint64_t blob = sinq_multiply_saturating(rows, want->cols) / 2;
+    const uint64_t matrix = sinq_estimate_peak_memory(rows, want->cols, element, 32, blob, threads);
+    return sinq_add_saturating(
+        matrix, sinq_add_saturating(4 * want->cols * want->cols, sinq_estimate_feedback_memory(want->cols, threads)));
+}
+
+/*
+ * Of sensitivities.h: the streams' slots, and one more while a layer runs; a subject's matrices, quantized, and the one at work; blocks
+ * of logits.
+ */
+static int measure_sensitivities(const struct sinq_source *source, const struct sinq_outline *outline,
+                                 struct counting *c, uint64_t tokens, uint32_t window, unsigned threads,
+                                 uint64_t *bytes, struct sinq_error *error) {
+    struct sinq_sensitive_weights weights;
+    uint64_t most = 0, subject = 0;
+    const int status = sinq_find_sensitive_weights(c->graph, c->parts, &weights, error);
+    for (size_t i = 0; i < weights.use_count && status == SINQ_OK; i++) {
+        const struct sinq_sensitive_use *const use = &weights.uses[i];
+        const struct sinq_want *const want = &c->graph->wants[use->want];
+        if (i == 0 || use->subject != weights.uses[i - 1].subject) subject = 0;
+        subject = sinq_add_saturating(subject, sinq_multiply_saturating(want->rows, want->cols) / 2);
+        most = sinq_max_u64(most, sinq_add_saturating(subject, measure_trial(source, outline, use->want, threads)));
+    }
+    const uint64_t count = sinq_count_stream_windows(weights.count, tokens, window) * sinq_find_stream_window(window);
+    const uint64_t row = find_live_width(c) * sizeof(float);
+    const uint64_t streams = sinq_multiply_saturating(weights.use_count + 2, sinq_multiply_saturating(count, row));
+    const uint64_t logits = sinq_max_u64((uint64_t)32 << 20, 8 * (uint64_t)c->graph->config->vocabulary);
+    *bytes = sinq_add_saturating(most, sinq_add_saturating(streams, logits));
+    sinq_free_sensitive_weights(&weights);
+    return status;
+}
+
 /* A window of one slot, of one input in panels and as experts' rows are gathered, and of choices. */
 static uint64_t measure_window(const struct counting *c, uint32_t window) {
     uint64_t widest = 0;
@@ -113,6 +167,11 @@ int sinq_estimate_statistics_memory(const struct sinq_source *source, uint64_t t
     if (status == SINQ_OK) {
         const uint64_t fixed = SINQ_BASE_MEMORY + plan.owned_bytes + plan.kv_bytes + plan.scratch_bytes;
         *bytes = sinq_add_saturating(fixed, sinq_add_saturating(measure_parts(&c, tokens), measure_window(&c, window)));
+        uint64_t sensitivities;
+        status = measure_sensitivities(source, &outline, &c, tokens, window, threads, &sensitivities, error);
+        /* They have a session of their own. */
+        const uint64_t session_bytes = plan.kv_bytes + plan.scratch_bytes;
+        *bytes = sinq_add_saturating(*bytes, sinq_add_saturating(sensitivities, session_bytes));
     }
     sinq_free_input_points(&c.points);
     free(c.weights);

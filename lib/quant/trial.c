@@ -23,7 +23,7 @@ struct trial {
     uint64_t blob_bytes;
     float *rebuilt; /* of the matrix below, in the orientation of the named tensor */
     uint64_t rebuilt_capacity;
-    bool has_matrix;
+    bool has_matrix, has_values; /* as a blob; as numbers, too */
     size_t tensor;
     uint64_t index;
     const float *gram;
@@ -66,7 +66,7 @@ static int transpose(float *rebuilt, uint64_t rows, uint64_t cols, struct sinq_e
 }
 
 static int rebuild_stored(struct trial *trial, const struct sinq_matrix_method *method,
-                          const struct sinq_recipe_entry *entry, struct sinq_error *error) {
+                          const struct sinq_recipe_entry *entry, bool has_values, struct sinq_error *error) {
     struct sinq_dual_scale description;
     struct sinq_dual_scale_sizes sizes;
     struct sinq_matrix_outcome outcome;
@@ -75,7 +75,8 @@ static int rebuild_stored(struct trial *trial, const struct sinq_matrix_method *
     if (status != SINQ_OK) return status;
     if (!sinq_dual_scale_measure(&description, &sizes)) return SINQ_FAILED;
     trial->blob_bytes = sizes.bytes;
-    sinq_dual_scale_decode(&description, &sizes, trial->blob.bytes, 0, description.rows, trial->rebuilt);
+    if (has_values)
+        sinq_dual_scale_decode(&description, &sizes, trial->blob.bytes, 0, description.rows, trial->rebuilt);
     return SINQ_OK;
 }
 
@@ -125,21 +126,28 @@ static int rebuild_plain(struct trial *trial, const struct sinq_matrix_method *m
     return status;
 }
 
-static int rebuild_matrix(struct trial *trial, size_t tensor, uint64_t index, struct sinq_error *error) {
+/* Room for the values of a matrix. */
+static int grow_rebuilt(struct trial *trial, uint64_t values, struct sinq_error *error) {
+    if (values <= trial->rebuilt_capacity) return SINQ_OK;
+    free(trial->rebuilt);
+    trial->rebuilt_capacity = 0;
+    trial->rebuilt = malloc((size_t)values * sizeof *trial->rebuilt);
+    if (trial->rebuilt == NULL) return sinq_fail_memory(error, "a rebuilt matrix", values * sizeof(float));
+    trial->rebuilt_capacity = values;
+    return SINQ_OK;
+}
+
+/* As a blob and, with `has_values`, as numbers. Of 2-D tiling there is no blob. */
+static int rebuild_matrix(struct trial *trial, size_t tensor, uint64_t index, bool has_values,
+                          struct sinq_error *error) {
     const struct sinq_recipe_entry *const entry = sinq_recipe_entry(trial->recipe, tensor);
     struct sinq_hash hash;
     trial->has_matrix = false;
     int status = sinq_load_matrix(&trial->loader, tensor, index, entry->transposed, entry->group_size, &trial->units,
                                   &hash, error);
     if (status != SINQ_OK) return status;
-    const uint64_t values = trial->units.rows * trial->units.cols;
-    if (values > trial->rebuilt_capacity) {
-        free(trial->rebuilt);
-        trial->rebuilt_capacity = 0;
-        trial->rebuilt = malloc((size_t)values * sizeof *trial->rebuilt);
-        if (trial->rebuilt == NULL) return sinq_fail_memory(error, "a rebuilt matrix", values * sizeof(float));
-        trial->rebuilt_capacity = values;
-    }
+    if (has_values) status = grow_rebuilt(trial, trial->units.rows * trial->units.cols, error);
+    if (status != SINQ_OK) return status;
     const struct sinq_matrix_method method = {.method = entry->method,
                                               .bits = (unsigned)entry->bits,
                                               .effort = trial->recipe->effort,
@@ -147,11 +155,13 @@ static int rebuild_matrix(struct trial *trial, size_t tensor, uint64_t index, st
                                               .kurtosis_gate = trial->recipe->kurtosis_gate,
                                               .gram = trial->gram_width == trial->units.cols ? trial->gram : NULL,
                                               .threads = trial->recipe->threads};
-    status = method.tiling_2d ? rebuild_plain(trial, &method, error) : rebuild_stored(trial, &method, entry, error);
-    if (status == SINQ_OK && entry->transposed) {
+    status = method.tiling_2d ? rebuild_plain(trial, &method, error)
+                              : rebuild_stored(trial, &method, entry, has_values, error);
+    if (status == SINQ_OK && has_values && entry->transposed) {
         status = transpose(trial->rebuilt, trial->units.rows, trial->units.cols, error);
     }
     trial->has_matrix = status == SINQ_OK;
+    trial->has_values = has_values;
     trial->tensor = tensor;
     trial->index = index;
     return status;
@@ -170,8 +180,8 @@ static int read_trial_rows(const struct sinq_source *source, size_t tensor, uint
     while (count > 0) {
         const uint64_t index = first / shape.rows, row = first % shape.rows;
         const uint64_t now = sinq_min_u64(count, shape.rows - row);
-        if (!trial->has_matrix || trial->tensor != tensor || trial->index != index) {
-            status = rebuild_matrix(trial, tensor, index, error);
+        if (!trial->has_matrix || !trial->has_values || trial->tensor != tensor || trial->index != index) {
+            status = rebuild_matrix(trial, tensor, index, true, error);
             if (status != SINQ_OK) break;
         }
         memcpy(out, trial->rebuilt + row * shape.cols, (size_t)(now * shape.cols) * sizeof *out);
@@ -206,7 +216,7 @@ static int read_trial_matrix(const struct sinq_source *source, size_t tensor, ui
     if (trial->recipe->tiling_2d) return SINQ_OK;
     pthread_mutex_lock(&trial->lock);
     const bool is_there = trial->has_matrix && trial->tensor == tensor && trial->index == index;
-    const int status = is_there ? SINQ_OK : rebuild_matrix(trial, tensor, index, error);
+    const int status = is_there ? SINQ_OK : rebuild_matrix(trial, tensor, index, false, error);
     if (status == SINQ_OK) {
         *bytes = trial->blob_bytes;
         *blob = aligned_alloc(SINQ_LINE_BYTES, (size_t)trial->blob_bytes); /* a blob is a multiple of a line */

@@ -6,6 +6,7 @@
 #include "formats.h"
 #include "quant/gram_index.h"
 #include "quant/point_sums.h"
+#include "quant/sensitivity_index.h"
 #include "reference_cases.h"
 
 enum { WINDOW = 48, WINDOWS = 2, MOST_WATCHED = 200 };
@@ -224,6 +225,13 @@ static int use_file(const char *name, struct sinq_error *error) {
     for (size_t i = 0; i < source->tensor_count && status == SINQ_OK; i++) {
         status = sinq_read_gram(&index, i, 0, source->tensors[i].shape[source->tensors[i].rank - 1], &gram, error);
     }
+    double *const sensitivities = calloc(source->tensor_count, sizeof *sensitivities);
+    bool is_measured;
+    if (status == SINQ_OK) {
+        status = sinq_read_sensitivities(source, statistics, sensitivities, &is_measured, error);
+        ck_assert(status != SINQ_OK || is_measured);
+    }
+    free(sensitivities);
     sinq_free_gram_index(&index);
     sinq_source_close(statistics);
     sinq_source_close(source);
@@ -236,6 +244,8 @@ static const struct {
              {"no floats", "\"F32\"", "\"I32\"", "is no f32 matrix of"},
              {"another shape", "[64,64]", "[32,128]", NULL},
              {"a vector", "[64,64]", "[4096] ", "is no f32 matrix of 64 rows and columns"},
+             {"a sensitivity that is none", "sensitivity\":{\"dtype\":\"F32\"", "sensitivity\":{\"dtype\":\"I32\"",
+              "is no sensitivity, expected one f32 number from 0"},
              {"bytes that are not there", "\"data_offsets\":[0,", "\"data_offsets\":[9,", NULL}};
 
 static uint8_t *read_whole(const char *name, size_t *size) {

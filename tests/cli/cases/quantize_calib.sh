@@ -12,6 +12,11 @@ cmp a/model.safetensors c/model.safetensors
 cmp -s a/model.safetensors plain/model.safetensors && echo 'calibration changed nothing'
 [ "$(wc -c <a/model.safetensors)" = "$(wc -c <plain/model.safetensors)" ] || echo 'calibrated weights have another size'
 sinq quantize --json model -m search -b 4 --stats kept -o d | grep calibrated
+# Sensitivities are measured with them, and change what the default recipe chooses.
+sinq quantize -n --json model --stats kept | grep measured
+sinq quantize -n model --stats kept | grep -o 'by measured sensitivities'
+sinq quantize -n --json model | sed 1,30d >constants
+sinq quantize -n --json model --stats kept | sed 1,30d | cmp -s - constants && echo 'sensitivities changed nothing'
 # A text that the model writes itself is the same each time.
 sinq quantize -q model -m sinq-levels -b 2 --calib self --calib-tokens 1024 -o own -t 1
 sinq quantize -q model -m sinq-levels -b 2 --calib self --calib-tokens 1100 -o own2
