@@ -275,6 +275,8 @@ static int run_quantize(const struct sinq_command *command, int argc, char **arg
         code = sinq_report_usage(command, "-o/--output: the name is empty");
     } else if (needs_type(&arguments) != (arguments.type != NULL)) {
         code = sinq_report_usage(command, "--format gguf or safetensors, and --type go together");
+    } else if (arguments.levels != NULL && arguments.method != NULL) {
+        code = sinq_report_usage(command, "--levels takes the place of --method: give one of them");
     } else if (arguments.stats != NULL && arguments.calib.count != 0) {
         code = sinq_report_usage(command, "--stats takes the place of --calib: give one of them");
     } else if (arguments.save_stats != NULL && (arguments.calib.count == 0 || run.model_count > 1)) {

@@ -7,8 +7,8 @@
 
 struct sinq_quantize_arguments {
     struct sinq_common_options common;
-    const char *output, *recipe, *bits, *group_size, *method, *scale_type, *effort, *tiling, *head_bits, *embed_bits,
-        *nonfinite;
+    const char *output, *recipe, *bits, *group_size, *method, *levels, *scale_type, *effort, *tiling, *head_bits,
+        *embed_bits, *nonfinite;
     const char *format, *type, *fallback, *importance;
     double kurtosis_gate, budget_bits;
     uint64_t max_shard_bytes, size, fit, context;

@@ -80,6 +80,13 @@ const struct sinq_option sinq_quantize_option_table[] = {
          "sinq-nf4, sinq-nf3, sinq-hqq, which normalize first; search and sinq-search: scales and zero points "
          "searched for the least error; levels, sinq-levels: fitted levels and searched scales without zero points, "
          "for 2 to 4 bits; noz, sinq-noz: no zero points, coarser (default: the recipe's)"},
+    {.name = "levels",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "KIND",
+     .choices = "uniform nf fitted",
+     PLACE(levels),
+     .help = "in place of --method, by what codes stand for: uniform, evenly spaced (sinq-search), nf, NormalFloat "
+             "(sinq-nf4 or sinq-nf3, by the bits), or fitted, tables fitted to normalized groups (sinq-levels)"},
     {.name = "effort",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "HOW",
@@ -275,12 +282,20 @@ static enum sinq_effort read_effort(const char *effort) {
     return strcmp(effort, "best") == 0 ? SINQ_EFFORT_BEST : SINQ_EFFORT_DEFAULT;
 }
 
+/* The method that has such levels, and normalizes first. */
+static int read_levels(const char *levels, int bits) {
+    if (strcmp(levels, "uniform") == 0) return SINQ_METHOD_SINQ_SEARCH;
+    if (strcmp(levels, "fitted") == 0) return SINQ_METHOD_SINQ_LEVELS;
+    return bits == 3 ? SINQ_METHOD_SINQ_NF3 : SINQ_METHOD_SINQ_NF4;
+}
+
 struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quantize_arguments *arguments) {
     struct sinq_quantize_options options = sinq_default_quantize_options();
     if (arguments->recipe != NULL) options.recipe = arguments->recipe;
     if (arguments->bits != NULL) options.bits = read_number(arguments->bits, 0);
     if (arguments->group_size != NULL) options.group_size = read_number(arguments->group_size, (int)SINQ_GROUP_ROW);
     if (arguments->method != NULL) options.method = sinq_method_from_name(arguments->method);
+    if (arguments->levels != NULL) options.method = read_levels(arguments->levels, options.bits);
     if (arguments->effort != NULL) options.effort = read_effort(arguments->effort);
     if (arguments->scale_type != NULL) options.scale_type = sinq_read_scale_type(arguments->scale_type);
     if (arguments->head_bits != NULL) options.head_bits = read_number(arguments->head_bits, 0);

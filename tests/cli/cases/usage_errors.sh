@@ -10,6 +10,7 @@ expect 2 sinq quantize --kurtosis-gate=nan model
 expect 2 sinq quantize --tensor q_proj model
 expect 2 sinq quantize --json=yes model
 expect 2 sinq quantize --out= model
+expect 2 sinq quantize --levels nf --method rtn model
 expect 2 sinq quantize --cpu c,warp model
 expect 2 sinq inspect
 expect 2 sinq inspect --plot x model
