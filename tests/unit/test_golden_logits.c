@@ -26,6 +26,7 @@ struct golden {
     struct sinq_model *model;
     int32_t tokens[POSITIONS], greedy[MAX_GREEDY]; /* the continuation of the first greedy_prompt tokens */
     size_t greedy_prompt, greedy_count;
+    size_t positions; /* of the tokens, that are fed */
     uint32_t vocabulary;
     float *logits; /* [POSITIONS][vocabulary] */
     double deviation;
@@ -63,7 +64,7 @@ static cJSON *read_json(const char *path) {
 static bool open_golden(const char *family, struct golden *golden) {
     char name[200];
     struct sinq_error error;
-    *golden = (struct golden){.vocabulary = 0};
+    *golden = (struct golden){.positions = POSITIONS};
     snprintf(name, sizeof name, "golden/arch/%s/config.json", family);
     char *const config = find_shared(name);
     if (config == NULL) return false;
@@ -114,8 +115,8 @@ static void feed_pieces(const struct golden *golden, uint32_t batch, const uint3
     struct sinq_session *const session = open_session(golden, batch);
     struct sinq_error error;
     size_t fed = 0;
-    for (size_t i = 0; fed < POSITIONS; i++) {
-        const size_t left = POSITIONS - fed, size = sizes[i % size_count] < left ? sizes[i % size_count] : left;
+    for (size_t i = 0; fed < golden->positions; i++) {
+        const size_t left = golden->positions - fed, size = sizes[i % size_count] < left ? sizes[i % size_count] : left;
         ck_assert_msg(sinq_session_feed(session, golden->tokens + fed, size, &error) == SINQ_OK, "%s", error.message);
         ck_assert_uint_eq(sinq_session_rows(session), size);
         ck_assert_msg(sinq_session_logits(session, 0, (uint32_t)size, logits + fed * golden->vocabulary, &error) ==
@@ -128,7 +129,7 @@ static void feed_pieces(const struct golden *golden, uint32_t batch, const uint3
 
 static double find_difference(const struct golden *golden, const float *a, const float *b) {
     double worst = 0;
-    for (size_t i = 0; i < (size_t)POSITIONS * golden->vocabulary; i++) {
+    for (size_t i = 0; i < golden->positions * golden->vocabulary; i++) {
         const double difference = fabs((double)a[i] - b[i]);
         if (!(difference <= worst)) worst = difference;
     }
@@ -186,12 +187,13 @@ START_TEST(logits_do_not_depend_on_how_tokens_are_fed) {
 END_TEST
 
 /* The golden tokens, others, and others again, side by side: the logits of each as where it is alone. */
-#define SEQUENCES 3u
+#define SEQUENCES      3u
+#define SIDE_POSITIONS 42u /* of each */
 
 static void feed_sequence(const struct golden *golden, uint32_t number, const uint32_t *sizes, size_t size_count,
                           float *logits) {
     struct golden turned = *golden;
-    for (size_t i = 0; i < POSITIONS; i++) turned.tokens[i] = golden->tokens[(i + 53 * number) % POSITIONS];
+    for (size_t i = 0; i < SIDE_POSITIONS; i++) turned.tokens[i] = golden->tokens[(i + 53 * number) % POSITIONS];
     feed_pieces(&turned, 16, sizes, size_count, logits);
 }
 
@@ -206,8 +208,8 @@ static void feed_side_by_side(const struct golden *golden, const uint32_t *sizes
     float *const rows = malloc(SEQUENCES * 16 * vocabulary * sizeof *rows);
     ck_assert_msg(sinq_open_session(golden->model, &options, &session, &error) == SINQ_OK, "%s", error.message);
     size_t fed = 0;
-    for (size_t i = 0; fed < POSITIONS; i++) {
-        const size_t left = POSITIONS - fed, size = sizes[i % size_count] < left ? sizes[i % size_count] : left;
+    for (size_t i = 0; fed < SIDE_POSITIONS; i++) {
+        const size_t left = SIDE_POSITIONS - fed, size = sizes[i % size_count] < left ? sizes[i % size_count] : left;
         const size_t count = SEQUENCES * size;
         for (size_t r = 0; r < count; r++) {
             tokens[r] = golden->tokens[(fed + r / SEQUENCES + 53 * (r % SEQUENCES)) % POSITIONS];
@@ -221,7 +223,7 @@ static void feed_side_by_side(const struct golden *golden, const uint32_t *sizes
         }
         fed += size;
     }
-    ck_assert_uint_eq(sinq_session_position(session), POSITIONS);
+    ck_assert_uint_eq(sinq_session_position(session), SIDE_POSITIONS);
     ck_assert_int_eq(sinq_session_feed(session, tokens, 1, &error), SINQ_USAGE);
     free(rows);
     sinq_session_close(session);
@@ -233,7 +235,8 @@ START_TEST(sequences_side_by_side_are_as_each_alone) {
         struct golden golden;
         if (IS_SANITIZED && f % 3 != 2) continue; /* sanitizers are slow */
         if (!open_golden(families[f], &golden)) return;
-        const size_t count = (size_t)POSITIONS * golden.vocabulary;
+        golden.positions = SIDE_POSITIONS;
+        const size_t count = SIDE_POSITIONS * (size_t)golden.vocabulary;
         float *const alone = malloc(count * sizeof *alone), *together[SEQUENCES];
         for (uint32_t s = 0; s < SEQUENCES; s++) together[s] = malloc(count * sizeof *together[s]);
         feed_side_by_side(&golden, sizes, sizeof sizes / sizeof sizes[0], together);

@@ -83,6 +83,9 @@ START_TEST(what_cannot_be_is_refused_and_changes_nothing) {
     const struct sinq_session_options large = {.context = 1u << 30};
     ck_assert_int_eq(sinq_open_session(opened.model, &large, &session, &error), SINQ_USAGE);
     ck_assert_ptr_nonnull(strstr(error.message, "more than the model's"));
+    const struct sinq_session_options many = {.sequences = 5000};
+    ck_assert_int_eq(sinq_open_session(opened.model, &many, &session, &error), SINQ_USAGE);
+    ck_assert_str_eq(error.message, "5000 sequences side by side, expected 4096 at most");
 
     session = open_session(&opened, (struct sinq_session_options){.context = 8, .batch = 4, .exact = true});
     const int32_t tokens[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
@@ -186,16 +189,20 @@ END_TEST
 
 START_TEST(a_plan_is_what_is_taken) {
     struct opened opened;
-    struct sinq_plan small, large;
+    struct sinq_plan small, large, side_by_side;
     struct sinq_error error;
     open_path(getenv("SINQ_EXAMPLE"), &opened);
     const struct sinq_session_options options[] = {{.context = 128, .kv_type = SINQ_KV_F16},
-                                                   {.context = 256, .kv_type = SINQ_KV_F16}};
+                                                   {.context = 256, .kv_type = SINQ_KV_F16},
+                                                   {.context = 128, .kv_type = SINQ_KV_F16, .sequences = 3}};
     ck_assert_int_eq(sinq_plan_session(opened.source, &options[0], &small, &error), SINQ_OK);
     ck_assert_int_eq(sinq_plan_session(opened.source, &options[1], &large, &error), SINQ_OK);
     ck_assert_uint_eq(small.context, 128);
     ck_assert_uint_eq(small.batch, 128);
     ck_assert_uint_eq(large.kv_bytes, 2 * small.kv_bytes);
+    ck_assert_int_eq(sinq_plan_session(opened.source, &options[2], &side_by_side, &error), SINQ_OK);
+    ck_assert_uint_eq(side_by_side.kv_bytes, 3 * small.kv_bytes);
+    ck_assert_uint_gt(side_by_side.scratch_bytes, 2 * small.scratch_bytes);
     ck_assert_uint_eq(small.weight_bytes, sinq_model_facts(opened.model).weight_bytes);
     ck_assert_uint_eq(small.total_bytes, small.weight_bytes + small.kv_bytes + small.scratch_bytes);
     /* 6 layers, keys and values, 2 heads of 32 values of 2 bytes, 128 positions. */
