@@ -141,7 +141,7 @@ static void warn_of_uncalibrated(const struct sinq_quantize_summary *summary) {
     char message[700];
     if (summary->matrices_uncalibrated == 0) return;
     snprintf(message, sizeof message,
-             "warning: %.400s: rounded without its statistics, which do not serve (%llu matrices in all)",
+             "warning: %.400s: rounded without feedback: its statistics do not serve (%llu matrices in all)",
              summary->first_uncalibrated, (unsigned long long)summary->matrices_uncalibrated);
     sinq_report_error(message);
 }

@@ -30,6 +30,7 @@ struct feedback {
     float *factor;                      /* U[cols][cols] */
     float *weights;                     /* 1 / U_jj^2, of each group divided by their mean */
     struct sinq_unit_outcome *outcomes; /* of each block of rows */
+    enum sinq_calibration calibration;
     unsigned threads;
     bool *has_failed; /* of each thread */
 };
@@ -96,17 +97,33 @@ static bool fill_reversed(struct feedback *f, double damping, double *reversed) 
     return true;
 }
 
-static int find_factor(struct feedback *f, bool *is_found, struct sinq_error *error) {
+/* The factor of the diagonal alone: columns count, but none can make up for another. */
+static bool factor_diagonal(struct feedback *f, double *reversed) {
+    const size_t n = f->cols;
+    if (!fill_reversed(f, DAMPING, reversed)) return false;
+    memset(f->factor, 0, n * n * sizeof *f->factor);
+    for (size_t i = 0; i < n; i++) {
+        const double square = reversed[(n - 1 - i) * (n + 1)];
+        if (!(square > 0) || !isfinite(square)) return false;
+        f->factor[i * (n + 1)] = (float)(1 / sqrt(square));
+    }
+    return true;
+}
+
+static int find_factor(struct feedback *f, struct sinq_error *error) {
     const size_t n = f->cols;
     double *const reversed = malloc(n * n * sizeof *reversed), *const inverse = malloc(n * n * sizeof *inverse);
     double damping = DAMPING;
+    bool is_found = false;
     int status = SINQ_OK;
-    *is_found = false;
     if (reversed == NULL || inverse == NULL) status = sinq_fail_memory(error, "a factor", 2 * n * n * sizeof *inverse);
-    for (int i = 0; i < MOST_TRIES && status == SINQ_OK && !*is_found; i++, damping *= MORE_DAMPING) {
+    for (int i = 0; i < MOST_TRIES && status == SINQ_OK && !is_found; i++, damping *= MORE_DAMPING) {
         if (!fill_reversed(f, damping, reversed)) break;
-        *is_found = sinq_factor_inverse(reversed, inverse, n, f->factor, f->threads);
+        is_found = sinq_factor_inverse(reversed, inverse, n, f->factor, f->threads);
     }
+    f->calibration = is_found                                            ? SINQ_CALIBRATED_BY_FEEDBACK
+                     : status == SINQ_OK && factor_diagonal(f, reversed) ? SINQ_CALIBRATED_BY_WEIGHTS
+                                                                         : SINQ_CALIBRATED_NOT;
     free(reversed);
     free(inverse);
     return status;
@@ -287,7 +304,7 @@ static void round_rows(void *context, uint64_t block, unsigned worker) {
         load_rows(&rows);
         memcpy(rows.values, rows.wished, ROWS * f->cols * sizeof *rows.values);
         round_columns(&rows);
-        sweep_rows(&rows);
+        if (f->calibration == SINQ_CALIBRATED_BY_FEEDBACK) sweep_rows(&rows);
         pack_rows(&rows);
         measure_rows(&rows);
     } else {
@@ -304,13 +321,13 @@ static bool has_any_failed(const struct feedback *f) {
     return has_failed;
 }
 
-static int run_feedback(struct feedback *f, uint64_t blocks, bool *is_done, struct sinq_error *error) {
+static int run_feedback(struct feedback *f, uint64_t blocks, struct sinq_error *error) {
     for (size_t j = 0; j < f->cols; j++) f->column[j] = 1.0f;
     if (sinq_method_normalizes(f->job->method)) {
         sinq_parallel_for(f->threads, f->job->units->unit_count, find_column_scales, f);
     }
-    int status = find_factor(f, is_done, error);
-    if (status != SINQ_OK || !*is_done) return status;
+    const int status = find_factor(f, error);
+    if (status != SINQ_OK || f->calibration == SINQ_CALIBRATED_NOT) return status;
     weigh_columns(f);
     write_column_scales(f);
     sinq_parallel_for(f->threads, blocks, round_rows, f);
@@ -324,8 +341,8 @@ static int run_feedback(struct feedback *f, uint64_t blocks, bool *is_done, stru
     return status;
 }
 
-int sinq_round_with_feedback(const struct sinq_unit_job *job, const float *gram, unsigned threads, bool *is_done,
-                             struct sinq_error *error) {
+int sinq_round_with_feedback(const struct sinq_unit_job *job, const float *gram, unsigned threads,
+                             enum sinq_calibration *calibration, struct sinq_error *error) {
     const size_t n = (size_t)job->units->cols;
     const uint64_t blocks = sinq_divide_up(job->units->rows, ROWS);
     struct feedback f = {.job = job,
@@ -340,13 +357,13 @@ int sinq_round_with_feedback(const struct sinq_unit_job *job, const float *gram,
                          .has_failed = calloc(threads, sizeof *f.has_failed)};
     const bool has_memory =
         f.column != NULL && f.factor != NULL && f.weights != NULL && f.outcomes != NULL && f.has_failed != NULL;
-    *is_done = false;
-    const int status = has_memory ? run_feedback(&f, blocks, is_done, error)
-                                  : sinq_fail_memory(error, "a factor", n * n * sizeof *f.factor);
+    const int status =
+        has_memory ? run_feedback(&f, blocks, error) : sinq_fail_memory(error, "a factor", n * n * sizeof *f.factor);
     free(f.column);
     free(f.factor);
     free(f.weights);
     free(f.outcomes);
     free(f.has_failed);
+    *calibration = f.calibration;
     return status;
 }

@@ -9,10 +9,11 @@
 #include "quant/unit.h"
 
 /*
- * All units of a job, into its blob and the first of its outcomes. gram[cols][cols]. *is_done is false, and nothing of use is in the blob,
- * where H' is not positive definite even with much damping. The same bytes for any number of threads.
+ * All units of a job, into its blob and the first of its outcomes. gram[cols][cols]. Where H' is not positive definite even with much
+ * damping, its diagonal alone weighs errors, without feedback; where that is of no use either, *calibration is SINQ_CALIBRATED_NOT and
+ * nothing of use is in the blob. The same bytes for any number of threads.
  */
-int sinq_round_with_feedback(const struct sinq_unit_job *job, const float *gram, unsigned threads, bool *is_done,
-                             struct sinq_error *error);
+int sinq_round_with_feedback(const struct sinq_unit_job *job, const float *gram, unsigned threads,
+                             enum sinq_calibration *calibration, struct sinq_error *error);
 
 #endif

@@ -63,13 +63,16 @@ struct sinq_matrix_method {
     unsigned threads;
 };
 
+/* Without statistics; with errors weighted by the mean squares of inputs alone; with feedback (feedback.h). */
+enum sinq_calibration { SINQ_CALIBRATED_NOT, SINQ_CALIBRATED_BY_WEIGHTS, SINQ_CALIBRATED_BY_FEEDBACK };
+
 struct sinq_matrix_outcome {
     double error_square, norm_square; /* ||W - W'||^2 and ||W||^2 */
     double kurtosis;                  /* with a gate */
     bool was_gated;
-    bool was_calibrated;     /* rounded with feedback */
-    bool was_widened;        /* scales or zeros needed a wider type than asked for */
-    enum sinq_method method; /* used: without normalization where gated */
+    enum sinq_calibration calibration; /* what came of the method's gram */
+    bool was_widened;                  /* scales or zeros needed a wider type than asked for */
+    enum sinq_method method;           /* used: without normalization where gated */
 };
 
 int sinq_quantize_plain(const struct sinq_unit_matrix *units, const struct sinq_matrix_method *method,

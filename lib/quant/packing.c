@@ -138,7 +138,7 @@ static int prepare_units(struct sinq_packing *packing, struct sinq_error *error)
 }
 
 static int round_calibrated(struct sinq_packing *packing, struct sinq_error *error) {
-    return sinq_round_with_feedback(&packing->job, packing->gram, packing->threads, &packing->outcome.was_calibrated,
+    return sinq_round_with_feedback(&packing->job, packing->gram, packing->threads, &packing->outcome.calibration,
                                     error);
 }
 
@@ -185,10 +185,12 @@ void sinq_packing_free(struct sinq_packing *packing) {
     free(packing);
 }
 
-bool sinq_packing_is_calibrated(const struct sinq_packing *packing) { return packing->outcome.was_calibrated; }
+bool sinq_packing_is_calibrated(const struct sinq_packing *packing) {
+    return packing->outcome.calibration == SINQ_CALIBRATED_BY_FEEDBACK;
+}
 
 void sinq_packing_run_unit(struct sinq_packing *packing, uint64_t unit, unsigned worker) {
-    if (packing->outcome.was_calibrated) return;
+    if (packing->outcome.calibration != SINQ_CALIBRATED_NOT) return;
     sinq_run_unit(&packing->job, &packing->crew, unit, worker);
 }
 
@@ -206,7 +208,9 @@ int sinq_packing_settle(struct sinq_packing *packing, bool *again, struct sinq_e
         *again = true;
         widen_types(packing, total.needs_exact_storage);
         const int status = prepare_units(packing, error);
-        return status == SINQ_OK && packing->outcome.was_calibrated ? round_calibrated(packing, error) : status;
+        return status == SINQ_OK && packing->outcome.calibration != SINQ_CALIBRATED_NOT
+                   ? round_calibrated(packing, error)
+                   : status;
     }
     packing->outcome.error_square = total.error_square;
     packing->outcome.norm_square = total.norm_square;

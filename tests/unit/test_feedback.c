@@ -206,7 +206,8 @@ START_TEST(outputs_are_nearer_than_plain_roundings) {
         round_matrix(w, rows, cols, &method, matrices[c].group, matrices[c].type, &three);
         method.effort = SINQ_EFFORT_FAST;
         round_matrix(w, rows, cols, &method, matrices[c].group, matrices[c].type, &fast);
-        ck_assert(one.outcome.was_calibrated && !plain.outcome.was_calibrated);
+        ck_assert_int_eq(one.outcome.calibration, SINQ_CALIBRATED_BY_FEEDBACK);
+        ck_assert_int_eq(plain.outcome.calibration, SINQ_CALIBRATED_NOT);
         ck_assert_mem_eq(one.blob.bytes, three.blob.bytes, one.sizes.bytes);
         const double before = measure_output_error(w, plain.back, rows, cols, gram);
         const double after = measure_output_error(w, one.back, rows, cols, gram);
@@ -291,7 +292,7 @@ START_TEST(codes_are_those_of_the_definition) {
         .method = SINQ_METHOD_SEARCH, .bits = 3, .effort = SINQ_EFFORT_FAST, .gram = gram, .threads = 1};
     struct rounded made;
     round_matrix(w, REFERENCE_ROWS, REFERENCE_COLS, &method, REFERENCE_GROUP, SINQ_AUX_F16, &made);
-    ck_assert(made.outcome.was_calibrated);
+    ck_assert_int_eq(made.outcome.calibration, SINQ_CALIBRATED_BY_FEEDBACK);
     feed_back(x, gram, mean, &made, &others);
     ck_assert_uint_le(others, 10);
     free_rounded(&made);
@@ -304,10 +305,12 @@ enum { CASE_COLS = 64 };
 static const struct {
     const char *name;
     float diagonal, rest;
-    bool serves;
-} cases[] = {{"zeros", 0.0f, 0.0f, false},        {"unknown", 1.0f, NAN, false}, {"infinite", INFINITY, 0.0f, false},
-             {"indefinite", 1.0f, 100.0f, false}, {"tiny", 1e-38f, 0.0f, true},  {"huge", 1e38f, 0.0f, true},
-             {"singular", 1.0f, 1.0f, true}};
+    enum sinq_calibration calibration;
+} cases[] = {
+    {"zeros", 0.0f, 0.0f, SINQ_CALIBRATED_NOT},           {"unknown", 1.0f, NAN, SINQ_CALIBRATED_BY_WEIGHTS},
+    {"infinite", INFINITY, 0.0f, SINQ_CALIBRATED_NOT},    {"indefinite", 1.0f, 100.0f, SINQ_CALIBRATED_BY_WEIGHTS},
+    {"tiny", 1e-38f, 0.0f, SINQ_CALIBRATED_BY_FEEDBACK},  {"huge", 1e38f, 0.0f, SINQ_CALIBRATED_BY_FEEDBACK},
+    {"singular", 1.0f, 1.0f, SINQ_CALIBRATED_BY_FEEDBACK}};
 static const float offsets[] = {0.0f, 1.0f, -1.0f, 1e-7f, 1e6f};
 
 START_TEST(odd_statistics_and_values_are_survived) {
@@ -323,12 +326,38 @@ START_TEST(odd_statistics_and_values_are_survived) {
             for (int type = 0; type < 2; type++) {
                 struct rounded made;
                 round_matrix(w, 33, CASE_COLS, &method, 32, type == 0 ? SINQ_AUX_F16 : SINQ_AUX_U8, &made);
-                ck_assert_msg(made.outcome.was_calibrated == cases[c].serves, "%s", cases[c].name);
+                ck_assert_msg(made.outcome.calibration == cases[c].calibration, "%s", cases[c].name);
                 for (size_t i = 0; i < sizeof w / sizeof w[0]; i++)
                     check_often(isfinite(made.back[i]), "%s, offset %g: not finite", cases[c].name, (double)offsets[o]);
                 free_rounded(&made);
             }
         }
+    }
+}
+END_TEST
+
+/* What is nothing but a diagonal: columns count by it. */
+START_TEST(without_feedback_columns_count_by_their_mean_squares) {
+    static float gram[CASE_COLS * CASE_COLS], w[64 * CASE_COLS];
+    static const enum sinq_method methods[] = {SINQ_METHOD_SINQ_SEARCH, SINQ_METHOD_SINQ_LEVELS};
+    for (size_t i = 0; i < CASE_COLS * CASE_COLS; i++) gram[i] = NAN;
+    for (size_t i = 0; i < CASE_COLS; i++) gram[i * (CASE_COLS + 1)] = expf(2.0f * random_normal());
+    for (size_t i = 0; i < sizeof w / sizeof w[0]; i++) w[i] = 0.02f * random_normal();
+    for (size_t m = 0; m < sizeof methods / sizeof methods[0]; m++) {
+        struct sinq_matrix_method method = {.method = methods[m], .bits = 3, .threads = 1};
+        struct rounded plain, made;
+        double before = 0, after = 0;
+        round_matrix(w, 64, CASE_COLS, &method, 32, SINQ_AUX_U8, &plain);
+        method.gram = gram;
+        round_matrix(w, 64, CASE_COLS, &method, 32, SINQ_AUX_U8, &made);
+        ck_assert_int_eq(made.outcome.calibration, SINQ_CALIBRATED_BY_WEIGHTS);
+        for (size_t i = 0; i < sizeof w / sizeof w[0]; i++) {
+            const double weight = (double)gram[i % CASE_COLS * (CASE_COLS + 1)];
+            before += weight * pow((double)w[i] - (double)plain.back[i], 2);
+            after += weight * pow((double)w[i] - (double)made.back[i], 2);
+        }
+        ck_assert_msg(after <= 0.8 * before, "method %zu: %g, without weights %g", m, after, before);
+        free_rounded(&plain), free_rounded(&made);
     }
 }
 END_TEST
@@ -344,7 +373,8 @@ START_TEST(groups_far_from_zero_get_wider_zero_points) {
         round_matrix(w, 33, CASE_COLS, &method, 32, SINQ_AUX_U8, &plain);
         method.gram = gram;
         round_matrix(w, 33, CASE_COLS, &method, 32, SINQ_AUX_U8, &made);
-        ck_assert(made.outcome.was_calibrated && made.outcome.was_widened == plain.outcome.was_widened);
+        ck_assert_int_eq(made.outcome.calibration, SINQ_CALIBRATED_BY_FEEDBACK);
+        ck_assert(made.outcome.was_widened == plain.outcome.was_widened);
         ck_assert_msg(made.outcome.error_square <= 1.05 * plain.outcome.error_square, "offset %g: %g, plain %g",
                       (double)offsets[o], made.outcome.error_square, plain.outcome.error_square);
         free_rounded(&plain), free_rounded(&made);
@@ -355,4 +385,4 @@ END_TEST
 UNIT_MAIN("rounding with error feedback", sums_of_products_are_those_of_a_plain_sum, the_factor_is_the_inverses,
           what_is_not_positive_definite_has_no_factor, outputs_are_nearer_than_plain_roundings,
           codes_are_those_of_the_definition, odd_statistics_and_values_are_survived,
-          groups_far_from_zero_get_wider_zero_points)
+          without_feedback_columns_count_by_their_mean_squares, groups_far_from_zero_get_wider_zero_points)
