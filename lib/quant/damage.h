@@ -3,8 +3,8 @@
  * model's predictions suffer from such an error there. In nats of KL divergence a token.
  *
  * The errors are those of normally distributed weights, which groups of trained ones are close to once they are normalized. The
- * sensitivities are measured ones of a model of 12 layers (docs/quality.md, "Which width for which tensor"): each tensor quantized by
- * itself. They add up: all tensors together cost within a tenth of the sum. What is taken from them is what other models share:
+ * sensitivities, where calibration has not measured the model's own (sensitivities.h), are those of a model of 12 layers
+ * (docs/quality.md, "Which width for which tensor"): each tensor quantized by itself. They add up: all tensors together cost within a tenth of the sum. What is taken from them is what other models share:
  * the kind of a tensor, that the first and the last layer suffer more, and that a layer of a deep model matters less in proportion. The number
  * of weights does not enter: so a small tensor, as the value projection of grouped-query attention, is worth more bits.
  */
