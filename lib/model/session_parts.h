@@ -1,6 +1,6 @@
 /*
- * session_parts.h: a session whose operations are run piece by piece, for whoever wants to see what is between them. Positions always
- * begin at 0, and the caches hold what was run last.
+ * session_parts.h: a session of one sequence whose operations are run piece by piece, for whoever wants to see what is between them.
+ * Positions always begin at 0, and the caches hold what was run last.
  *
  * Calling sequence: sinq_session_begin_window; sinq_session_run_operations over runs of the graph's operations, in order; behind the
  * last of the body sinq_session_logits, if they are wanted. Slots may be read and written between them: what a later piece reads must be
