@@ -15,13 +15,23 @@ static bool find_matrices(const struct sinq_graph *graph, const struct sinq_oper
     return *first != SINQ_NO_WEIGHT && !graph->wants[*first].is_vector;
 }
 
-/* The last ones are the likeliest: layers follow each other. */
-static size_t find_subject(struct sinq_sensitive_weights *weights, const struct sinq_want *want) {
-    char name[sizeof *weights->names];
-    (void)snprintf(name, sizeof name, "%.150s%.15s" SINQ_SENSITIVITY_SUFFIX, want->module, want->suffix);
-    for (size_t i = weights->count; i-- > 0;) {
-        if (strcmp(weights->names[i], name) == 0) return i;
+/* The subject of that name among those of a part, uses [from, to); SIZE_MAX where there is none. */
+static size_t find_name(const struct sinq_sensitive_weights *weights, size_t from, size_t to, const char *name) {
+    for (size_t i = from; i < to; i++) {
+        if (strcmp(weights->names[weights->uses[i].subject], name) == 0) return weights->uses[i].subject;
     }
+    return SIZE_MAX;
+}
+
+/* Of the part in hand, whose uses begin at `begin`; the head may read what came before the layers, too. */
+static size_t find_subject(struct sinq_sensitive_weights *weights, const struct sinq_want *want, size_t begin) {
+    char name[sizeof *weights->names];
+    size_t first_end = 0;
+    (void)snprintf(name, sizeof name, "%.150s%.15s" SINQ_SENSITIVITY_SUFFIX, want->module, want->suffix);
+    while (first_end < weights->use_count && weights->uses[first_end].part == 0) first_end++;
+    size_t found = find_name(weights, begin, weights->use_count, name);
+    if (found == SIZE_MAX) found = find_name(weights, 0, first_end, name);
+    if (found != SIZE_MAX) return found;
     memcpy(weights->names[weights->count], name, sizeof name);
     return weights->count++;
 }
@@ -50,13 +60,16 @@ int sinq_find_sensitive_weights(const struct sinq_graph *graph, const uint32_t *
     *weights = (struct sinq_sensitive_weights){.names = calloc(graph->operation_count + 1, sizeof *weights->names)};
     int status =
         weights->names == NULL ? sinq_fail_memory(error, "a model's weights", graph->operation_count) : SINQ_OK;
+    size_t begin = 0;
     for (uint32_t i = 0; i < graph->operation_count && status == SINQ_OK; i++) {
         uint32_t first, count;
+        if (i > 0 && parts[i] != parts[i - 1]) begin = weights->use_count;
         if (!find_matrices(graph, &graph->operations[i], &first, &count)) continue;
-        const size_t subject = find_subject(weights, &graph->wants[first]);
+        const size_t subject = find_subject(weights, &graph->wants[first], begin);
         for (uint32_t w = 0; w < count && status == SINQ_OK; w++) {
             const struct sinq_sensitive_use use = {subject, first + w, parts[i]};
-            if (!is_known(weights, use)) status = add_use(weights, use, error);
+            /* Experts are read once. */
+            if (count > 1 || !is_known(weights, use)) status = add_use(weights, use, error);
         }
     }
     return status;
