@@ -19,7 +19,9 @@ struct sinq_level_table {
     unsigned count;                /* 2 to 16 */
     float level[SINQ_LEVEL_CELLS]; /* beyond count the last one again */
     float middle[15];
-    /* Cell of a place: the whole number nearest to place * by + from, held within 0 to 31. */
+    bool
+        is_quick; /* no middle is so near zero that it matters how quotients below the range of normal numbers are rounded */
+    /* Cell of a place: place * by + from, held within SINQ_CELL_BASE and 31 more, where all numbers are whole. */
     bool has_cells;
     float by, from;
     float threshold[SINQ_LEVEL_CELLS]; /* the middle in a cell */

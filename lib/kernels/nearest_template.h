@@ -11,8 +11,8 @@ struct level_found {
 
 INLINE struct level_found look_up_level(const struct sinq_level_table *table, v16 place) {
     const v16 on_line = v_add(v_mul(place, v_set(table->by)), v_set(table->from));
-    const v16 within = v_min(v_max(on_line, v_set(0.0f)), v_set((float)(SINQ_LEVEL_CELLS - 1)));
-    const v16 base = v_set(SINQ_CELL_BASE), cell = v_add(within, base);
+    const v16 base = v_set(SINQ_CELL_BASE), last = v_set(SINQ_CELL_BASE + (float)(SINQ_LEVEL_CELLS - 1));
+    const v16 cell = v_min(v_max(on_line, base), last);
     const v16 below = v_look_up(table->below, cell);
     const v16 code = v_where_greater(place, v_look_up(table->threshold, cell), v_add(below, v_set(1.0f)), below);
     return (struct level_found){v_sub(code, base), v_look_up(table->level, code)};

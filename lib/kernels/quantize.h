@@ -25,7 +25,7 @@
 #define SINQ_LARGEST_SCALE  22026.465795f
 
 /*
- * Sixteen groups of a block type whose scales are searched, one a lane: values[i][lane] and weights[i][lane] (not negative), 32
+ * Sixteen groups of a block type whose scales are searched, one a lane: values[i][lane] and weights[i][lane] (not negative; of levels NULL: all 1), 32
  * at most, of magnitudes near 1. What is searched has little of the sum over a group of weight * (value - decoded)^2.
  */
 #define SINQ_MOST_GROUP_VALUES 32u

@@ -185,11 +185,11 @@ static inline void add_error(v16 x, v16 rebuilt, v16 weight, v16 *error, v16 *no
 #define SMALLEST_QUICK_SCALE ((127u - 60u) << 23)
 #define LARGEST_QUICK_SCALE  ((127u + 100u) << 23)
 
-static inline bool are_quick_scales(const float *scale) {
+static inline bool are_quick_scales(const float *scale, bool is_signed) {
     uint32_t bits[SINQ_LANES], farthest = 0;
     memcpy(bits, scale, sizeof bits);
     for (unsigned r = 0; r < SINQ_LANES; r++) {
-        const uint32_t place = bits[r] - SMALLEST_QUICK_SCALE;
+        const uint32_t place = (is_signed ? bits[r] & 0x7fffffffu : bits[r]) - SMALLEST_QUICK_SCALE;
         farthest = place > farthest ? place : farthest;
     }
     return farthest <= LARGEST_QUICK_SCALE - SMALLEST_QUICK_SCALE;
@@ -222,7 +222,7 @@ static void encode_uniform(const float *x, size_t x_stride, unsigned vectors, co
                            float top, const float *weights, uint8_t *codes, size_t code_stride, float *row_error,
                            float *row_norm) {
     /* A value so tiny that its quotient is not exact adds nothing to a zero point, and rounds to 0 where that is 0. */
-    if (vectors == SINQ_STRIP_VECTORS && are_quick_scales(scale)) {
+    if (vectors == SINQ_STRIP_VECTORS && are_quick_scales(scale, false)) {
         encode_vectors(true, x, x_stride, SINQ_STRIP_VECTORS, scale, zero, top, weights, codes, code_stride, row_error,
                        row_norm);
     } else {
@@ -230,16 +230,19 @@ static void encode_uniform(const float *x, size_t x_stride, unsigned vectors, co
     }
 }
 
-INLINE void encode_by_table(bool has_cells, const float *x, size_t x_stride, unsigned vectors, const float *scale,
-                            const float *zero, const struct sinq_level_table *table, const float *weights,
-                            uint8_t *codes, size_t code_stride, float *row_error, float *row_norm) {
+INLINE void encode_by_table(bool has_cells, bool is_quick, const float *x, size_t x_stride, unsigned vectors,
+                            const float *scale, const float *zero, const struct sinq_level_table *table,
+                            const float *weights, uint8_t *codes, size_t code_stride, float *row_error,
+                            float *row_norm) {
     v16 errors[SINQ_LANES], norms[SINQ_LANES];
+    float by_scale[SINQ_LANES];
+    v_store(by_scale, v_div(v_set(1.0f), v_load(scale)));
     for (unsigned r = 0; r < SINQ_LANES; r++) {
-        const v16 s = v_set(scale[r]), z = v_set(zero[r]);
+        const v16 s = v_set(scale[r]), by_s = v_set(by_scale[r]), z = v_set(zero[r]);
         errors[r] = norms[r] = v_set(0.0f);
         for (unsigned v = 0; v < vectors; v++) {
             const v16 value = v_load(x + r * x_stride + SINQ_LANES * v);
-            const v16 place = v_add(v_div(value, s), z);
+            const v16 place = v_add(divide(is_quick, value, s, by_s), z);
             const struct level_found found = find_level(has_cells, table, place);
             v_store_u8(codes + r * code_stride + SINQ_LANES * v, found.code);
             add_error(value, v_mul(v_sub(found.level, z), s), v_load(weights + SINQ_LANES * v), &errors[r], &norms[r]);
@@ -252,11 +255,14 @@ INLINE void encode_by_table(bool has_cells, const float *x, size_t x_stride, uns
 static void encode_levels(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
                           const struct sinq_level_table *table, const float *weights, uint8_t *codes,
                           size_t code_stride, float *row_error, float *row_norm) {
-    if (HAS_CELLS(table)) {
-        encode_by_table(true, x, x_stride, vectors, scale, zero, table, weights, codes, code_stride, row_error,
+    if (HAS_CELLS(table) && table->is_quick && are_quick_scales(scale, true)) {
+        encode_by_table(true, true, x, x_stride, vectors, scale, zero, table, weights, codes, code_stride, row_error,
+                        row_norm);
+    } else if (HAS_CELLS(table)) {
+        encode_by_table(true, false, x, x_stride, vectors, scale, zero, table, weights, codes, code_stride, row_error,
                         row_norm);
     } else {
-        encode_by_table(false, x, x_stride, vectors, scale, zero, table, weights, codes, code_stride, row_error,
+        encode_by_table(false, false, x, x_stride, vectors, scale, zero, table, weights, codes, code_stride, row_error,
                         row_norm);
     }
 }

@@ -51,10 +51,13 @@ INLINE void offer_scale(struct best_scale *best, const struct scale_sums *sums) 
     best->gain = v_where_greater(gain, best->gain, gain, best->gain);
 }
 
-INLINE void add_to_scale(struct scale_sums *sums, v16 x, v16 weight, v16 code) {
-    const v16 weighted = v_mul(weight, code);
+INLINE void add_weighted(struct scale_sums *sums, v16 x, v16 weighted, v16 code) {
     sums->cross = v_add(sums->cross, v_mul(weighted, x));
     sums->square = v_add(sums->square, v_mul(weighted, code));
+}
+
+INLINE void add_to_scale(struct scale_sums *sums, v16 x, v16 weight, v16 code) {
+    add_weighted(sums, x, v_mul(weight, code), code);
 }
 
 INLINE struct scale_sums sum_codes(const struct sinq_lane_groups *groups, v16 by, v16 lowest, v16 highest) {
@@ -205,7 +208,9 @@ INLINE struct scale_sums sum_levels(bool has_cells, const struct sinq_lane_group
     for (size_t i = 0; i < groups->count; i++) {
         const v16 x = v_load(groups->values + SINQ_LANES * i);
         const struct level_found found = find_level(has_cells, table, v_mul(x, by));
-        add_to_scale(&sums, x, v_load(groups->weights + SINQ_LANES * i), found.level);
+        const float *const weights = groups->weights;
+        const v16 level = found.level;
+        add_weighted(&sums, x, weights == NULL ? level : v_mul(v_load(weights + SINQ_LANES * i), level), level);
     }
     return sums;
 }
@@ -219,10 +224,9 @@ INLINE void search_by_table(bool has_cells, const struct sinq_lane_groups *group
         const struct scale_sums sums = sum_levels(has_cells, groups, table, by);
         offer_scale(&best, &sums);
     }
-    for (unsigned i = 0; i < REFINEMENTS; i++) {
-        const struct scale_sums sums = sum_levels(has_cells, groups, table, invert_scale(best.scale));
-        offer_scale(&best, &sums);
-    }
+    /* Once more with the best scale for those codes; a second time would lessen the error by a hundred thousandth. */
+    const struct scale_sums sums = sum_levels(has_cells, groups, table, invert_scale(best.scale));
+    offer_scale(&best, &sums);
     v_store(scale, best.scale);
 }
 
@@ -242,8 +246,9 @@ INLINE void round_by_table(bool has_cells, const struct sinq_lane_groups *groups
     for (size_t i = 0; i < groups->count; i++) {
         const v16 x = v_load(groups->values + SINQ_LANES * i);
         const struct level_found found = find_level(has_cells, table, v_mul(x, by));
-        const v16 difference = v_sub(x, v_mul(s, found.level));
-        errors = v_add(errors, v_mul(v_load(groups->weights + SINQ_LANES * i), v_mul(difference, difference)));
+        const v16 difference = v_sub(x, v_mul(s, found.level)), square = v_mul(difference, difference);
+        const float *const weights = groups->weights;
+        errors = v_add(errors, weights == NULL ? square : v_mul(v_load(weights + SINQ_LANES * i), square));
         if (stored != NULL) v_store_u8(stored + SINQ_LANES * i, found.code);
     }
     v_store(error, errors);

@@ -53,17 +53,50 @@ static float find_unit(const struct sinq_group_block *block, size_t row) {
     return unit;
 }
 
+typedef float four_values __attribute__((vector_size(16)));
+typedef int32_t four_places __attribute__((vector_size(16)));
+
+/* Four columns of four rows, x[4][stride], to values[column][16]. */
+static inline void turn_four(const float *x, size_t stride, const float unit[4], float *values) {
+    four_values row[4];
+    for (int r = 0; r < 4; r++) {
+        memcpy(&row[r], x + (size_t)r * stride, sizeof row[r]);
+        row[r] *= unit[r];
+    }
+    const four_values a = __builtin_shuffle(row[0], row[1], (four_places){0, 4, 1, 5});
+    const four_values b = __builtin_shuffle(row[2], row[3], (four_places){0, 4, 1, 5});
+    const four_values c = __builtin_shuffle(row[0], row[1], (four_places){2, 6, 3, 7});
+    const four_values d = __builtin_shuffle(row[2], row[3], (four_places){2, 6, 3, 7});
+    const four_values columns[4] = {
+        __builtin_shuffle(a, b, (four_places){0, 1, 4, 5}), __builtin_shuffle(a, b, (four_places){2, 3, 6, 7}),
+        __builtin_shuffle(c, d, (four_places){0, 1, 4, 5}), __builtin_shuffle(c, d, (four_places){2, 3, 6, 7})};
+    for (size_t j = 0; j < 4; j++) memcpy(values + SINQ_LANES * j, &columns[j], sizeof columns[j]);
+}
+
 /* Values of sixteen rows, a lane each. */
 static void spread_values(const struct sinq_group_block *block, size_t first, float *values) {
+    float unit[SINQ_LANES];
+    bool is_searched = true;
     for (size_t l = 0; l < SINQ_LANES; l++) {
-        const float *const x = block->x + (first + l) * block->stride;
-        const float unit = find_unit(block, first + l);
-        for (size_t j = 0; j < block->cols; j++) values[SINQ_LANES * j + l] = unit > 0 ? x[j] * unit : 0.0f;
+        unit[l] = find_unit(block, first + l);
+        is_searched &= unit[l] > 0;
+    }
+    const float *const x = block->x + first * block->stride;
+    const size_t fours = is_searched ? block->cols / 4 * 4 : 0;
+    for (size_t l = 0; l < SINQ_LANES; l += 4) {
+        for (size_t j = 0; j < fours; j += 4) {
+            turn_four(x + l * block->stride + j, block->stride, unit + l, values + SINQ_LANES * j + l);
+        }
+    }
+    for (size_t l = 0; l < SINQ_LANES; l++) { /* what is not searched may not be finite */
+        for (size_t j = fours; j < block->cols; j++) {
+            values[SINQ_LANES * j + l] = unit[l] > 0 ? x[l * block->stride + j] * unit[l] : 0.0f;
+        }
     }
 }
 
 static struct sinq_lane_groups get_groups(const struct sinq_group_block *block, size_t first, const float *values) {
-    const float *const weights = values + SINQ_SCALE_BLOCK_ROWS * block->cols;
+    const float *const weights = block->weights == NULL ? NULL : values + SINQ_SCALE_BLOCK_ROWS * block->cols;
     return (struct sinq_lane_groups){values + first * block->cols, weights, block->cols};
 }
 
@@ -94,8 +127,8 @@ void sinq_search_signed_scales(enum sinq_effort effort, unsigned bits, const str
                                const struct sinq_group_block *block, float *values, float *scale) {
     float steps[MOST_STEPS], *const weights = values + SINQ_SCALE_BLOCK_ROWS * block->cols;
     const size_t count = space_steps(effort, bits, levels, steps);
-    for (size_t i = 0; i < SINQ_LANES * block->cols; i++) {
-        weights[i] = block->weights != NULL ? block->weights[i / SINQ_LANES] : 1.0f;
+    for (size_t i = 0; block->weights != NULL && i < SINQ_LANES * block->cols; i++) {
+        weights[i] = block->weights[i / SINQ_LANES];
     }
     for (size_t first = 0; first < block->rows; first += SINQ_LANES) {
         spread_values(block, first, values + first * block->cols);
@@ -113,6 +146,12 @@ void sinq_search_signed_scales(enum sinq_effort effort, unsigned bits, const str
 
 static float hold_within(float value, float most) { return value < 0.0f ? 0.0f : value > most ? most : value; }
 
+/* As rintf has it, which is a call where all processors are to run this. */
+static float round_code(float value) {
+    const float rounded = value + 0x1.8p23f;
+    return rounded - 0x1.8p23f;
+}
+
 void sinq_choose_stored_scales(const struct sinq_byte_levels *levels, const struct sinq_signed_range *range,
                                const struct sinq_group_block *block, const float *values, float *scale, uint8_t *code) {
     static const float offsets[3] = {0.0f, -1.0f, 1.0f}; /* the nearest wins ties */
@@ -122,7 +161,7 @@ void sinq_choose_stored_scales(const struct sinq_byte_levels *levels, const stru
         float least[SINQ_LANES], place[SINQ_LANES], unit[SINQ_LANES], best[SINQ_LANES] = {0}, stored[SINQ_LANES] = {0};
         for (size_t l = 0; l < rows; l++) {
             const float magnitude = fabsf(scale[first + l]) / range->unit[first + l];
-            place[l] = rintf(hold_within((magnitude - range->low) / range->step, range->most));
+            place[l] = round_code(hold_within((magnitude - range->low) / range->step, range->most));
             unit[l] = copysignf(range->unit[first + l] * find_unit(block, first + l), scale[first + l]);
             least[l] = INFINITY;
         }
