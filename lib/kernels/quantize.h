@@ -86,7 +86,7 @@ struct sinq_quantize_kernels {
     /*
      * codes = clamp(round(x / scale + zero), 0, top) for 16 rows, and per row the sums over columns of
      * ((x - (code - zero) * scale) * col_scale)^2 into row_error and of (x * col_scale)^2 into row_norm. Columns beyond the
-     * group carry col_scale 0 in `weights`, so they count nothing.
+     * group carry col_scale 0 in `weights`, so they count nothing. codes may be NULL.
      */
     void (*encode_uniform)(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
                            float top, const float *weights, uint8_t *codes, size_t code_stride, float *row_error,

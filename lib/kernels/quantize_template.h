@@ -204,15 +204,17 @@ encode_vectors(bool is_quick, const float *x, size_t x_stride, unsigned vectors,
     v_store(by_scale, v_div(v_set(1.0f), v_load(scale)));
     for (unsigned r = 0; r < SINQ_LANES; r++) {
         const v16 s = v_set(scale[r]), by_s = v_set(by_scale[r]), z = v_set(zero[r]);
-        errors[r] = norms[r] = v_set(0.0f);
+        v16 error = v_set(0.0f), norm = error;
         for (unsigned v = 0; v < vectors; v++) {
             const v16 value = v_load(x + r * x_stride + SINQ_LANES * v);
             /* Both bounds are integers, so clamping first changes nothing and keeps rounding in range. */
             const v16 place = v_min(v_max(v_add(divide(is_quick, value, s, by_s), z), bottom), ceiling);
             const v16 code = v_round(place);
-            v_store_u8(codes + r * code_stride + SINQ_LANES * v, code);
-            add_error(value, v_mul(v_sub(code, z), s), v_load(weights + SINQ_LANES * v), &errors[r], &norms[r]);
+            if (codes != NULL) v_store_u8(codes + r * code_stride + SINQ_LANES * v, code);
+            add_error(value, v_mul(v_sub(code, z), s), v_load(weights + SINQ_LANES * v), &error, &norm);
         }
+        errors[r] = error;
+        norms[r] = norm;
     }
     v_store(row_error, v_sum_rows(errors));
     v_store(row_norm, v_sum_rows(norms));
@@ -239,14 +241,16 @@ INLINE void encode_by_table(bool has_cells, bool is_quick, const float *x, size_
     v_store(by_scale, v_div(v_set(1.0f), v_load(scale)));
     for (unsigned r = 0; r < SINQ_LANES; r++) {
         const v16 s = v_set(scale[r]), by_s = v_set(by_scale[r]), z = v_set(zero[r]);
-        errors[r] = norms[r] = v_set(0.0f);
+        v16 error = v_set(0.0f), norm = error;
         for (unsigned v = 0; v < vectors; v++) {
             const v16 value = v_load(x + r * x_stride + SINQ_LANES * v);
             const v16 place = v_add(divide(is_quick, value, s, by_s), z);
             const struct level_found found = find_level(has_cells, table, place);
-            v_store_u8(codes + r * code_stride + SINQ_LANES * v, found.code);
-            add_error(value, v_mul(v_sub(found.level, z), s), v_load(weights + SINQ_LANES * v), &errors[r], &norms[r]);
+            if (codes != NULL) v_store_u8(codes + r * code_stride + SINQ_LANES * v, found.code);
+            add_error(value, v_mul(v_sub(found.level, z), s), v_load(weights + SINQ_LANES * v), &error, &norm);
         }
+        errors[r] = error;
+        norms[r] = norm;
     }
     v_store(row_error, v_sum_rows(errors));
     v_store(row_norm, v_sum_rows(norms));
@@ -255,7 +259,11 @@ INLINE void encode_by_table(bool has_cells, bool is_quick, const float *x, size_
 static void encode_levels(const float *x, size_t x_stride, unsigned vectors, const float *scale, const float *zero,
                           const struct sinq_level_table *table, const float *weights, uint8_t *codes,
                           size_t code_stride, float *row_error, float *row_norm) {
-    if (HAS_CELLS(table) && table->is_quick && are_quick_scales(scale, true)) {
+    const bool is_quick = HAS_CELLS(table) && table->is_quick && are_quick_scales(scale, true);
+    if (is_quick && vectors == 2) { /* groups of 32 */
+        encode_by_table(true, true, x, x_stride, 2, scale, zero, table, weights, codes, code_stride, row_error,
+                        row_norm);
+    } else if (is_quick) {
         encode_by_table(true, true, x, x_stride, vectors, scale, zero, table, weights, codes, code_stride, row_error,
                         row_norm);
     } else if (HAS_CELLS(table)) {

@@ -162,9 +162,9 @@ struct block_error {
     double error[BLOCK_ROWS], norm[BLOCK_ROWS];
 };
 
-/* Codes of the block for given scales and zeros, and what they cost. */
+/* Codes of the block for given scales and zeros, to `to` (or NULL), and what they cost. */
 static void encode_block(const struct sinq_unit_job *job, const struct sinq_unit_work *work, const struct block *block,
-                         const float *scale, const float *zero, struct block_error *result) {
+                         const float *scale, const float *zero, uint8_t *to, struct block_error *result) {
     const struct sinq_quantize_kernels *const kernels = sinq_get_quantize_kernels();
     const struct sinq_tile *const tile = &block->group->tile;
     const size_t padded = sinq_pad_lanes(tile->cols);
@@ -177,7 +177,7 @@ static void encode_block(const struct sinq_unit_job *job, const struct sinq_unit
         for (size_t j = 0; j < padded; j += SINQ_STRIP_COLUMNS) {
             const unsigned vectors = sinq_strip_vectors(tile, j);
             const float *const x = block->x + half * block->stride + j;
-            uint8_t *const codes = block->codes + half * block->stride + j;
+            uint8_t *const codes = to == NULL ? NULL : to + half * block->stride + j;
             float row_error[SINQ_LANES], row_norm[SINQ_LANES];
             if (job->has_levels) {
                 kernels->encode_levels(x, block->stride, vectors, scale + half, zero + half, &job->levels,
@@ -363,12 +363,12 @@ static void round_for_blob(const struct sinq_unit_job *job, const struct sinq_un
     const bool may_cost = !is_kept && (deviation > HARMLESS_DEVIATION || !is_integer);
     if (may_cost || is_kept) {
         use_parameters(block, block->parameters.scale, block->parameters.zero, scale, zero);
-        encode_block(job, work, block, scale, zero, &ideal);
+        encode_block(job, work, block, scale, zero, block->codes, &ideal);
         cost = ideal;
     }
     if (!is_kept) {
         use_parameters(block, block->scale, block->zero, scale, zero);
-        encode_block(job, work, block, scale, zero, &cost);
+        encode_block(job, work, block, scale, zero, block->codes, &cost);
     }
     if (may_cost) add_excess(block, &cost, &ideal, outcome);
     add_block(block, &cost, outcome);
@@ -380,7 +380,7 @@ static void round_searched(const struct sinq_unit_job *job, const struct sinq_un
     float scale[BLOCK_ROWS], zero[BLOCK_ROWS];
     struct block_error cost, ideal;
     use_parameters(block, block->parameters.scale, block->parameters.zero, scale, zero);
-    encode_block(job, work, block, scale, zero, &ideal);
+    encode_block(job, work, block, scale, zero, NULL, &ideal);
     store_searched_zeros(job, work, block);
     if (job->scale_entries != NULL) {
         store_best_scales(job, work, block);
@@ -388,7 +388,7 @@ static void round_searched(const struct sinq_unit_job *job, const struct sinq_un
         (void)store_scales(job, block);
     }
     use_parameters(block, block->scale, block->zero, scale, zero);
-    encode_block(job, work, block, scale, zero, &cost);
+    encode_block(job, work, block, scale, zero, block->codes, &cost);
     add_excess(block, &cost, &ideal, outcome);
     for (size_t r = 0; r < block->rows; r++) outcome->ideal_square += ideal.error[r];
     add_block(block, &cost, outcome);
@@ -411,7 +411,7 @@ static void round_byte_levels(const struct sinq_unit_job *job, const struct sinq
     sinq_search_signed_scales(job->effort, job->bits, &job->byte_levels, &block->values, work->values,
                               block->parameters.scale);
     use_signed_scales(block, block->parameters.scale, scale);
-    encode_block(job, work, block, scale, zero, &ideal);
+    encode_block(job, work, block, scale, zero, job->blob == NULL ? block->codes : NULL, &ideal);
     if (job->blob == NULL) {
         add_block(block, &ideal, outcome);
         write_plain(job, block);
@@ -421,7 +421,7 @@ static void round_byte_levels(const struct sinq_unit_job *job, const struct sinq
     memcpy(block->scale, block->parameters.scale, sizeof block->scale);
     sinq_store_signed_scales(job, &column, &block->values, work->values, block->scale);
     use_signed_scales(block, block->scale, scale);
-    encode_block(job, work, block, scale, zero, &cost);
+    encode_block(job, work, block, scale, zero, block->codes, &cost);
     add_excess(block, &cost, &ideal, outcome);
     for (size_t r = 0; r < block->rows; r++) outcome->ideal_square += ideal.error[r];
     add_block(block, &cost, outcome);
@@ -459,7 +459,7 @@ static void round_block(const struct sinq_unit_job *job, const struct sinq_unit_
     }
     struct block_error cost;
     use_parameters(block, block->parameters.scale, block->parameters.zero, block->scale, block->zero);
-    encode_block(job, work, block, block->scale, block->zero, &cost);
+    encode_block(job, work, block, block->scale, block->zero, block->codes, &cost);
     add_block(block, &cost, outcome);
     write_plain(job, block);
 }
