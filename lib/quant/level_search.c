@@ -53,45 +53,12 @@ static float find_unit(const struct sinq_group_block *block, size_t row) {
     return unit;
 }
 
-typedef float four_values __attribute__((vector_size(16)));
-typedef int32_t four_places __attribute__((vector_size(16)));
-
-/* Four columns of four rows, x[4][stride], to values[column][16]. */
-static inline void turn_four(const float *x, size_t stride, const float unit[4], float *values) {
-    four_values row[4];
-    for (int r = 0; r < 4; r++) {
-        memcpy(&row[r], x + (size_t)r * stride, sizeof row[r]);
-        row[r] *= unit[r];
-    }
-    const four_values a = __builtin_shuffle(row[0], row[1], (four_places){0, 4, 1, 5});
-    const four_values b = __builtin_shuffle(row[2], row[3], (four_places){0, 4, 1, 5});
-    const four_values c = __builtin_shuffle(row[0], row[1], (four_places){2, 6, 3, 7});
-    const four_values d = __builtin_shuffle(row[2], row[3], (four_places){2, 6, 3, 7});
-    const four_values columns[4] = {
-        __builtin_shuffle(a, b, (four_places){0, 1, 4, 5}), __builtin_shuffle(a, b, (four_places){2, 3, 6, 7}),
-        __builtin_shuffle(c, d, (four_places){0, 1, 4, 5}), __builtin_shuffle(c, d, (four_places){2, 3, 6, 7})};
-    for (size_t j = 0; j < 4; j++) memcpy(values + SINQ_LANES * j, &columns[j], sizeof columns[j]);
-}
-
 /* Values of sixteen rows, a lane each. */
 static void spread_values(const struct sinq_group_block *block, size_t first, float *values) {
-    float unit[SINQ_LANES];
-    bool is_searched = true;
     for (size_t l = 0; l < SINQ_LANES; l++) {
-        unit[l] = find_unit(block, first + l);
-        is_searched &= unit[l] > 0;
-    }
-    const float *const x = block->x + first * block->stride;
-    const size_t fours = is_searched ? block->cols / 4 * 4 : 0;
-    for (size_t l = 0; l < SINQ_LANES; l += 4) {
-        for (size_t j = 0; j < fours; j += 4) {
-            turn_four(x + l * block->stride + j, block->stride, unit + l, values + SINQ_LANES * j + l);
-        }
-    }
-    for (size_t l = 0; l < SINQ_LANES; l++) { /* what is not searched may not be finite */
-        for (size_t j = fours; j < block->cols; j++) {
-            values[SINQ_LANES * j + l] = unit[l] > 0 ? x[l * block->stride + j] * unit[l] : 0.0f;
-        }
+        const float *const x = block->x + (first + l) * block->stride;
+        const float unit = find_unit(block, first + l);
+        for (size_t j = 0; j < block->cols; j++) values[SINQ_LANES * j + l] = unit > 0 ? x[j] * unit : 0.0f;
     }
 }
 
