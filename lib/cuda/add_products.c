@@ -80,12 +80,14 @@ int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_
         preparation.cols = product->matrix.cols;
     }
     share_columns(builder, &products, steps[0].rows);
-    struct sinq_cuda_action *action = sinq_cuda_add_action(builder, SINQ_CUDA_PREPARE, &steps[0]);
-    if (action == NULL) return SINQ_FAILED;
-    action->preparation = preparation;
-    action = sinq_cuda_add_action(builder, SINQ_CUDA_MULTIPLY, &steps[count - 1]);
-    if (action == NULL) return SINQ_FAILED;
-    action->products = products;
+    if (!sinq_cuda_make_normed_input(builder->queue->backend->line, &products, values)) {
+        struct sinq_cuda_action *const prepare = sinq_cuda_add_action(builder, SINQ_CUDA_PREPARE, &steps[0]);
+        if (prepare == NULL) return SINQ_FAILED;
+        prepare->preparation = preparation;
+    }
+    struct sinq_cuda_action *const multiply = sinq_cuda_add_action(builder, SINQ_CUDA_MULTIPLY, &steps[count - 1]);
+    if (multiply == NULL) return SINQ_FAILED;
+    multiply->products.now = products;
     return SINQ_OK;
 }
 
@@ -95,6 +97,9 @@ bool sinq_cuda_makes_input(const struct sinq_cuda_step *step, const struct sinq_
     const uint32_t cols = sinq_cuda_find_matrix(next, next->operation->linear.weight)->cols;
     if (step->rows != next->rows) return false;
     if (op->kind == SINQ_OP_NORM) {
+        for (uint32_t i = 0; i < products; i++) {
+            if (next[i].operation->linear.out.slot == op->norm.in.slot) return false; /* blocks may read it while others write */
+        }
         return op->norm.groups == 1 && op->norm.width == cols && op->norm.in.slot != op->norm.out.slot &&
                sinq_cuda_same_view(op->norm.out, in);
     }

@@ -206,6 +206,9 @@ struct sinq_cuda_products {
     uint32_t splits, warps; /* blocks of a pair, and warps of each, as sinq_cuda_share_columns says */
     bool has_many_pairs;
     uint32_t blocks;    /* one on a multiprocessor, for sinq_cuda_stream; 0: for sinq_cuda_multiply */
+    bool makes_input;   /* each block makes what it needs of the inputs, of `values`, in so many bytes of shared memory */
+    uint32_t input_bytes;
+    struct sinq_cuda_values values;
     uint32_t *exchange; /* [blocks][32], zero before and after */
     float *partial;     /* splits > 1: [pairs][splits][32] */
     uint32_t *finished; /* [pairs], zero before and after */
@@ -224,7 +227,12 @@ cudaError_t sinq_cuda_multiply(struct sinq_cuda_line line, const struct sinq_cud
 
 /* Fills in `blocks`; false where products are not for this kernel. */
 bool sinq_cuda_share_tiles(struct sinq_cuda_line line, struct sinq_cuda_products *products);
-cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *products);
+/* Of products whose tiles are shared out: whether their blocks can make the inputs. They do so from now on. */
+bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_products *products,
+                                 const struct sinq_cuda_values *values);
+/* `next`: the products that follow next, with or without kernels in between, or NULL. */
+cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *products,
+                             const struct sinq_cuda_products *next);
 
 /* Products with the experts that were chosen: matrices[expert], all of one shape, bits and group size. */
 struct sinq_cuda_expert_products {

@@ -1,50 +1,11 @@
 /* prepare.cu: inputs of products with quantized matrices as integers of 16 bits, one scale a group of columns. */
 #include "cuda/attention.cuh"
+#include "cuda/input.cuh"
 
 #define THREADS      256u
 #define FEW_THREADS  128u
 #define MOST_THREADS 1024u
-#define THREAD_COLS  8u
 #define SLICE        (THREADS * THREAD_COLS)
-#define MOST         32639.0f /* 256 * 127 + 127: both digits fit 8 bits */
-
-/* Eight columns of one thread; all threads of a group's columns take part. Lanes of a group are group / 8 neighbours. */
-static __device__ void store_columns(const struct sinq_cuda_input &input, uint32_t row, uint32_t first,
-                                     const float *x) {
-    float largest = 0;
-    bool is_finite = true;
-    for (uint32_t i = 0; i < THREAD_COLS; i++) {
-        largest = fmaxf(largest, fabsf(x[i]));
-        is_finite = is_finite && isfinite(x[i]);
-    }
-    if (!is_finite) largest = INFINITY;
-    for (uint32_t distance = input.group / THREAD_COLS / 2; distance > 0; distance /= 2) {
-        largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, distance));
-    }
-    const bool is_zero = largest < 0x1p-100f || largest == INFINITY;
-    const float by = is_zero ? 0.0f : MOST / largest;
-    int sum = 0;
-    uint32_t high[2] = {0, 0}, low[2] = {0, 0};
-    for (uint32_t i = 0; i < THREAD_COLS; i++) {
-        const int value = is_zero ? 0 : __float2int_rn(x[i] * by);
-        const int top = (value + 128) >> 8, bottom = value - top * 256;
-        sum += value;
-        high[i / 4] |= (uint32_t)(top & 255) << 8 * (i % 4);
-        low[i / 4] |= (uint32_t)(bottom & 255) << 8 * (i % 4);
-    }
-    for (uint32_t distance = input.group / THREAD_COLS / 2; distance > 0; distance /= 2) {
-        sum += __shfl_xor_sync(0xffffffffu, sum, distance);
-    }
-    if (first >= input.padded) return;
-    int8_t *const digits = input.digits + (size_t)row * 2 * input.padded + first;
-    *(uint2 *)digits = make_uint2(high[0], high[1]);
-    *(uint2 *)(digits + input.padded) = make_uint2(low[0], low[1]);
-    if (first % input.group != 0) return;
-    float *const scales = input.scales + ((size_t)row * (input.padded / input.group) + first / input.group) * 2;
-    /* What is not finite must show. */
-    scales[0] = largest == INFINITY ? NAN : is_zero ? 0.0f : largest / MOST;
-    scales[1] = (float)sum;
-}
 
 static __device__ float load_column_scale(const uint8_t *column_scale, uint32_t k) {
     return column_scale == NULL ? 1.0f : load_half(column_scale + 2 * (size_t)k);

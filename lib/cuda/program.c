@@ -146,6 +146,17 @@ static int add_steps(struct sinq_cuda_builder *builder, const struct sinq_cuda_s
     }
 }
 
+/* Products learn which ones follow. */
+static void link_products(struct sinq_cuda_program *program) {
+    const struct sinq_cuda_products *next = NULL;
+    for (uint32_t i = program->action_count; i-- > 0;) {
+        struct sinq_cuda_action *const action = &program->actions[i];
+        if (action->kind != SINQ_CUDA_MULTIPLY) continue;
+        action->products.next = next;
+        next = &action->products.now;
+    }
+}
+
 int sinq_cuda_compile(struct sinq_queue *queue, const struct sinq_cuda_step *steps, uint32_t count, uint8_t *scratch,
                       struct sinq_cuda_program *program, struct sinq_error *error) {
     struct sinq_cuda_builder builder = {.queue = queue, .program = program, .scratch = scratch, .error = error};
@@ -156,6 +167,7 @@ int sinq_cuda_compile(struct sinq_queue *queue, const struct sinq_cuda_step *ste
     for (uint32_t i = 0, taken = 0; i < count && status == SINQ_OK; i += taken) {
         status = add_steps(&builder, steps + i, count - i, &taken);
     }
+    link_products(program);
     return status;
 }
 

@@ -48,7 +48,14 @@ template <int COUNT> static __device__ __forceinline__ void await_copies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(COUNT) : "memory");
 }
 
-static __device__ __forceinline__ uint32_t find_product(const struct sinq_cuda_products &p, uint32_t pair) {
+/* Bytes on 16, a multiple of 16, into the second-level cache. */
+static __device__ __forceinline__ void call_bytes(const uint8_t *from, uint32_t bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+#endif
+}
+
+static __host__ __device__ __forceinline__ uint32_t find_product(const struct sinq_cuda_products &p, uint32_t pair) {
     uint32_t which = 0;
     while (which + 1 < p.count && pair >= p.first_pair[which + 1]) which++;
     return which;
@@ -69,6 +76,7 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
     const uint8_t *codes, *entries;
     uint32_t panel_bytes;
     uint32_t to, each, step, skipped; /* entries: where to, bytes, from tile to tile, and after a pair's last one */
+    bool begins_entries;              /* the lane's are the first of those that lie together */
 
     __device__ __forceinline__ void seek(const struct sinq_cuda_products &p, uint32_t tiles) {
         const uint32_t lane = threadIdx.x % 32, which = find_product(p, pair);
@@ -87,12 +95,14 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
             skipped = tiles * step;
             to = (is_zeros ? T::ZEROS : T::SCALES) + panel * T::PANEL_ENTRIES + quarter * each;
             entries = (is_zeros ? m.zeros : m.scales) + ((2 * own + panel) * tiles + tile) * step + quarter * each;
+            begins_entries = quarter == 0;
         } else {
             entries = lane == 16 ? m.scale_ranges : m.zero_ranges;
             each = step = lane < 18 && entries != NULL ? 16 : 0;
             skipped = 0;
             to = lane == 16 ? T::SCALE_RANGES : T::ZERO_RANGES;
             entries += (own * tiles + tile) * step;
+            begins_entries = each != 0;
         }
     }
     __device__ __forceinline__ void seek_levels(const struct sinq_cuda_matrix &m, size_t own, uint32_t tiles) {
@@ -104,11 +114,13 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
             skipped = tiles * step;
             to = T::SCALES + panel * T::PANEL_ENTRIES + lane % pieces * 16;
             entries = m.scales + ((2 * own + panel) * tiles + tile) * step + lane % pieces * 16;
+            begins_entries = lane % pieces == 0;
         } else {
             step = T::CHUNKS * 16;
             skipped = 0;
             to = T::SCALE_RANGES + (lane - 2 * pieces) * 16;
             entries = m.scale_ranges + (own * tiles + tile) * step + (lane - 2 * pieces) * 16;
+            begins_entries = lane == 2 * pieces;
         }
     }
     /* Calls for the next tile. */
@@ -121,6 +133,16 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
         }
         if (each != 0) copy_async(stage + to, entries);
         if (!LEVELS && each == 32) copy_async(stage + to + 16, entries + 16);
+        advance(p, tiles);
+    }
+    /* Calls the next tile into the second-level cache. */
+    __device__ __forceinline__ void call_ahead(const struct sinq_cuda_products &p, uint32_t tiles) {
+        const uint32_t lane = threadIdx.x % 32;
+        if (lane < 2) call_bytes(codes - lane * 16 + lane * panel_bytes, T::PANEL_CODES);
+        if (begins_entries) call_bytes(entries, step);
+        advance(p, tiles);
+    }
+    __device__ __forceinline__ void advance(const struct sinq_cuda_products &p, uint32_t tiles) {
         codes += T::PANEL_CODES;
         entries += step;
         if (++tile < tiles) return;

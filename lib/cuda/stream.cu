@@ -11,8 +11,10 @@
  * memory is idle. For the same reason what is read there is made ready at the beginning.
  */
 #include "cuda/entries.cuh"
+#include "cuda/normed.cuh"
 #include "cuda/stage.cuh"
 
+#include <cstdlib>
 #define MOST_WARPS 16u
 
 struct load_shared {
@@ -109,7 +111,7 @@ static __device__ __forceinline__ void add_tile(const struct form &m, const uint
 struct span {
     uint32_t first, end;
 };
-static __device__ __forceinline__ struct span find_share(struct span all, uint32_t index, uint32_t count) {
+static __host__ __device__ __forceinline__ struct span find_share(struct span all, uint32_t index, uint32_t count) {
     const uint32_t size = all.end - all.first;
     return {all.first + size * index / count, all.first + size * (index + 1) / count};
 }
@@ -162,11 +164,39 @@ static __device__ void finish_pair(const struct sinq_cuda_products &p, const str
     *y = old + (sum * ending.products[which].factor + bias);
 }
 
+/*
+ * Calls for what the same warp of the next kernel of this kind begins with, into the second-level cache: once a warp has called for
+ * all of its own, and until the next kernel calls, memory would be idle.
+ */
+struct ahead {
+    uint32_t left; /* tiles */
+    bool is_begun;
+
+    template <int BITS, int GROUP, bool LEVELS>
+    __device__ __forceinline__ void call(struct filler<BITS, GROUP, LEVELS> &filler, const struct sinq_cuda_products &next) {
+        if (left == 0) return;
+        const uint32_t tiles = next.products[0].matrix.cols / stage<BITS, GROUP, LEVELS>::TILE;
+        if (!is_begun) {
+            const struct span own = find_share({0, next.first_pair[next.count] * tiles}, blockIdx.x, gridDim.x);
+            const struct span share = find_share(own, threadIdx.x / 32, blockDim.x / 32);
+            is_begun = true;
+            left = min(left, share.end - share.first);
+            filler.pair = share.first / tiles;
+            filler.tile = share.first % tiles;
+            if (left == 0) return;
+            filler.seek(next, tiles);
+        }
+        filler.call_ahead(next, tiles);
+        left--;
+    }
+};
+
 /* A warp's tiles, with those of their copies that it has not called for yet; sums of each pair go to `pair_sums`. */
 template <int BITS, int GROUP, bool LEVELS>
-static __device__ __forceinline__ void add_share(const struct sinq_cuda_products &p, struct span share, uint32_t tiles,
+static __device__ __forceinline__ void add_share(const struct sinq_cuda_products &p, const struct sinq_cuda_products &next,
+                                                 struct ahead ahead, struct span share, uint32_t tiles,
                                                  struct filler<BITS, GROUP, LEVELS> &filler, uint8_t *ring, uint4 table,
-                                                 float *pair_sums) {
+                                                 struct sets sets, uint8_t *inputs, float *pair_sums) {
     using T = stage<BITS, GROUP, LEVELS>;
     using INPUT = struct input<BITS, GROUP, LEVELS>;
     const uint32_t lane = threadIdx.x % 32, g = lane >> 2, t = lane & 3;
@@ -180,21 +210,26 @@ static __device__ __forceinline__ void add_share(const struct sinq_cuda_products
                                   m.zero_low,       m.zero_step,     m.scale_sign};
         if (LEVELS && which != known) table = find_table(m);
         known = which;
-        const int8_t *const x = product.input.digits + (g & 1) * product.input.padded + INPUT::find_digits(g >> 1, t);
-        const float2 *const scales = (const float2 *)product.input.scales + t;
+        const struct sinq_cuda_input input = p.makes_input ? find_set(inputs, product, which - sets.first) : product.input;
+        const int8_t *const x = input.digits + (g & 1) * input.padded + INPUT::find_digits(g >> 1, t);
+        const float2 *const scales = (const float2 *)input.scales + t;
         const uint32_t end = min(tiles, tile + left);
-        INPUT next;
-        next.load(x, scales, tile);
+        INPUT now;
+        now.load(x, scales, tile);
         left -= end - tile;
         float sums[4] = {0, 0, 0, 0};
         for (; tile < end; tile++) {
-            const INPUT now = next;
-            if (tile + 1 < end) next.load(x, scales, tile + 1);
+            const INPUT used = now;
+            if (tile + 1 < end) now.load(x, scales, tile + 1);
             await_copies<T::STAGES - 1>();
             __syncwarp();
-            add_tile<BITS, GROUP, LEVELS>(form, ring + stage * T::BYTES, now, table, sums);
+            add_tile<BITS, GROUP, LEVELS>(form, ring + stage * T::BYTES, used, table, sums);
             __syncwarp();
-            if (left + end - tile > T::STAGES) filler.fill(p, tiles, ring + stage * T::BYTES);
+            if (left + end - tile > T::STAGES) {
+                filler.fill(p, tiles, ring + stage * T::BYTES);
+            } else {
+                ahead.call(filler, next);
+            }
             commit_copies();
             if (++stage == T::STAGES) stage = 0;
         }
@@ -206,11 +241,13 @@ static __device__ __forceinline__ void add_share(const struct sinq_cuda_products
         }
         if (t == 0) *(float4 *)(pair_sums + pair * 32 + g * 4) = make_float4(sums[0], sums[1], sums[2], sums[3]);
     }
+    while (ahead.left != 0) ahead.call(filler, next);
 }
 
 template <int BITS, int GROUP, bool LEVELS>
 static __global__ void __launch_bounds__(32 * stage<BITS, GROUP, LEVELS>::WARPS, 1)
-    stream_kernel(const __grid_constant__ struct sinq_cuda_products p) {
+    stream_kernel(const __grid_constant__ struct sinq_cuda_products p, const __grid_constant__ struct sinq_cuda_products next,
+                  uint32_t tiles_ahead) {
     using T = stage<BITS, GROUP, LEVELS>;
     extern __shared__ __align__(128) uint8_t memory[];
     __shared__ struct ending ending;
@@ -218,8 +255,7 @@ static __global__ void __launch_bounds__(32 * stage<BITS, GROUP, LEVELS>::WARPS,
     const struct span all = {0, p.first_pair[p.count] * tiles};
     const struct span own = find_share(all, blockIdx.x, gridDim.x), share = find_share(own, warp, warps);
     const uint32_t first_pair = own.first / tiles, last_pair = (own.end - 1) / tiles;
-    uint8_t *const ring = memory + warp * T::STAGES * T::BYTES;
-    float *const sums = (float *)(memory + warps * T::STAGES * T::BYTES);
+    uint8_t *const ring = memory + warp * T::STAGES * T::BYTES, *const inputs = memory + warps * T::STAGES * T::BYTES;
     call_dependents();
     struct filler<BITS, GROUP, LEVELS> filler = {
         share.first / tiles, share.first % tiles
@@ -233,8 +269,19 @@ static __global__ void __launch_bounds__(32 * stage<BITS, GROUP, LEVELS>::WARPS,
     prepare_ending(p, own, &ending);
     uint4 table = make_uint4(0, 0, 0, 0);
     if (LEVELS) table = find_table(p.products[find_product(p, share.first / tiles)].matrix);
-    await_kernel();
-    add_share<BITS, GROUP, LEVELS>(p, share, tiles, filler, ring, table, sums + ((int)warp - (int)first_pair) * 32);
+    const uint32_t first = find_product(p, first_pair);
+    const struct sets sets = {first, find_product(p, last_pair) + 1 - first};
+    if (p.makes_input) {
+        struct normed normed;
+        normed.load(p, sets);
+        await_kernel();
+        normed.make(p, sets, inputs);
+    } else {
+        await_kernel();
+    }
+    float *const sums = (float *)(inputs + p.input_bytes);
+    add_share<BITS, GROUP, LEVELS>(p, next, {tiles_ahead, false}, share, tiles, filler, ring, table, sets, inputs,
+                                   sums + ((int)warp - (int)first_pair) * 32);
     __syncthreads();
     for (uint32_t pair = first_pair + warp; pair <= last_pair; pair += warps) {
         finish_pair(p, ending, own, pair, tiles, sums + (pair - first_pair) * 32);
@@ -243,7 +290,7 @@ static __global__ void __launch_bounds__(32 * stage<BITS, GROUP, LEVELS>::WARPS,
 
 /* ---- launching ---- */
 
-typedef void products_kernel(const struct sinq_cuda_products);
+typedef void products_kernel(const struct sinq_cuda_products, const struct sinq_cuda_products, uint32_t);
 
 struct kernel {
     products_kernel *run;
@@ -309,9 +356,23 @@ static uint32_t count_block_pairs(const struct sinq_cuda_products &p, uint32_t t
     return (divide_up((uint64_t)p.first_pair[p.count] * tiles, p.blocks) + tiles - 2) / tiles + 1;
 }
 
+/* Most products that a block has tiles of. */
+static uint32_t count_block_products(const struct sinq_cuda_products &p, uint32_t tiles) {
+    uint32_t most = 0;
+    for (uint32_t b = 0; b < p.blocks; b++) {
+        const struct span own = find_share({0, p.first_pair[p.count] * tiles}, b, p.blocks);
+        most = max(most, find_product(p, (own.end - 1) / tiles) + 1 - find_product(p, own.first / tiles));
+    }
+    return most;
+}
+
 static size_t count_shared_bytes(const struct sinq_cuda_products &p, const struct kernel &kernel) {
     const uint32_t pairs = count_block_pairs(p, p.products[0].matrix.cols / kernel.tile);
-    return kernel.ring + (size_t)(kernel.warps + pairs) * 32 * sizeof(float);
+    return kernel.ring + p.input_bytes + (size_t)(kernel.warps + pairs) * 32 * sizeof(float);
+}
+
+static bool fits_shared(struct sinq_cuda_line line, const struct sinq_cuda_products &p, const struct kernel &kernel) {
+    return count_shared_bytes(p, kernel) + sizeof(struct ending) + 512 <= line.most_shared;
 }
 
 bool sinq_cuda_share_tiles(struct sinq_cuda_line line, struct sinq_cuda_products *p) {
@@ -324,14 +385,36 @@ bool sinq_cuda_share_tiles(struct sinq_cuda_line line, struct sinq_cuda_products
     /* A block has a pair's tiles at least, so that two share one at most. Kernels count in 32 bits. */
     if (pairs < line.processors || tiles * line.processors > INT32_MAX) return false;
     p->blocks = line.processors;
-    if (count_shared_bytes(*p, kernel) + sizeof(struct ending) > line.most_shared) p->blocks = 0;
+    if (!fits_shared(line, *p, kernel)) p->blocks = 0;
     return p->blocks != 0;
 }
 
-cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *p) {
+bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_products *p,
+                                 const struct sinq_cuda_values *values) {
+    const struct sinq_cuda_matrix *const m = &p->products[0].matrix;
+    const struct kernel kernel = find_kernel(m);
+    if (p->blocks == 0 || values->origin != SINQ_CUDA_NORMED || values->gather || getenv("NO_NORMED")) return false;
+    if (m->cols % (32 * THREAD_COLS) != 0 || m->cols > NORMED_ROUNDS * THREAD_COLS * 32 * kernel.warps) return false;
+    if (!is_aligned(values->in.data) || !is_aligned(values->out.data) || !is_aligned(values->weight)) return false;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (!is_aligned(p->products[i].matrix.column_scale)) return false;
+    }
+    struct sinq_cuda_products made = *p;
+    made.values = *values;
+    made.makes_input = true;
+    made.input_bytes = count_block_products(made, m->cols / kernel.tile) * count_set_bytes(m->cols, m->bits, p->products[0].input.group);
+    if (!fits_shared(line, made, kernel)) return false;
+    *p = made;
+    return true;
+}
+
+cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *p, const struct sinq_cuda_products *next) {
     const struct kernel kernel = find_kernel(&p->products[0].matrix);
     const size_t shared = count_shared_bytes(*p, kernel);
     const cudaError_t status =
         cudaFuncSetAttribute(kernel.run, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-    return status == cudaSuccess ? launch(line, kernel.run, dim3(p->blocks), 32 * kernel.warps, shared, *p) : status;
+    if (status != cudaSuccess) return status;
+    const bool calls = next != NULL && next->blocks != 0 && find_kernel(&next->products[0].matrix).run == kernel.run;
+    const uint32_t ahead = getenv("AHEAD") ? atoi(getenv("AHEAD")) : 0;
+    return launch(line, kernel.run, dim3(p->blocks), 32 * kernel.warps, shared, *p, calls ? *next : *p, calls ? ahead : 0u);
 }

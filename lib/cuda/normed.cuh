@@ -1,0 +1,123 @@
+/*
+ * normed.cuh: a block makes its products' inputs of a row that is normed, in shared memory: for stream.cu. What does not depend on
+ * earlier kernels is loaded before they have ended.
+ */
+#ifndef SINQ_CUDA_NORMED_CUH
+#define SINQ_CUDA_NORMED_CUH
+
+#include "cuda/input.cuh"
+
+#define NORMED_ROUNDS 2u /* columns of a thread, in eights */
+#define NORMED_SETS   2u /* products whose column scales are loaded early */
+
+/* Products that a block has tiles of; each has an input of its own. */
+struct sets {
+    uint32_t first, count;
+};
+
+/* Planes of digits begin on different banks. */
+static __host__ __device__ __forceinline__ uint32_t find_plane_bytes(uint32_t cols, uint32_t bits) {
+    return cols + (bits == 2 || bits == 3 ? 8 : 32);
+}
+static __host__ __device__ __forceinline__ uint32_t count_set_bytes(uint32_t cols, uint32_t bits, uint32_t group) {
+    return (2 * find_plane_bytes(cols, bits) + cols / group * 8 + 15) / 16 * 16;
+}
+static __device__ __forceinline__ struct sinq_cuda_input find_set(uint8_t *memory, const struct sinq_cuda_product &product,
+                                                                  uint32_t set) {
+    const uint32_t cols = product.matrix.cols, plane = find_plane_bytes(cols, product.matrix.bits);
+    uint8_t *const at = memory + set * count_set_bytes(cols, product.matrix.bits, product.input.group);
+    return {(int8_t *)at, (float *)(at + 2 * plane), plane, product.input.group};
+}
+
+static __device__ __forceinline__ uint4 load_column_scales(const uint8_t *column_scale, uint32_t first) {
+    const uint32_t ones = 0x3c003c00u;
+    return column_scale == NULL ? make_uint4(ones, ones, ones, ones) : *(const uint4 *)(column_scale + 2 * (size_t)first);
+}
+
+struct eight_values {
+    float4 low, high;
+};
+static __device__ __forceinline__ struct eight_values load_eight(const float *from) {
+    return {*(const float4 *)from, *(const float4 *)(from + 4)};
+}
+static __device__ __forceinline__ void spread_eight(const struct eight_values &v, float (&out)[THREAD_COLS]) {
+    out[0] = v.low.x, out[1] = v.low.y, out[2] = v.low.z, out[3] = v.low.w;
+    out[4] = v.high.x, out[5] = v.high.y, out[6] = v.high.z, out[7] = v.high.w;
+}
+
+struct normed {
+    struct eight_values weights[NORMED_ROUNDS];
+    uint4 column_scales[NORMED_SETS][NORMED_ROUNDS];
+
+    static __device__ __forceinline__ uint32_t find_column(uint32_t round) {
+        return (threadIdx.x + round * blockDim.x) * THREAD_COLS;
+    }
+    /* Warps have columns or they have none: columns come in 256s. */
+    __device__ __forceinline__ void load(const struct sinq_cuda_products &p, struct sets sets) {
+        const uint32_t cols = p.products[0].matrix.cols;
+#pragma unroll
+        for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+            if (find_column(r) >= cols) break;
+            weights[r] = load_eight(p.values.weight + find_column(r));
+#pragma unroll
+            for (uint32_t s = 0; s < NORMED_SETS; s++) {
+                const uint32_t which = min(sets.first + s, p.count - 1);
+                column_scales[s][r] = load_column_scales(p.products[which].matrix.column_scale, find_column(r));
+            }
+        }
+    }
+    static __device__ __forceinline__ void store(const struct sinq_cuda_input &input, uint32_t first,
+                                                 const float (&x)[THREAD_COLS], const uint4 &scales) {
+        const uint32_t words[4] = {scales.x, scales.y, scales.z, scales.w};
+        float scaled[THREAD_COLS];
+#pragma unroll
+        for (uint32_t i = 0; i < 4; i++) {
+            const float2 pair = __half22float2(*(const __half2 *)&words[i]);
+            scaled[2 * i] = x[2 * i] * pair.x, scaled[2 * i + 1] = x[2 * i + 1] * pair.y;
+        }
+        store_columns(input, 0, first, scaled);
+    }
+    /* The row's blocks all do the same; the first one leaves what was normed where other kernels look for it. */
+    __device__ __forceinline__ void make(const struct sinq_cuda_products &p, struct sets sets, uint8_t *memory) {
+        const uint32_t cols = p.products[0].matrix.cols;
+        float x[NORMED_ROUNDS][THREAD_COLS];
+        double sum = 0;
+#pragma unroll
+        for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+            if (find_column(r) >= cols) break;
+            spread_eight(load_eight(p.values.in.data + find_column(r)), x[r]);
+        }
+#pragma unroll
+        for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+            if (find_column(r) >= cols) break;
+#pragma unroll
+            for (uint32_t i = 0; i < THREAD_COLS; i++) sum += (double)x[r][i] * x[r][i];
+        }
+        const float inverse = 1.0f / sqrtf((float)(block_sum(sum) / cols + (double)p.values.eps));
+#pragma unroll
+        for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+            const uint32_t first = find_column(r);
+            if (first >= cols) break;
+            float weight[THREAD_COLS];
+            spread_eight(weights[r], weight);
+#pragma unroll
+            for (uint32_t i = 0; i < THREAD_COLS; i++) x[r][i] = x[r][i] * inverse * weight[i];
+            if (blockIdx.x == 0 && p.values.out.data != NULL) {
+                float4 *const out = (float4 *)(p.values.out.data + first);
+                out[0] = make_float4(x[r][0], x[r][1], x[r][2], x[r][3]);
+                out[1] = make_float4(x[r][4], x[r][5], x[r][6], x[r][7]);
+            }
+#pragma unroll
+            for (uint32_t s = 0; s < NORMED_SETS; s++) {
+                if (s < sets.count) store(find_set(memory, p.products[sets.first + s], s), first, x[r], column_scales[s][r]);
+            }
+            for (uint32_t s = NORMED_SETS; s < sets.count; s++) {
+                const struct sinq_cuda_product &product = p.products[sets.first + s];
+                store(find_set(memory, product, s), first, x[r], load_column_scales(product.matrix.column_scale, first));
+            }
+        }
+        __syncthreads();
+    }
+};
+
+#endif
