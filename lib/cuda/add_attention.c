@@ -25,31 +25,6 @@ static struct sinq_cuda_attention describe_attention(struct sinq_cuda_builder *b
     return a;
 }
 
-/* *made becomes what was added; its parts are not joined yet. */
-static int add_attending(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step,
-                         struct sinq_cuda_attention *made) {
-    *made = describe_attention(builder, step);
-    if (made->cache.value_dim > MOST_VALUE_DIM) {
-        return sinq_fail(builder->error, SINQ_FAILED, "CUDA: heads of %u values are not supported, at most %u",
-                         made->cache.value_dim, MOST_VALUE_DIM);
-    }
-    struct sinq_cuda_action *const action = sinq_cuda_add_action(
-        builder, sinq_cuda_can_attend_rows(made, step->rows) ? SINQ_CUDA_ATTEND_ROWS : SINQ_CUDA_ATTEND, step);
-    if (action == NULL) return SINQ_FAILED;
-    action->attention = *made;
-    return SINQ_OK;
-}
-
-int sinq_cuda_add_attention(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step) {
-    struct sinq_cuda_attention attention;
-    const int status = add_attending(builder, step, &attention);
-    if (status != SINQ_OK || attention.parts == 1) return status;
-    struct sinq_cuda_action *const action = sinq_cuda_add_action(builder, SINQ_CUDA_JOIN, step);
-    if (action == NULL) return SINQ_FAILED;
-    action->attention = attention;
-    return SINQ_OK;
-}
-
 /* ---- heads ---- */
 
 /* A norm of each head in place, of those that the rope turns. */
@@ -80,35 +55,87 @@ uint32_t sinq_cuda_count_turn_steps(const struct sinq_cuda_step *steps, uint32_t
     return fits ? norms + 3 : 0;
 }
 
-int sinq_cuda_add_turn(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count) {
+static struct sinq_cuda_turn describe_turn(const struct sinq_cuda_step *steps, uint32_t count) {
     const struct sinq_operation *const query = steps[count - 3].operation, *const key = steps[count - 2].operation;
     const struct sinq_cuda_step *const store = &steps[count - 1];
-    struct sinq_cuda_action *const action = sinq_cuda_add_action(builder, SINQ_CUDA_TURN, store);
+    struct sinq_cuda_turn turn = {.cache = sinq_cuda_describe_cache(store, store->operation->store.cache),
+                                  .queries = sinq_cuda_find_rows(store, query->rope.in),
+                                  .keys = sinq_cuda_find_rows(store, key->rope.in),
+                                  .values = sinq_cuda_find_rows(store, store->operation->store.values),
+                                  .rotation = sinq_cuda_find_rows(store, query->rope.rotation),
+                                  .heads = query->rope.heads,
+                                  .dims = query->rope.dims,
+                                  .interleaved = query->rope.interleaved};
+    if (count == 3) return turn;
+    turn.query_weight = sinq_cuda_find_vector(store, steps[0].operation->norm.weight);
+    turn.key_weight = sinq_cuda_find_vector(store, steps[1].operation->norm.weight);
+    turn.query_eps = steps[0].operation->norm.eps;
+    turn.key_eps = steps[1].operation->norm.eps;
+    return turn;
+}
+
+int sinq_cuda_add_turn(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count) {
+    struct sinq_cuda_action *const action = sinq_cuda_add_action(builder, SINQ_CUDA_TURN, &steps[count - 1]);
     if (action == NULL) return SINQ_FAILED;
-    action->turn = (struct sinq_cuda_turn){.cache = sinq_cuda_describe_cache(store, store->operation->store.cache),
-                                           .queries = sinq_cuda_find_rows(store, query->rope.in),
-                                           .keys = sinq_cuda_find_rows(store, key->rope.in),
-                                           .values = sinq_cuda_find_rows(store, store->operation->store.values),
-                                           .rotation = sinq_cuda_find_rows(store, query->rope.rotation),
-                                           .heads = query->rope.heads,
-                                           .dims = query->rope.dims,
-                                           .interleaved = query->rope.interleaved};
-    if (count == 3) return SINQ_OK;
-    action->turn.query_weight = sinq_cuda_find_vector(store, steps[0].operation->norm.weight);
-    action->turn.key_weight = sinq_cuda_find_vector(store, steps[1].operation->norm.weight);
-    action->turn.query_eps = steps[0].operation->norm.eps;
-    action->turn.key_eps = steps[1].operation->norm.eps;
+    action->turn = describe_turn(steps, count);
     return SINQ_OK;
 }
 
-/* Attention of several parts, which are joined where the next product's input is made. */
-int sinq_cuda_add_attended_product(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps) {
-    struct sinq_cuda_values values = {.origin = SINQ_CUDA_ATTENDED};
-    const int status = add_attending(builder, &steps[0], &values.attention);
-    if (status != SINQ_OK) return status;
-    values.out = values.attention.out;
-    if (values.attention.parts == 1) values = sinq_cuda_describe_values(&steps[1]);
-    return sinq_cuda_add_products(builder, steps + 1, 1, &values);
+/* ---- attention ---- */
+
+/* Parts are joined by the block that ends last, where their heads are whole groups of the product's input. */
+static void join_for_product(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *product,
+                             struct sinq_cuda_attention *a) {
+    const struct sinq_cuda_matrix *const matrix = sinq_cuda_find_matrix(product, product->operation->linear.weight);
+    const struct sinq_cuda_input input = sinq_cuda_take_input(builder, matrix, product->rows);
+    if (a->parts == 1 || input.padded != matrix->cols || a->cache.value_dim % input.group != 0) return;
+    if ((uint64_t)product->rows * a->heads > builder->queue->finished.bytes / sizeof(uint32_t)) return;
+    a->finished = (uint32_t *)(void *)builder->queue->finished.data;
+    a->input = input;
+    a->column_scale = matrix->column_scale;
+}
+
+/* The product behind attention, whose input is there, or is made of attention's parts. */
+static int add_product(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step,
+                       const struct sinq_cuda_attention *a) {
+    struct sinq_cuda_values values = {.origin = SINQ_CUDA_ATTENDED, .out = a->out, .attention = *a};
+    if (a->parts == 1) values = sinq_cuda_describe_values(step);
+    if (a->finished != NULL) values = (struct sinq_cuda_values){.origin = SINQ_CUDA_MADE, .made = a->input};
+    return sinq_cuda_add_products(builder, step, 1, &values);
+}
+
+int sinq_cuda_add_attention(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t turn_steps,
+                            bool with_product) {
+    const struct sinq_cuda_step *const step = &steps[turn_steps];
+    struct sinq_cuda_attention a = describe_attention(builder, step);
+    if (a.cache.value_dim > MOST_VALUE_DIM) {
+        return sinq_fail(builder->error, SINQ_FAILED, "CUDA: heads of %u values are not supported, at most %u",
+                         a.cache.value_dim, MOST_VALUE_DIM);
+    }
+    const bool is_of_rows = sinq_cuda_can_attend_rows(&a, step->rows);
+    if (turn_steps != 0) a.turn = describe_turn(steps, turn_steps);
+    a.turns = turn_steps != 0;
+    if (with_product && !is_of_rows) join_for_product(builder, step + 1, &a);
+    struct sinq_cuda_action *const action =
+        sinq_cuda_add_action(builder, is_of_rows ? SINQ_CUDA_ATTEND_ROWS : SINQ_CUDA_ATTEND, step);
+    if (action == NULL) return SINQ_FAILED;
+    action->attention = a;
+    if (with_product) return add_product(builder, step + 1, &a);
+    if (a.parts == 1) return SINQ_OK;
+    struct sinq_cuda_action *const join = sinq_cuda_add_action(builder, SINQ_CUDA_JOIN, step);
+    if (join == NULL) return SINQ_FAILED;
+    join->attention = a;
+    return SINQ_OK;
+}
+
+bool sinq_cuda_turns_in_attention(const struct sinq_cuda_step *steps, uint32_t turn_steps, uint32_t left) {
+    if (left <= turn_steps || turn_steps == 0) return false;
+    const struct sinq_operation *const attention = steps[turn_steps].operation, *const query = steps[turn_steps - 3].operation;
+    const struct sinq_operation *const store = steps[turn_steps - 1].operation;
+    return attention->kind == SINQ_OP_ATTENTION && steps[turn_steps].rows == 1 && steps[0].rows == 1 &&
+           sinq_cuda_same_view(attention->attention.queries, query->rope.in) &&
+           attention->attention.heads == query->rope.heads && attention->attention.cache == store->store.cache &&
+           steps[0].frame->caches[store->store.cache].layout.shape.key_dim <= MOST_VALUE_DIM;
 }
 
 bool sinq_cuda_is_attended_product(const struct sinq_cuda_step *steps) {

@@ -70,7 +70,9 @@ int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_
         const struct sinq_operation *const op = steps[i].operation;
         struct sinq_cuda_product *const product = &products.products[i];
         product->matrix = *sinq_cuda_find_matrix(&steps[i], op->linear.weight);
-        product->input = sinq_cuda_take_input(builder, &product->matrix, steps[i].rows);
+        product->input = values->origin == SINQ_CUDA_MADE
+                             ? values->made
+                             : sinq_cuda_take_input(builder, &product->matrix, steps[i].rows);
         product->y = sinq_cuda_find_rows(&steps[i], op->linear.out);
         product->bias = sinq_cuda_find_vector(&steps[i], op->linear.bias);
         product->accumulate = op->linear.accumulate;
@@ -80,14 +82,14 @@ int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_
         preparation.cols = product->matrix.cols;
     }
     share_columns(builder, &products, steps[0].rows);
-    if (!sinq_cuda_make_normed_input(builder->queue->backend->line, &products, values)) {
+    if (values->origin != SINQ_CUDA_MADE && !sinq_cuda_make_normed_input(builder->queue->backend->line, &products, values)) {
         struct sinq_cuda_action *const prepare = sinq_cuda_add_action(builder, SINQ_CUDA_PREPARE, &steps[0]);
         if (prepare == NULL) return SINQ_FAILED;
         prepare->preparation = preparation;
     }
     struct sinq_cuda_action *const multiply = sinq_cuda_add_action(builder, SINQ_CUDA_MULTIPLY, &steps[count - 1]);
     if (multiply == NULL) return SINQ_FAILED;
-    multiply->products.now = products;
+    multiply->products = products;
     return SINQ_OK;
 }
 

@@ -6,6 +6,8 @@
  * eight of a row each. Values are asked for together with keys, so that memory is waited for once. Parts are joined later.
  */
 #include "cuda/attention.cuh"
+#include "cuda/heads.cuh"
+#include "cuda/input.cuh"
 
 #define THREADS 128u
 #define TILE    ATTENTION_TILE
@@ -171,8 +173,53 @@ static __device__ void call_entries(const struct sinq_cuda_cache &cache, uint32_
     }
 }
 
+/* Of one row: the block's queries are normed and turned; where the newest position is its own, so are the key and the value of that. */
+template <int HEADS>
+static __device__ __forceinline__ void turn_heads(const struct sinq_cuda_turn &t, uint32_t kv_head, uint32_t first_head,
+                                                  uint32_t heads, uint32_t position, bool is_newest, uint32_t padded,
+                                                  float *queries, float *key) {
+    for (uint32_t h = threadIdx.x / 32; h < HEADS + 2; h += THREADS / 32) {
+        if (h < heads) turn_query(t, 0, first_head + h, queries + h * padded);
+        if (h == HEADS && is_newest) turn_key(t, 0, kv_head, position, key);
+        if (h == HEADS + 1 && is_newest) store_value(t, 0, kv_head, position);
+    }
+}
+
+/* Whether all other parts of these heads are there. */
+static __device__ __forceinline__ bool comes_last(uint32_t *finished, uint32_t parts) {
+    __shared__ bool is_last;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        __threadfence();
+        is_last = atomicAdd(finished, 1) + 1 == parts;
+        if (is_last) *finished = 0;
+        __threadfence();
+    }
+    __syncthreads();
+    return is_last;
+}
+
+/* All parts of the block's heads become columns of the next product's input. */
+static __device__ __forceinline__ void join_parts(const struct sinq_cuda_attention &a, uint32_t row, uint32_t first_head,
+                                                  uint32_t heads, uint32_t parts) {
+    const uint32_t width = a.cache.value_dim, begin = first_head * width, count = heads * width;
+    for (uint32_t at = threadIdx.x * THREAD_COLS; at < (count + 255) / 256 * 256; at += THREADS * THREAD_COLS) {
+        const uint32_t first = begin + at;
+        float x[THREAD_COLS] = {};
+        if (at < count) {
+            join_values<THREAD_COLS>(a, parts, row, first / width, first % width, x);
+#pragma unroll
+            for (uint32_t i = 0; i < THREAD_COLS; i++) {
+                a.out.data[(size_t)row * a.out.stride + first + i] = x[i];
+                if (a.column_scale != NULL) x[i] *= load_half(a.column_scale + 2 * (size_t)(first + i));
+            }
+        }
+        store_columns(a.input, row, at < count ? first : a.input.padded, x);
+    }
+}
+
 template <int HEADS, int TYPE, bool IS_WHOLE>
-static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_constant__ struct sinq_cuda_attention a,
+static __global__ void __launch_bounds__(THREADS, 4) attend_kernel(const __grid_constant__ struct sinq_cuda_attention a,
                                                                 const struct sinq_cuda_state *state) {
     call_dependents();
     extern __shared__ __align__(16) float memory[];
@@ -191,8 +238,14 @@ static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_con
 
     for (uint32_t i = threadIdx.x; i < HEADS * padded; i += THREADS) {
         const uint32_t h = i / padded, k = i % padded;
+        const bool is_there = h < heads && k < cache.key_dim;
+        if (a.turns && is_there) continue;
         const float *const query = a.queries.data + (size_t)row * a.queries.stride;
-        queries[i] = h < heads && k < cache.key_dim ? query[(size_t)(first_head + h) * cache.key_dim + k] : 0.0f;
+        queries[i] = is_there ? query[(size_t)(first_head + h) * cache.key_dim + k] : 0.0f;
+    }
+    if (a.turns) {
+        const uint32_t newest = state->position;
+        turn_heads<HEADS>(a.turn, kv_head, first_head, heads, newest, span.end == newest + 1, padded, queries, given);
     }
     if (threadIdx.x < HEADS) {
         running.largest[threadIdx.x] = -INFINITY;
@@ -254,10 +307,14 @@ static __global__ void __launch_bounds__(THREADS) attend_kernel(const __grid_con
             a.out.data[(size_t)row * a.out.stride + (size_t)head * cache.value_dim + k] = sum * by;
         }
     }
-    if (a.parts == 1 || threadIdx.x >= heads) return;
-    float *const partial = find_partial(a, row, first_head + threadIdx.x, part) + cache.value_dim;
-    partial[0] = running.largest[threadIdx.x];
-    partial[1] = running.total[threadIdx.x];
+    if (a.parts > 1 && threadIdx.x < heads) {
+        float *const partial = find_partial(a, row, first_head + threadIdx.x, part) + cache.value_dim;
+        partial[0] = running.largest[threadIdx.x];
+        partial[1] = running.total[threadIdx.x];
+    }
+    if (a.finished == NULL) return;
+    const uint32_t parts = count_parts(a, state->position + row);
+    if (comes_last(a.finished + row * gridDim.y + blockIdx.y, parts)) join_parts(a, row, first_head, heads, parts);
 }
 
 static __global__ void join_kernel(const __grid_constant__ struct sinq_cuda_attention a,

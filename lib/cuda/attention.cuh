@@ -48,7 +48,7 @@ template <int COUNT>
 static __device__ __forceinline__ void load_partial(const float *partial, uint32_t first, uint32_t width,
                                                     float (&out)[COUNT]) {
     if constexpr (COUNT == 8) {
-        const float4 low = *(const float4 *)(partial + first), high = *(const float4 *)(partial + first + 4);
+        const float4 low = __ldcg((const float4 *)(partial + first)), high = __ldcg((const float4 *)(partial + first + 4));
         out[0] = low.x, out[1] = low.y, out[2] = low.z, out[3] = low.w;
         out[4] = high.x, out[5] = high.y, out[6] = high.z, out[7] = high.w;
     } else {
@@ -68,7 +68,7 @@ static __device__ void join_values(const struct sinq_cuda_attention &a, uint32_t
     for (uint32_t p = 0; p < parts; p += SCORES) {
         float scores[SCORES];
 #pragma unroll
-        for (uint32_t i = 0; i < SCORES; i++) scores[i] = p + i < parts ? partials[(p + i) * size + width] : -INFINITY;
+        for (uint32_t i = 0; i < SCORES; i++) scores[i] = p + i < parts ? __ldcg(partials + (p + i) * size + width) : -INFINITY;
 #pragma unroll
         for (uint32_t i = 0; i < SCORES; i++) largest = fmaxf(largest, scores[i]);
     }
@@ -80,8 +80,8 @@ static __device__ void join_values(const struct sinq_cuda_attention &a, uint32_t
         for (uint32_t i = 0; i < AT_ONCE; i++) {
             const float *const partial = partials + min(p + i, parts - 1) * size;
             load_partial<COUNT>(partial, first, width, values[i]);
-            scores[i] = partial[width];
-            totals[i] = partial[width + 1];
+            scores[i] = __ldcg(partial + width);
+            totals[i] = __ldcg(partial + width + 1);
         }
 #pragma unroll
         for (uint32_t i = 0; i < AT_ONCE; i++) {

@@ -60,9 +60,12 @@ int sinq_cuda_add_tiled_experts(struct sinq_cuda_builder *builder, const struct 
 /* How many steps, norms of queries and keys (or none), their ropes and the store, are one kernel; 0: they are none. */
 uint32_t sinq_cuda_count_turn_steps(const struct sinq_cuda_step *steps, uint32_t left);
 int sinq_cuda_add_turn(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count);
-int sinq_cuda_add_attention(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step);
+/* Whether attention behind such steps does their work, too; `left` counts all steps. */
+bool sinq_cuda_turns_in_attention(const struct sinq_cuda_step *steps, uint32_t turn_steps, uint32_t left);
+/* Attention, with the `turn_steps` before it, of which sinq_cuda_turns_in_attention says so, and the product behind it. */
+int sinq_cuda_add_attention(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t turn_steps,
+                            bool with_product);
 /* Whether these two are attention and a quantized product of what it gives, and nothing else. */
 bool sinq_cuda_is_attended_product(const struct sinq_cuda_step *steps);
-int sinq_cuda_add_attended_product(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps);
 
 #endif

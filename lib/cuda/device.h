@@ -118,25 +118,6 @@ struct sinq_cuda_cache {
     int type; /* enum sinq_kv_type */
     bool shared;
 };
-struct sinq_cuda_attention {
-    struct sinq_cuda_cache cache;
-    struct sinq_cuda_rows queries, out;
-    const float *sinks; /* or NULL */
-    uint32_t heads, window;
-    float scale, cap;
-    uint32_t parts; /* that positions are shared out to */
-    float *partial; /* parts > 1: sinq_cuda_attention_bytes() of them */
-};
-
-cudaError_t sinq_cuda_store(struct sinq_cuda_line line, const struct sinq_cuda_cache *cache, struct sinq_cuda_rows keys,
-                            struct sinq_cuda_rows values, uint32_t rows, const struct sinq_cuda_state *state);
-uint64_t sinq_cuda_attention_bytes(const struct sinq_cuda_attention *attention, uint32_t rows);
-/* Of several parts each makes its own sums, which sinq_cuda_join joins. */
-cudaError_t sinq_cuda_attend(struct sinq_cuda_line line, const struct sinq_cuda_attention *attention, uint32_t rows,
-                             const struct sinq_cuda_state *state);
-cudaError_t sinq_cuda_join(struct sinq_cuda_line line, const struct sinq_cuda_attention *attention, uint32_t rows,
-                           const struct sinq_cuda_state *state);
-
 /* What lies between the products and attention, at once: norms of query and key heads, ropes, the cache. */
 struct sinq_cuda_turn {
     struct sinq_cuda_cache cache;
@@ -146,11 +127,6 @@ struct sinq_cuda_turn {
     uint32_t heads, dims; /* of queries; values of a head that turn */
     bool interleaved;
 };
-cudaError_t sinq_cuda_turn(struct sinq_cuda_line line, const struct sinq_cuda_turn *turn, uint32_t rows,
-                           const struct sinq_cuda_state *state);
-
-/* ---- prepare.cu: inputs of products with quantized matrices ---- */
-
 /*
  * An input times the matrix's column scale, as integers of 16 bits that share a scale in each group of columns; each integer is
  * 256 * high + low, with the high digits of all columns in one plane and the low ones in another. Columns are padded with zeros.
@@ -165,8 +141,38 @@ struct sinq_cuda_input {
 /* Columns that share a scale in inputs of that matrix. */
 static inline uint32_t sinq_cuda_input_group(uint32_t group_size) { return group_size == 0 ? 128 : group_size; }
 
+struct sinq_cuda_attention {
+    struct sinq_cuda_cache cache;
+    struct sinq_cuda_rows queries, out;
+    const float *sinks; /* or NULL */
+    uint32_t heads, window;
+    float scale, cap;
+    uint32_t parts; /* that positions are shared out to */
+    float *partial; /* parts > 1: sinq_cuda_attention_bytes() of them */
+    bool turns;     /* of one row: what `turn` says comes first; the rows of queries and keys stay as they are */
+    struct sinq_cuda_turn turn;
+    /* Of several parts: where `finished` is, they are joined, and become the input of a product. Heads are groups of columns. */
+    uint32_t *finished; /* [rows][heads], zero before and after, or NULL */
+    struct sinq_cuda_input input;
+    const uint8_t *column_scale;
+};
+
+cudaError_t sinq_cuda_store(struct sinq_cuda_line line, const struct sinq_cuda_cache *cache, struct sinq_cuda_rows keys,
+                            struct sinq_cuda_rows values, uint32_t rows, const struct sinq_cuda_state *state);
+uint64_t sinq_cuda_attention_bytes(const struct sinq_cuda_attention *attention, uint32_t rows);
+/* Of several parts each makes its own sums, which sinq_cuda_join joins. */
+cudaError_t sinq_cuda_attend(struct sinq_cuda_line line, const struct sinq_cuda_attention *attention, uint32_t rows,
+                             const struct sinq_cuda_state *state);
+cudaError_t sinq_cuda_join(struct sinq_cuda_line line, const struct sinq_cuda_attention *attention, uint32_t rows,
+                           const struct sinq_cuda_state *state);
+
+cudaError_t sinq_cuda_turn(struct sinq_cuda_line line, const struct sinq_cuda_turn *turn, uint32_t rows,
+                           const struct sinq_cuda_state *state);
+
+/* ---- prepare.cu: inputs of products with quantized matrices ---- */
+
 /* What the values are that an input is made of. Where `out` has data, they are written there, too. */
-enum sinq_cuda_origin { SINQ_CUDA_PLAIN, SINQ_CUDA_NORMED, SINQ_CUDA_ACTIVATED, SINQ_CUDA_ATTENDED };
+enum sinq_cuda_origin { SINQ_CUDA_PLAIN, SINQ_CUDA_NORMED, SINQ_CUDA_ACTIVATED, SINQ_CUDA_ATTENDED, SINQ_CUDA_MADE };
 struct sinq_cuda_values {
     enum sinq_cuda_origin origin;
     struct sinq_cuda_rows in, out; /* of ACTIVATED: the gate */
@@ -176,6 +182,7 @@ struct sinq_cuda_values {
     struct sinq_cuda_rows up; /* ACTIVATED */
     int activation;
     struct sinq_cuda_attention attention; /* ATTENDED: its parts, which are joined; values of a head come in eights */
+    struct sinq_cuda_input made;          /* MADE: the kernel before has made all of it */
 };
 #define SINQ_CUDA_MOST_PRODUCTS 4u
 struct sinq_cuda_preparation {
@@ -206,9 +213,14 @@ struct sinq_cuda_products {
     uint32_t splits, warps; /* blocks of a pair, and warps of each, as sinq_cuda_share_columns says */
     bool has_many_pairs;
     uint32_t blocks;    /* one on a multiprocessor, for sinq_cuda_stream; 0: for sinq_cuda_multiply */
-    bool makes_input;   /* each block makes what it needs of the inputs, of `values`, in so many bytes of shared memory */
+    bool makes_input;   /* each block makes what it needs of the inputs, of `normed`, in so many bytes of shared memory */
     uint32_t input_bytes;
-    struct sinq_cuda_values values;
+    struct {
+        const float *in;
+        float *out; /* or NULL */
+        const float *weight;
+        float eps;
+    } normed;
     uint32_t *exchange; /* [blocks][32], zero before and after */
     float *partial;     /* splits > 1: [pairs][splits][32] */
     uint32_t *finished; /* [pairs], zero before and after */
@@ -230,9 +242,7 @@ bool sinq_cuda_share_tiles(struct sinq_cuda_line line, struct sinq_cuda_products
 /* Of products whose tiles are shared out: whether their blocks can make the inputs. They do so from now on. */
 bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_products *products,
                                  const struct sinq_cuda_values *values);
-/* `next`: the products that follow next, with or without kernels in between, or NULL. */
-cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *products,
-                             const struct sinq_cuda_products *next);
+cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *products);
 
 /* Products with the experts that were chosen: matrices[expert], all of one shape, bits and group size. */
 struct sinq_cuda_expert_products {

@@ -1,6 +1,6 @@
 /*
  * normed.cuh: a block makes its products' inputs of a row that is normed, in shared memory: for stream.cu. What does not depend on
- * earlier kernels is loaded before they have ended.
+ * earlier kernels is called for before they have ended.
  */
 #ifndef SINQ_CUDA_NORMED_CUH
 #define SINQ_CUDA_NORMED_CUH
@@ -8,7 +8,6 @@
 #include "cuda/input.cuh"
 
 #define NORMED_ROUNDS 2u /* columns of a thread, in eights */
-#define NORMED_SETS   2u /* products whose column scales are loaded early */
 
 /* Products that a block has tiles of; each has an input of its own. */
 struct sets {
@@ -45,79 +44,88 @@ static __device__ __forceinline__ void spread_eight(const struct eight_values &v
     out[4] = v.high.x, out[5] = v.high.y, out[6] = v.high.z, out[7] = v.high.w;
 }
 
-struct normed {
-    struct eight_values weights[NORMED_ROUNDS];
-    uint4 column_scales[NORMED_SETS][NORMED_ROUNDS];
+static __device__ __forceinline__ uint32_t find_column(uint32_t round) {
+    return (threadIdx.x + round * blockDim.x) * THREAD_COLS;
+}
+static __device__ __forceinline__ void call_line(const void *from) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
+}
 
-    static __device__ __forceinline__ uint32_t find_column(uint32_t round) {
-        return (threadIdx.x + round * blockDim.x) * THREAD_COLS;
+/* Calls what does not depend on earlier kernels into the second-level cache. */
+static __device__ __forceinline__ void call_constants(const struct sinq_cuda_products &p, struct sets sets) {
+    const uint32_t cols = p.products[0].matrix.cols;
+    for (uint32_t k = threadIdx.x * 32; k < cols; k += blockDim.x * 32) call_line(p.normed.weight + k);
+    for (uint32_t s = sets.first; s < sets.first + sets.count; s++) {
+        const uint8_t *const scales = p.products[s].matrix.column_scale;
+        if (scales == NULL) continue;
+        for (uint32_t k = threadIdx.x * 64; k < cols; k += blockDim.x * 64) call_line(scales + 2 * k);
     }
-    /* Warps have columns or they have none: columns come in 256s. */
-    __device__ __forceinline__ void load(const struct sinq_cuda_products &p, struct sets sets) {
-        const uint32_t cols = p.products[0].matrix.cols;
+}
+
+static __device__ __forceinline__ void store_normed(const struct sinq_cuda_input &input, uint32_t first,
+                                                    const float (&x)[THREAD_COLS], const uint4 &scales) {
+    const uint32_t words[4] = {scales.x, scales.y, scales.z, scales.w};
+    float scaled[THREAD_COLS];
 #pragma unroll
-        for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
-            if (find_column(r) >= cols) break;
-            weights[r] = load_eight(p.values.weight + find_column(r));
+    for (uint32_t i = 0; i < 4; i++) {
+        const float2 pair = __half22float2(*(const __half2 *)&words[i]);
+        scaled[2 * i] = x[2 * i] * pair.x, scaled[2 * i + 1] = x[2 * i + 1] * pair.y;
+    }
+    store_columns(input, 0, first, scaled);
+}
+
+/*
+ * The row's blocks all do the same; the first one leaves what was normed where other kernels look for it. Columns come in 256s: a warp
+ * has columns of a round, or none.
+ */
+static __device__ __forceinline__ void make_normed(const struct sinq_cuda_products &p, struct sets sets, uint8_t *memory) {
+    const uint32_t cols = p.products[0].matrix.cols;
+    struct eight_values in[NORMED_ROUNDS], weights[NORMED_ROUNDS];
+    uint4 scales[NORMED_ROUNDS];
+    float x[THREAD_COLS];
+    double sum = 0;
 #pragma unroll
-            for (uint32_t s = 0; s < NORMED_SETS; s++) {
-                const uint32_t which = min(sets.first + s, p.count - 1);
-                column_scales[s][r] = load_column_scales(p.products[which].matrix.column_scale, find_column(r));
-            }
+    for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+        if (find_column(r) >= cols) break;
+        in[r] = load_eight(p.normed.in + find_column(r));
+    }
+#pragma unroll
+    for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+        if (find_column(r) >= cols) break;
+        weights[r] = load_eight(p.normed.weight + find_column(r));
+        scales[r] = load_column_scales(p.products[sets.first].matrix.column_scale, find_column(r));
+    }
+#pragma unroll
+    for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+        if (find_column(r) >= cols) break;
+        spread_eight(in[r], x);
+#pragma unroll
+        for (uint32_t i = 0; i < THREAD_COLS; i++) sum += (double)x[i] * x[i];
+    }
+    const float inverse = 1.0f / sqrtf((float)(block_sum(sum) / cols + (double)p.normed.eps));
+#pragma unroll
+    for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+        const uint32_t first = find_column(r);
+        if (first >= cols) break;
+        float weight[THREAD_COLS];
+        spread_eight(in[r], x);
+        spread_eight(weights[r], weight);
+#pragma unroll
+        for (uint32_t i = 0; i < THREAD_COLS; i++) x[i] = x[i] * inverse * weight[i];
+        if (blockIdx.x == 0 && p.normed.out != NULL) {
+            float4 *const out = (float4 *)(p.normed.out + first);
+            out[0] = make_float4(x[0], x[1], x[2], x[3]);
+            out[1] = make_float4(x[4], x[5], x[6], x[7]);
+        }
+        uint4 next = scales[r];
+#pragma unroll 1
+        for (uint32_t s = 0; s < sets.count; s++) {
+            const uint4 now = next;
+            if (s + 1 < sets.count) next = load_column_scales(p.products[sets.first + s + 1].matrix.column_scale, first);
+            store_normed(find_set(memory, p.products[sets.first + s], s), first, x, now);
         }
     }
-    static __device__ __forceinline__ void store(const struct sinq_cuda_input &input, uint32_t first,
-                                                 const float (&x)[THREAD_COLS], const uint4 &scales) {
-        const uint32_t words[4] = {scales.x, scales.y, scales.z, scales.w};
-        float scaled[THREAD_COLS];
-#pragma unroll
-        for (uint32_t i = 0; i < 4; i++) {
-            const float2 pair = __half22float2(*(const __half2 *)&words[i]);
-            scaled[2 * i] = x[2 * i] * pair.x, scaled[2 * i + 1] = x[2 * i + 1] * pair.y;
-        }
-        store_columns(input, 0, first, scaled);
-    }
-    /* The row's blocks all do the same; the first one leaves what was normed where other kernels look for it. */
-    __device__ __forceinline__ void make(const struct sinq_cuda_products &p, struct sets sets, uint8_t *memory) {
-        const uint32_t cols = p.products[0].matrix.cols;
-        float x[NORMED_ROUNDS][THREAD_COLS];
-        double sum = 0;
-#pragma unroll
-        for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
-            if (find_column(r) >= cols) break;
-            spread_eight(load_eight(p.values.in.data + find_column(r)), x[r]);
-        }
-#pragma unroll
-        for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
-            if (find_column(r) >= cols) break;
-#pragma unroll
-            for (uint32_t i = 0; i < THREAD_COLS; i++) sum += (double)x[r][i] * x[r][i];
-        }
-        const float inverse = 1.0f / sqrtf((float)(block_sum(sum) / cols + (double)p.values.eps));
-#pragma unroll
-        for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
-            const uint32_t first = find_column(r);
-            if (first >= cols) break;
-            float weight[THREAD_COLS];
-            spread_eight(weights[r], weight);
-#pragma unroll
-            for (uint32_t i = 0; i < THREAD_COLS; i++) x[r][i] = x[r][i] * inverse * weight[i];
-            if (blockIdx.x == 0 && p.values.out.data != NULL) {
-                float4 *const out = (float4 *)(p.values.out.data + first);
-                out[0] = make_float4(x[r][0], x[r][1], x[r][2], x[r][3]);
-                out[1] = make_float4(x[r][4], x[r][5], x[r][6], x[r][7]);
-            }
-#pragma unroll
-            for (uint32_t s = 0; s < NORMED_SETS; s++) {
-                if (s < sets.count) store(find_set(memory, p.products[sets.first + s], s), first, x[r], column_scales[s][r]);
-            }
-            for (uint32_t s = NORMED_SETS; s < sets.count; s++) {
-                const struct sinq_cuda_product &product = p.products[sets.first + s];
-                store(find_set(memory, product, s), first, x[r], load_column_scales(product.matrix.column_scale, first));
-            }
-        }
-        __syncthreads();
-    }
-};
+    __syncthreads();
+}
 
 #endif

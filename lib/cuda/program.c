@@ -111,15 +111,20 @@ static int add_plain(struct sinq_cuda_builder *builder, const struct sinq_cuda_s
 static int add_steps(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t left,
                      uint32_t *taken) {
     builder->used = 0; /* what scratch memory held is lost */
-    *taken = sinq_cuda_count_turn_steps(steps, left);
-    if (*taken != 0) return sinq_cuda_add_turn(builder, steps, *taken);
+    const uint32_t turn_steps = sinq_cuda_count_turn_steps(steps, left);
+    const bool is_attention = steps[0].operation->kind == SINQ_OP_ATTENTION;
+    if (is_attention || sinq_cuda_turns_in_attention(steps, turn_steps, left)) {
+        const struct sinq_cuda_step *const attention = steps + turn_steps;
+        const bool with_product = left > turn_steps + 1 && sinq_cuda_is_quantized_product(attention + 1) &&
+                                  sinq_cuda_is_attended_product(attention);
+        *taken = turn_steps + 1 + with_product;
+        return sinq_cuda_add_attention(builder, steps, turn_steps, with_product);
+    }
+    *taken = turn_steps;
+    if (turn_steps != 0) return sinq_cuda_add_turn(builder, steps, turn_steps);
     *taken = sinq_cuda_count_tiled_steps(steps, left);
     if (*taken != 0) return sinq_cuda_add_tiled(builder, steps, *taken);
     *taken = 1;
-    if (left > 1 && sinq_cuda_is_quantized_product(&steps[1]) && sinq_cuda_is_attended_product(steps)) {
-        *taken = 2;
-        return sinq_cuda_add_attended_product(builder, steps);
-    }
     if (left > 1 && sinq_cuda_is_quantized_product(&steps[1])) {
         const uint32_t products = sinq_cuda_count_products(steps + 1, left - 1);
         if (sinq_cuda_makes_input(&steps[0], &steps[1], products)) {
@@ -137,23 +142,10 @@ static int add_steps(struct sinq_cuda_builder *builder, const struct sinq_cuda_s
     }
     case SINQ_OP_ROTATION:
         return add_rotation(builder, &steps[0]);
-    case SINQ_OP_ATTENTION:
-        return sinq_cuda_add_attention(builder, &steps[0]);
     case SINQ_OP_EXPERT_LINEAR:
         return add_experts(builder, &steps[0]);
     default:
         return add_plain(builder, &steps[0]);
-    }
-}
-
-/* Products learn which ones follow. */
-static void link_products(struct sinq_cuda_program *program) {
-    const struct sinq_cuda_products *next = NULL;
-    for (uint32_t i = program->action_count; i-- > 0;) {
-        struct sinq_cuda_action *const action = &program->actions[i];
-        if (action->kind != SINQ_CUDA_MULTIPLY) continue;
-        action->products.next = next;
-        next = &action->products.now;
     }
 }
 
@@ -167,7 +159,6 @@ int sinq_cuda_compile(struct sinq_queue *queue, const struct sinq_cuda_step *ste
     for (uint32_t i = 0, taken = 0; i < count && status == SINQ_OK; i += taken) {
         status = add_steps(&builder, steps + i, count - i, &taken);
     }
-    link_products(program);
     return status;
 }
 

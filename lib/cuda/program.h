@@ -76,10 +76,7 @@ struct sinq_cuda_action {
         struct sinq_cuda_route route;
         struct sinq_cuda_combine combine;
         struct sinq_cuda_preparation preparation;
-        struct {
-            struct sinq_cuda_products now;
-            const struct sinq_cuda_products *next; /* of another action, or NULL */
-        } products;
+        struct sinq_cuda_products products;
         struct {
             struct sinq_cuda_matrix matrix;
             struct sinq_cuda_rows in, y;

@@ -55,8 +55,8 @@ cudaError_t sinq_cuda_run_action(struct sinq_cuda_line line, const struct sinq_c
     case SINQ_CUDA_PREPARE:
         return sinq_cuda_prepare(line, &a->preparation, a->rows, state);
     case SINQ_CUDA_MULTIPLY:
-        return a->products.now.blocks != 0 ? sinq_cuda_stream(line, &a->products.now, a->products.next)
-                                       : sinq_cuda_multiply(line, &a->products.now, a->rows);
+        return a->products.blocks != 0 ? sinq_cuda_stream(line, &a->products)
+                                       : sinq_cuda_multiply(line, &a->products, a->rows);
     case SINQ_CUDA_MULTIPLY_DENSE:
         return sinq_cuda_multiply_dense(line, &a->dense.matrix, a->dense.in, a->dense.y, a->dense.bias,
                                         a->dense.accumulate, a->rows);

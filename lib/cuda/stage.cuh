@@ -30,6 +30,8 @@ template <int BITS, int GROUP, bool LEVELS> struct stage {
                                       : FITTING >= 18 ? 6
                                                       : 4;
     static constexpr uint32_t STAGES = FITTING / WARPS; /* of a warp */
+    /* For so many threads there have to be registers, so that some are left for a block of the kernel that follows. */
+    static constexpr uint32_t ROOM = WARPS < 12 || (LEVELS && GROUP < 64) ? 32 * WARPS : 640;
     static_assert(LEVELS || CHUNKS == 1, "a tile is four groups wide");
     static_assert(PANEL_CODES % 512 == 0, "codes are copied by whole warps");
     static_assert(STAGES > 1, "a tile is copied while another one is used");
@@ -46,13 +48,6 @@ static __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.
 /* For all but the last COUNT of those that belong together. */
 template <int COUNT> static __device__ __forceinline__ void await_copies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(COUNT) : "memory");
-}
-
-/* Bytes on 16, a multiple of 16, into the second-level cache. */
-static __device__ __forceinline__ void call_bytes(const uint8_t *from, uint32_t bytes) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
-#endif
 }
 
 static __host__ __device__ __forceinline__ uint32_t find_product(const struct sinq_cuda_products &p, uint32_t pair) {
@@ -76,7 +71,6 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
     const uint8_t *codes, *entries;
     uint32_t panel_bytes;
     uint32_t to, each, step, skipped; /* entries: where to, bytes, from tile to tile, and after a pair's last one */
-    bool begins_entries;              /* the lane's are the first of those that lie together */
 
     __device__ __forceinline__ void seek(const struct sinq_cuda_products &p, uint32_t tiles) {
         const uint32_t lane = threadIdx.x % 32, which = find_product(p, pair);
@@ -95,14 +89,12 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
             skipped = tiles * step;
             to = (is_zeros ? T::ZEROS : T::SCALES) + panel * T::PANEL_ENTRIES + quarter * each;
             entries = (is_zeros ? m.zeros : m.scales) + ((2 * own + panel) * tiles + tile) * step + quarter * each;
-            begins_entries = quarter == 0;
         } else {
             entries = lane == 16 ? m.scale_ranges : m.zero_ranges;
             each = step = lane < 18 && entries != NULL ? 16 : 0;
             skipped = 0;
             to = lane == 16 ? T::SCALE_RANGES : T::ZERO_RANGES;
             entries += (own * tiles + tile) * step;
-            begins_entries = each != 0;
         }
     }
     __device__ __forceinline__ void seek_levels(const struct sinq_cuda_matrix &m, size_t own, uint32_t tiles) {
@@ -114,13 +106,11 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
             skipped = tiles * step;
             to = T::SCALES + panel * T::PANEL_ENTRIES + lane % pieces * 16;
             entries = m.scales + ((2 * own + panel) * tiles + tile) * step + lane % pieces * 16;
-            begins_entries = lane % pieces == 0;
         } else {
             step = T::CHUNKS * 16;
             skipped = 0;
             to = T::SCALE_RANGES + (lane - 2 * pieces) * 16;
             entries = m.scale_ranges + (own * tiles + tile) * step + (lane - 2 * pieces) * 16;
-            begins_entries = lane == 2 * pieces;
         }
     }
     /* Calls for the next tile. */
@@ -133,16 +123,6 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
         }
         if (each != 0) copy_async(stage + to, entries);
         if (!LEVELS && each == 32) copy_async(stage + to + 16, entries + 16);
-        advance(p, tiles);
-    }
-    /* Calls the next tile into the second-level cache. */
-    __device__ __forceinline__ void call_ahead(const struct sinq_cuda_products &p, uint32_t tiles) {
-        const uint32_t lane = threadIdx.x % 32;
-        if (lane < 2) call_bytes(codes - lane * 16 + lane * panel_bytes, T::PANEL_CODES);
-        if (begins_entries) call_bytes(entries, step);
-        advance(p, tiles);
-    }
-    __device__ __forceinline__ void advance(const struct sinq_cuda_products &p, uint32_t tiles) {
         codes += T::PANEL_CODES;
         entries += step;
         if (++tile < tiles) return;

@@ -125,14 +125,17 @@ struct ending {
         float factor;
         bool accumulate;
     } products[SINQ_CUDA_MOST_PRODUCTS];
+    struct sinq_cuda_input inputs[SINQ_CUDA_MOST_PRODUCTS];
 };
 
-static __device__ void prepare_ending(const struct sinq_cuda_products &p, struct span own, struct ending *ending) {
+static __device__ __forceinline__ void prepare_ending(const struct sinq_cuda_products &p, struct span own, struct sets sets,
+                                      uint8_t *inputs, struct ending *ending) {
     const uint32_t i = threadIdx.x, warps = blockDim.x / 32;
     if (i <= warps) ending->first_tiles[i] = own.first + (own.end - own.first) * i / warps;
     if (i >= p.count) return;
     const struct sinq_cuda_product &from = p.products[i];
     ending->products[i] = {from.y.data, from.bias, from.matrix.factor, from.accumulate};
+    ending->inputs[i] = p.makes_input ? find_set(inputs, from, i - sets.first) : from.input;
 }
 
 /*
@@ -164,39 +167,11 @@ static __device__ void finish_pair(const struct sinq_cuda_products &p, const str
     *y = old + (sum * ending.products[which].factor + bias);
 }
 
-/*
- * Calls for what the same warp of the next kernel of this kind begins with, into the second-level cache: once a warp has called for
- * all of its own, and until the next kernel calls, memory would be idle.
- */
-struct ahead {
-    uint32_t left; /* tiles */
-    bool is_begun;
-
-    template <int BITS, int GROUP, bool LEVELS>
-    __device__ __forceinline__ void call(struct filler<BITS, GROUP, LEVELS> &filler, const struct sinq_cuda_products &next) {
-        if (left == 0) return;
-        const uint32_t tiles = next.products[0].matrix.cols / stage<BITS, GROUP, LEVELS>::TILE;
-        if (!is_begun) {
-            const struct span own = find_share({0, next.first_pair[next.count] * tiles}, blockIdx.x, gridDim.x);
-            const struct span share = find_share(own, threadIdx.x / 32, blockDim.x / 32);
-            is_begun = true;
-            left = min(left, share.end - share.first);
-            filler.pair = share.first / tiles;
-            filler.tile = share.first % tiles;
-            if (left == 0) return;
-            filler.seek(next, tiles);
-        }
-        filler.call_ahead(next, tiles);
-        left--;
-    }
-};
-
 /* A warp's tiles, with those of their copies that it has not called for yet; sums of each pair go to `pair_sums`. */
 template <int BITS, int GROUP, bool LEVELS>
-static __device__ __forceinline__ void add_share(const struct sinq_cuda_products &p, const struct sinq_cuda_products &next,
-                                                 struct ahead ahead, struct span share, uint32_t tiles,
+static __device__ __forceinline__ void add_share(const struct sinq_cuda_products &p, struct span share, uint32_t tiles,
                                                  struct filler<BITS, GROUP, LEVELS> &filler, uint8_t *ring, uint4 table,
-                                                 struct sets sets, uint8_t *inputs, float *pair_sums) {
+                                                 const struct sinq_cuda_input *inputs, float *pair_sums) {
     using T = stage<BITS, GROUP, LEVELS>;
     using INPUT = struct input<BITS, GROUP, LEVELS>;
     const uint32_t lane = threadIdx.x % 32, g = lane >> 2, t = lane & 3;
@@ -210,7 +185,7 @@ static __device__ __forceinline__ void add_share(const struct sinq_cuda_products
                                   m.zero_low,       m.zero_step,     m.scale_sign};
         if (LEVELS && which != known) table = find_table(m);
         known = which;
-        const struct sinq_cuda_input input = p.makes_input ? find_set(inputs, product, which - sets.first) : product.input;
+        const struct sinq_cuda_input input = inputs[which];
         const int8_t *const x = input.digits + (g & 1) * input.padded + INPUT::find_digits(g >> 1, t);
         const float2 *const scales = (const float2 *)input.scales + t;
         const uint32_t end = min(tiles, tile + left);
@@ -225,11 +200,7 @@ static __device__ __forceinline__ void add_share(const struct sinq_cuda_products
             __syncwarp();
             add_tile<BITS, GROUP, LEVELS>(form, ring + stage * T::BYTES, used, table, sums);
             __syncwarp();
-            if (left + end - tile > T::STAGES) {
-                filler.fill(p, tiles, ring + stage * T::BYTES);
-            } else {
-                ahead.call(filler, next);
-            }
+            if (left + end - tile > T::STAGES) filler.fill(p, tiles, ring + stage * T::BYTES);
             commit_copies();
             if (++stage == T::STAGES) stage = 0;
         }
@@ -241,13 +212,11 @@ static __device__ __forceinline__ void add_share(const struct sinq_cuda_products
         }
         if (t == 0) *(float4 *)(pair_sums + pair * 32 + g * 4) = make_float4(sums[0], sums[1], sums[2], sums[3]);
     }
-    while (ahead.left != 0) ahead.call(filler, next);
 }
 
 template <int BITS, int GROUP, bool LEVELS>
-static __global__ void __launch_bounds__(32 * stage<BITS, GROUP, LEVELS>::WARPS, 1)
-    stream_kernel(const __grid_constant__ struct sinq_cuda_products p, const __grid_constant__ struct sinq_cuda_products next,
-                  uint32_t tiles_ahead) {
+static __global__ void __launch_bounds__(stage<BITS, GROUP, LEVELS>::ROOM, 1)
+    stream_kernel(const __grid_constant__ struct sinq_cuda_products p) {
     using T = stage<BITS, GROUP, LEVELS>;
     extern __shared__ __align__(128) uint8_t memory[];
     __shared__ struct ending ending;
@@ -266,21 +235,17 @@ static __global__ void __launch_bounds__(32 * stage<BITS, GROUP, LEVELS>::WARPS,
         if (share.first + s < share.end) filler.fill(p, tiles, ring + s * T::BYTES);
         commit_copies();
     }
-    prepare_ending(p, own, &ending);
-    uint4 table = make_uint4(0, 0, 0, 0);
-    if (LEVELS) table = find_table(p.products[find_product(p, share.first / tiles)].matrix);
     const uint32_t first = find_product(p, first_pair);
     const struct sets sets = {first, find_product(p, last_pair) + 1 - first};
-    if (p.makes_input) {
-        struct normed normed;
-        normed.load(p, sets);
-        await_kernel();
-        normed.make(p, sets, inputs);
-    } else {
-        await_kernel();
-    }
+    prepare_ending(p, own, sets, inputs, &ending);
+    uint4 table = make_uint4(0, 0, 0, 0);
+    if (LEVELS) table = find_table(p.products[find_product(p, share.first / tiles)].matrix);
+    if (p.makes_input) call_constants(p, sets);
+    __syncthreads();
+    await_kernel();
+    if (p.makes_input) make_normed(p, sets, inputs);
     float *const sums = (float *)(inputs + p.input_bytes);
-    add_share<BITS, GROUP, LEVELS>(p, next, {tiles_ahead, false}, share, tiles, filler, ring, table, sets, inputs,
+    add_share<BITS, GROUP, LEVELS>(p, share, tiles, filler, ring, table, ending.inputs,
                                    sums + ((int)warp - (int)first_pair) * 32);
     __syncthreads();
     for (uint32_t pair = first_pair + warp; pair <= last_pair; pair += warps) {
@@ -290,7 +255,7 @@ static __global__ void __launch_bounds__(32 * stage<BITS, GROUP, LEVELS>::WARPS,
 
 /* ---- launching ---- */
 
-typedef void products_kernel(const struct sinq_cuda_products, const struct sinq_cuda_products, uint32_t);
+typedef void products_kernel(const struct sinq_cuda_products);
 
 struct kernel {
     products_kernel *run;
@@ -400,7 +365,7 @@ bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_pr
         if (!is_aligned(p->products[i].matrix.column_scale)) return false;
     }
     struct sinq_cuda_products made = *p;
-    made.values = *values;
+    made.normed = {values->in.data, values->out.data, values->weight, values->eps};
     made.makes_input = true;
     made.input_bytes = count_block_products(made, m->cols / kernel.tile) * count_set_bytes(m->cols, m->bits, p->products[0].input.group);
     if (!fits_shared(line, made, kernel)) return false;
@@ -408,13 +373,10 @@ bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_pr
     return true;
 }
 
-cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *p, const struct sinq_cuda_products *next) {
+cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *p) {
     const struct kernel kernel = find_kernel(&p->products[0].matrix);
     const size_t shared = count_shared_bytes(*p, kernel);
     const cudaError_t status =
         cudaFuncSetAttribute(kernel.run, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-    if (status != cudaSuccess) return status;
-    const bool calls = next != NULL && next->blocks != 0 && find_kernel(&next->products[0].matrix).run == kernel.run;
-    const uint32_t ahead = getenv("AHEAD") ? atoi(getenv("AHEAD")) : 0;
-    return launch(line, kernel.run, dim3(p->blocks), 32 * kernel.warps, shared, *p, calls ? *next : *p, calls ? ahead : 0u);
+    return status == cudaSuccess ? launch(line, kernel.run, dim3(p->blocks), 32 * kernel.warps, shared, *p) : status;
 }

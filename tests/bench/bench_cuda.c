@@ -64,7 +64,7 @@ static cudaGraphExec_t record(struct sinq_cuda_line line, const struct stage *st
     require(cudaStreamBeginCapture(line.stream, cudaStreamCaptureModeThreadLocal), "capture");
     for (int i = from; i < count; i += step) {
         if (with_preparing) require(sinq_cuda_prepare(line, &stages[i].preparation, 1, NULL), "prepare");
-        require(stages[i].products.blocks != 0 ? sinq_cuda_stream(line, &stages[i].products, i + step < count ? &stages[i + step].products : NULL)
+        require(stages[i].products.blocks != 0 ? sinq_cuda_stream(line, &stages[i].products)
                                                : sinq_cuda_multiply(line, &stages[i].products, 1),
                 "multiply");
     }
