@@ -47,7 +47,7 @@ uint32_t sinq_cuda_count_turn_steps(const struct sinq_cuda_step *steps, uint32_t
     if (!turns_in_place(query) || !turns_in_place(key) || store->kind != SINQ_OP_STORE) return 0;
     if (norms != 0 && (!norms_heads(steps[0].operation, query) || !norms_heads(steps[1].operation, key))) return 0;
     const struct sinq_cache_shape *const shape = &steps[0].frame->caches[store->store.cache].layout.shape;
-    const bool fits = !shape->shared && sinq_cuda_same_view(store->store.keys, key->rope.in) &&
+    const bool fits = !shape->shared && shape->key_dim <= SINQ_CUDA_MOST_TURNED && sinq_cuda_same_view(store->store.keys, key->rope.in) &&
                       key->rope.heads == shape->kv_heads && key->rope.in_stride == shape->key_dim &&
                       query->rope.in_stride == shape->key_dim &&
                       sinq_cuda_same_view(query->rope.rotation, key->rope.rotation) &&
@@ -135,7 +135,7 @@ bool sinq_cuda_turns_in_attention(const struct sinq_cuda_step *steps, uint32_t t
     return attention->kind == SINQ_OP_ATTENTION && steps[turn_steps].rows == 1 && steps[0].rows == 1 &&
            sinq_cuda_same_view(attention->attention.queries, query->rope.in) &&
            attention->attention.heads == query->rope.heads && attention->attention.cache == store->store.cache &&
-           steps[0].frame->caches[store->store.cache].layout.shape.key_dim <= MOST_VALUE_DIM;
+           steps[0].frame->caches[store->store.cache].layout.shape.value_dim <= SINQ_CUDA_MOST_TURNED;
 }
 
 bool sinq_cuda_is_attended_product(const struct sinq_cuda_step *steps) {

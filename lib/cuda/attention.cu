@@ -173,16 +173,38 @@ static __device__ void call_entries(const struct sinq_cuda_cache &cache, uint32_
     }
 }
 
-/* Of one row: the block's queries are normed and turned; where the newest position is its own, so are the key and the value of that. */
+/*
+ * Of one row: the block's queries are normed and turned, a warp each; where the newest position is the block's, so is the key of that,
+ * which goes to the cache with its value.
+ */
 template <int HEADS>
 static __device__ __forceinline__ void turn_heads(const struct sinq_cuda_turn &t, uint32_t kv_head, uint32_t first_head,
                                                   uint32_t heads, uint32_t position, bool is_newest, uint32_t padded,
                                                   float *queries, float *key) {
-    for (uint32_t h = threadIdx.x / 32; h < HEADS + 2; h += THREADS / 32) {
-        if (h < heads) turn_query(t, 0, first_head + h, queries + h * padded);
-        if (h == HEADS && is_newest) turn_key(t, 0, kv_head, position, key);
-        if (h == HEADS + 1 && is_newest) store_value(t, 0, kv_head, position);
+    static_assert(HEADS <= THREADS / 32, "each has a warp");
+    const struct sinq_cuda_cache &cache = t.cache;
+    const uint32_t warp = threadIdx.x / 32, last = THREADS / 32 - 1;
+    const bool has_key = is_newest && warp == last, has_value = is_newest && warp == last - 1;
+    struct strip query, other;
+    struct turning turning, key_turning;
+    if (warp < heads) {
+        query.load(t.queries.data + (size_t)(first_head + warp) * cache.key_dim, cache.key_dim);
+        turning.load(t, 0, t.query_weight);
     }
+    if (has_key) {
+        other.load(t.keys.data + (size_t)kv_head * cache.key_dim, cache.key_dim);
+        key_turning.load(t, 0, t.key_weight);
+    }
+    if (has_value) other.load(t.values.data + (size_t)kv_head * cache.value_dim, cache.value_dim);
+    if (has_key) {
+        turn_head(t, key_turning, t.key_weight != NULL, t.key_eps, other, key);
+        store_key(cache, kv_head, position, key);
+    }
+    if (has_value) {
+        store_loaded(cache.type, other, cache.value_dim, find_entry(cache, kv_head, position), cache.values,
+                     cache.value_scales);
+    }
+    if (warp < heads) turn_head(t, turning, t.query_weight != NULL, t.query_eps, query, queries + warp * padded);
 }
 
 /* Whether all other parts of these heads are there. */
@@ -205,13 +227,16 @@ static __device__ __forceinline__ void join_parts(const struct sinq_cuda_attenti
     const uint32_t width = a.cache.value_dim, begin = first_head * width, count = heads * width;
     for (uint32_t at = threadIdx.x * THREAD_COLS; at < (count + 255) / 256 * 256; at += THREADS * THREAD_COLS) {
         const uint32_t first = begin + at;
-        float x[THREAD_COLS] = {};
+        float x[THREAD_COLS] = {}, scales[THREAD_COLS];
         if (at < count) {
-            join_values<THREAD_COLS>(a, parts, row, first / width, first % width, x);
+            for (uint32_t i = 0; i < THREAD_COLS; i++) {
+                scales[i] = a.column_scale == NULL ? 1.0f : load_half(a.column_scale + 2 * (size_t)(first + i));
+            }
+            join_values<THREAD_COLS, 8>(a, parts, row, first / width, first % width, x);
 #pragma unroll
             for (uint32_t i = 0; i < THREAD_COLS; i++) {
                 a.out.data[(size_t)row * a.out.stride + first + i] = x[i];
-                if (a.column_scale != NULL) x[i] *= load_half(a.column_scale + 2 * (size_t)(first + i));
+                x[i] *= scales[i];
             }
         }
         store_columns(a.input, row, at < count ? first : a.input.padded, x);
@@ -324,7 +349,7 @@ static __global__ void join_kernel(const __grid_constant__ struct sinq_cuda_atte
     const uint32_t parts = count_parts(a, state->position + row);
     for (uint32_t k = threadIdx.x; k < width; k += blockDim.x) {
         float value[1];
-        join_values<1>(a, parts, row, head, k, value);
+        join_values<1, 8>(a, parts, row, head, k, value);
         a.out.data[(size_t)row * a.out.stride + (size_t)head * width + k] = value[0];
     }
 }

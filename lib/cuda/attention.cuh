@@ -57,25 +57,17 @@ static __device__ __forceinline__ void load_partial(const float *partial, uint32
     }
 }
 
-/* Values [first, first + COUNT) of a head, of all its parts, a few of which are asked for at once. Eights: there are as many. */
-template <int COUNT>
-static __device__ void join_values(const struct sinq_cuda_attention &a, uint32_t parts, uint32_t row, uint32_t head,
-                                   uint32_t first, float (&out)[COUNT]) {
-    constexpr uint32_t AT_ONCE = 4, SCORES = 8;
+/* Values [first, first + COUNT) of a head, of all its parts, AT_ONCE of which are asked for at once. Eights: there are as many. */
+template <int COUNT, int AT_ONCE>
+static __device__ __forceinline__ void join_values(const struct sinq_cuda_attention &a, uint32_t parts, uint32_t row,
+                                                   uint32_t head, uint32_t first, float (&out)[COUNT]) {
     const uint32_t width = a.cache.value_dim, size = partial_size(a);
     const float *const partials = find_partial(a, row, head, 0);
     float largest = -INFINITY, total = 0;
-    for (uint32_t p = 0; p < parts; p += SCORES) {
-        float scores[SCORES];
-#pragma unroll
-        for (uint32_t i = 0; i < SCORES; i++) scores[i] = p + i < parts ? __ldcg(partials + (p + i) * size + width) : -INFINITY;
-#pragma unroll
-        for (uint32_t i = 0; i < SCORES; i++) largest = fmaxf(largest, scores[i]);
-    }
 #pragma unroll
     for (int i = 0; i < COUNT; i++) out[i] = 0;
     for (uint32_t p = 0; p < parts; p += AT_ONCE) {
-        float values[AT_ONCE][COUNT], scores[AT_ONCE], totals[AT_ONCE];
+        float values[AT_ONCE][COUNT], scores[AT_ONCE], totals[AT_ONCE], now = largest;
 #pragma unroll
         for (uint32_t i = 0; i < AT_ONCE; i++) {
             const float *const partial = partials + min(p + i, parts - 1) * size;
@@ -83,6 +75,13 @@ static __device__ void join_values(const struct sinq_cuda_attention &a, uint32_t
             scores[i] = __ldcg(partial + width);
             totals[i] = __ldcg(partial + width + 1);
         }
+#pragma unroll
+        for (uint32_t i = 0; i < AT_ONCE; i++) now = fmaxf(now, scores[i]);
+        const float shrink = largest == -INFINITY ? 0.0f : expf(largest - now);
+        total *= shrink;
+#pragma unroll
+        for (int k = 0; k < COUNT; k++) out[k] *= shrink;
+        largest = now;
 #pragma unroll
         for (uint32_t i = 0; i < AT_ONCE; i++) {
             if (p + i >= parts) break;

@@ -7,7 +7,7 @@ static __global__ void store_kernel(struct sinq_cuda_cache cache, struct sinq_cu
                                     struct sinq_cuda_rows values, const struct sinq_cuda_state *state) {
     begin_kernel();
     const uint32_t head = blockIdx.x, row = blockIdx.y;
-    const size_t entry = (size_t)head * cache.capacity + (state->position + row) % cache.capacity;
+    const size_t entry = find_entry(cache, head, state->position + row);
     store_vector(cache.type, keys.data + (size_t)row * keys.stride + (size_t)head * cache.key_dim, cache.key_dim, entry,
                  cache.keys, cache.key_scales);
     if (cache.shared) return;
@@ -22,26 +22,33 @@ cudaError_t sinq_cuda_store(struct sinq_cuda_line line, const struct sinq_cuda_c
 
 static __global__ void __launch_bounds__(THREADS) turn_kernel(const __grid_constant__ struct sinq_cuda_turn t,
                                                               const struct sinq_cuda_state *state) {
-    extern __shared__ float head[];
-    const uint32_t row = blockIdx.y, kv_heads = t.cache.kv_heads, width = t.cache.key_dim;
-    const uint32_t number = blockIdx.x < t.heads ? blockIdx.x : (blockIdx.x - t.heads) % kv_heads;
+    __shared__ float head[STRIP_SIZE];
+    const struct sinq_cuda_cache &cache = t.cache;
+    const uint32_t row = blockIdx.y, position = state->position + row; /* no kernel writes it */
+    const bool is_query = blockIdx.x < t.heads;
+    const uint32_t number = is_query ? blockIdx.x : (blockIdx.x - t.heads) % cache.kv_heads;
     begin_kernel();
-    if (blockIdx.x >= t.heads + kv_heads) {
-        store_value(t, row, number, state->position + row);
+    if (blockIdx.x >= t.heads + cache.kv_heads) {
+        const float *const value = t.values.data + (size_t)row * t.values.stride + (size_t)number * cache.value_dim;
+        store_vector(cache.type, value, cache.value_dim, find_entry(cache, number, position), cache.values,
+                     cache.value_scales);
         return;
     }
-    const struct sinq_cuda_rows &rows = blockIdx.x < t.heads ? t.queries : t.keys;
-    if (blockIdx.x < t.heads) {
-        turn_query(t, row, number, head);
-    } else {
-        turn_key(t, row, number, state->position + row, head);
-    }
-    float *const at = rows.data + (size_t)row * rows.stride + (size_t)number * width;
-    for (uint32_t i = threadIdx.x; i < width; i += THREADS) at[i] = head[i];
+    const struct sinq_cuda_rows &rows = is_query ? t.queries : t.keys;
+    const float *const weight = is_query ? t.query_weight : t.key_weight;
+    float *const at = rows.data + (size_t)row * rows.stride + (size_t)number * cache.key_dim;
+    struct strip values;
+    struct turning turning;
+    values.load(at, cache.key_dim);
+    turning.load(t, row, weight);
+    turn_head(t, turning, weight != NULL, is_query ? t.query_eps : t.key_eps, values, head);
+    if (!is_query) store_key(cache, number, position, head);
+    values.load(head, cache.key_dim);
+    values.store(at, cache.key_dim);
 }
 
 cudaError_t sinq_cuda_turn(struct sinq_cuda_line line, const struct sinq_cuda_turn *turn, uint32_t rows,
                            const struct sinq_cuda_state *state) {
     const uint32_t heads = turn->heads + 2 * turn->cache.kv_heads;
-    return launch(line, turn_kernel, dim3(heads, rows), THREADS, turn->cache.key_dim * sizeof(float), *turn, state);
+    return launch(line, turn_kernel, dim3(heads, rows), THREADS, 0, *turn, state);
 }

@@ -166,6 +166,7 @@ cudaError_t sinq_cuda_attend(struct sinq_cuda_line line, const struct sinq_cuda_
 cudaError_t sinq_cuda_join(struct sinq_cuda_line line, const struct sinq_cuda_attention *attention, uint32_t rows,
                            const struct sinq_cuda_state *state);
 
+#define SINQ_CUDA_MOST_TURNED 256u /* values of a head */
 cudaError_t sinq_cuda_turn(struct sinq_cuda_line line, const struct sinq_cuda_turn *turn, uint32_t rows,
                            const struct sinq_cuda_state *state);
 

@@ -48,7 +48,7 @@ static __device__ void load_columns(const struct sinq_cuda_preparation &p, const
         const uint32_t width = values.attention.cache.value_dim;
         const uint32_t parts = count_parts(values.attention, state.position + row);
         for (uint32_t i = 0; i < THREAD_COLS; i++) x[i] = 0;
-        if (first < p.cols) join_values<THREAD_COLS>(values.attention, parts, row, first / width, first % width, x);
+        if (first < p.cols) join_values<THREAD_COLS, 4>(values.attention, parts, row, first / width, first % width, x);
         return;
     }
     const uint32_t from = row + (values.gather ? state.first_row : 0);
