@@ -62,10 +62,10 @@ static void share_columns(struct sinq_cuda_builder *builder, struct sinq_cuda_pr
     products->partial = sinq_cuda_take_scratch(builder, (uint64_t)pairs * products->splits * 32 * sizeof(float));
 }
 
-int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
-                           const struct sinq_cuda_values *values) {
+/* Products of one input, which `values` describes. */
+static struct sinq_cuda_products describe_products(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps,
+                                                   uint32_t count, const struct sinq_cuda_values *values) {
     struct sinq_cuda_products products = {.count = count};
-    struct sinq_cuda_preparation preparation = {.values = *values, .count = count};
     for (uint32_t i = 0; i < count; i++) {
         const struct sinq_operation *const op = steps[i].operation;
         struct sinq_cuda_product *const product = &products.products[i];
@@ -77,20 +77,60 @@ int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_
         product->bias = sinq_cuda_find_vector(&steps[i], op->linear.bias);
         product->accumulate = op->linear.accumulate;
         products.first_pair[i + 1] = products.first_pair[i] + (uint32_t)sinq_divide_up(product->matrix.panels, 2);
-        preparation.column_scales[i] = product->matrix.column_scale;
-        preparation.inputs[i] = product->input;
-        preparation.cols = product->matrix.cols;
     }
     share_columns(builder, &products, steps[0].rows);
-    if (values->origin != SINQ_CUDA_MADE && !sinq_cuda_make_normed_input(builder->queue->backend->line, &products, values)) {
+    return products;
+}
+
+static int add_described(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps,
+                         struct sinq_cuda_products *products, const struct sinq_cuda_values *values) {
+    const uint32_t count = products->count;
+    if (values->origin != SINQ_CUDA_MADE &&
+        !sinq_cuda_make_normed_input(builder->queue->backend->line, products, values)) {
         struct sinq_cuda_action *const prepare = sinq_cuda_add_action(builder, SINQ_CUDA_PREPARE, &steps[0]);
         if (prepare == NULL) return SINQ_FAILED;
-        prepare->preparation = preparation;
+        prepare->preparation.values = *values;
+        prepare->preparation.cols = products->products[0].matrix.cols;
+        prepare->preparation.count = count;
+        for (uint32_t i = 0; i < count; i++) {
+            prepare->preparation.column_scales[i] = products->products[i].matrix.column_scale;
+            prepare->preparation.inputs[i] = products->products[i].input;
+        }
     }
     struct sinq_cuda_action *const multiply = sinq_cuda_add_action(builder, SINQ_CUDA_MULTIPLY, &steps[count - 1]);
     if (multiply == NULL) return SINQ_FAILED;
-    multiply->products = products;
+    multiply->products = *products;
     return SINQ_OK;
+}
+
+int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
+                           const struct sinq_cuda_values *values) {
+    struct sinq_cuda_products products = describe_products(builder, steps, count, values);
+    return add_described(builder, steps, &products, values);
+}
+
+int sinq_cuda_add_gated_products(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps,
+                                 const struct sinq_cuda_values *values) {
+    const struct sinq_cuda_step *const down = &steps[3];
+    struct sinq_cuda_products products = describe_products(builder, steps, 2, values);
+    const struct sinq_cuda_matrix *const matrix = sinq_cuda_find_matrix(down, down->operation->linear.weight);
+    const struct sinq_cuda_input input = sinq_cuda_take_input(builder, matrix, down->rows);
+    struct sinq_cuda_values activated = sinq_cuda_describe_values(&steps[2]);
+    if (sinq_cuda_activate_products(builder->queue->backend->line, &products, &activated, matrix, &input,
+                                    builder->queue->finished.bytes / sizeof(uint32_t))) {
+        activated = (struct sinq_cuda_values){.origin = SINQ_CUDA_MADE, .made = input};
+    }
+    const int status = add_described(builder, steps, &products, values);
+    return status == SINQ_OK ? sinq_cuda_add_products(builder, down, 1, &activated) : status;
+}
+
+bool sinq_cuda_are_gated_products(const struct sinq_cuda_step *steps, uint32_t products, uint32_t left) {
+    if (products != 2 || left < 4 || steps[2].operation->kind != SINQ_OP_ACTIVATE || steps[2].rows != steps[0].rows) {
+        return false;
+    }
+    return sinq_cuda_same_view(steps[2].operation->activate.gate, steps[0].operation->linear.out) &&
+           sinq_cuda_same_view(steps[2].operation->activate.up, steps[1].operation->linear.out) &&
+           sinq_cuda_is_quantized_product(&steps[3]) && sinq_cuda_makes_input(&steps[2], &steps[3], 1);
 }
 
 bool sinq_cuda_makes_input(const struct sinq_cuda_step *step, const struct sinq_cuda_step *next, uint32_t products) {

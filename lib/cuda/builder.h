@@ -43,6 +43,11 @@ bool sinq_cuda_makes_input(const struct sinq_cuda_step *step, const struct sinq_
 /* The input of products, which `values` describes, and the products. */
 int sinq_cuda_add_products(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps, uint32_t count,
                            const struct sinq_cuda_values *values);
+/* Whether two products from this step on, carried out as one, are a gate and an up, which an activation makes the next product's input. */
+bool sinq_cuda_are_gated_products(const struct sinq_cuda_step *steps, uint32_t products, uint32_t left);
+/* These four steps. */
+int sinq_cuda_add_gated_products(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps,
+                                 const struct sinq_cuda_values *values);
 int sinq_cuda_add_dense(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *step);
 
 /* ---- add_tiles.c ---- */

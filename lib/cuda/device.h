@@ -222,7 +222,13 @@ struct sinq_cuda_products {
         const float *weight;
         float eps;
     } normed;
-    uint32_t *exchange; /* [blocks][32], zero before and after */
+    /* A gate and an up product, whose pairs are counted by turns: they give the next product's input alone. */
+    bool activates;
+    int activation;
+    float *given; /* what was activated */
+    struct sinq_cuda_input given_input;
+    const uint8_t *given_scale; /* of columns of the next product, or NULL */
+    uint32_t *exchange; /* [blocks][32], with `activates` [blocks][1 + 128], zero before and after */
     float *partial;     /* splits > 1: [pairs][splits][32] */
     uint32_t *finished; /* [pairs], zero before and after */
 };
@@ -243,6 +249,13 @@ bool sinq_cuda_share_tiles(struct sinq_cuda_line line, struct sinq_cuda_products
 /* Of products whose tiles are shared out: whether their blocks can make the inputs. They do so from now on. */
 bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_products *products,
                                  const struct sinq_cuda_values *values);
+/*
+ * Of a gate and an up product whose tiles are shared out, before sinq_cuda_make_normed_input: whether they can do what `values` says
+ * and make the input of the next product. They do so from now on. `words`: of `exchange`.
+ */
+bool sinq_cuda_activate_products(struct sinq_cuda_line line, struct sinq_cuda_products *products,
+                                 const struct sinq_cuda_values *values, const struct sinq_cuda_matrix *next,
+                                 const struct sinq_cuda_input *input, uint64_t words);
 cudaError_t sinq_cuda_stream(struct sinq_cuda_line line, const struct sinq_cuda_products *products);
 
 /* Products with the experts that were chosen: matrices[expert], all of one shape, bits and group size. */

@@ -7,7 +7,8 @@
 
 #include "cuda/input.cuh"
 
-#define NORMED_ROUNDS 2u /* columns of a thread, in eights */
+/* Columns of a thread, in eights, at most. */
+static constexpr __host__ __device__ uint32_t count_rounds(uint32_t warps) { return warps < 12 ? 4 : 2; }
 
 /* Products that a block has tiles of; each has an input of its own. */
 struct sets {
@@ -62,7 +63,7 @@ static __device__ __forceinline__ void call_constants(const struct sinq_cuda_pro
     }
 }
 
-static __device__ __forceinline__ void store_normed(const struct sinq_cuda_input &input, uint32_t first,
+static __device__ __forceinline__ void store_scaled(const struct sinq_cuda_input &input, uint32_t first,
                                                     const float (&x)[THREAD_COLS], const uint4 &scales) {
     const uint32_t words[4] = {scales.x, scales.y, scales.z, scales.w};
     float scaled[THREAD_COLS];
@@ -78,25 +79,27 @@ static __device__ __forceinline__ void store_normed(const struct sinq_cuda_input
  * The row's blocks all do the same; the first one leaves what was normed where other kernels look for it. Columns come in 256s: a warp
  * has columns of a round, or none.
  */
+template <uint32_t WARPS>
 static __device__ __forceinline__ void make_normed(const struct sinq_cuda_products &p, struct sets sets, uint8_t *memory) {
     const uint32_t cols = p.products[0].matrix.cols;
-    struct eight_values in[NORMED_ROUNDS], weights[NORMED_ROUNDS];
-    uint4 scales[NORMED_ROUNDS];
+    constexpr uint32_t ROUNDS = count_rounds(WARPS);
+    struct eight_values in[ROUNDS], weights[ROUNDS];
+    uint4 scales[ROUNDS];
     float x[THREAD_COLS];
     double sum = 0;
 #pragma unroll
-    for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+    for (uint32_t r = 0; r < ROUNDS; r++) {
         if (find_column(r) >= cols) break;
         in[r] = load_eight(p.normed.in + find_column(r));
     }
 #pragma unroll
-    for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+    for (uint32_t r = 0; r < ROUNDS; r++) {
         if (find_column(r) >= cols) break;
         weights[r] = load_eight(p.normed.weight + find_column(r));
         scales[r] = load_column_scales(p.products[sets.first].matrix.column_scale, find_column(r));
     }
 #pragma unroll
-    for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+    for (uint32_t r = 0; r < ROUNDS; r++) {
         if (find_column(r) >= cols) break;
         spread_eight(in[r], x);
 #pragma unroll
@@ -104,7 +107,7 @@ static __device__ __forceinline__ void make_normed(const struct sinq_cuda_produc
     }
     const float inverse = 1.0f / sqrtf((float)(block_sum(sum) / cols + (double)p.normed.eps));
 #pragma unroll
-    for (uint32_t r = 0; r < NORMED_ROUNDS; r++) {
+    for (uint32_t r = 0; r < ROUNDS; r++) {
         const uint32_t first = find_column(r);
         if (first >= cols) break;
         float weight[THREAD_COLS];
@@ -122,7 +125,7 @@ static __device__ __forceinline__ void make_normed(const struct sinq_cuda_produc
         for (uint32_t s = 0; s < sets.count; s++) {
             const uint4 now = next;
             if (s + 1 < sets.count) next = load_column_scales(p.products[sets.first + s + 1].matrix.column_scale, first);
-            store_normed(find_set(memory, p.products[sets.first + s], s), first, x, now);
+            store_scaled(find_set(memory, p.products[sets.first + s], s), first, x, now);
         }
     }
     __syncthreads();

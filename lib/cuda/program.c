@@ -130,6 +130,10 @@ static int add_steps(struct sinq_cuda_builder *builder, const struct sinq_cuda_s
         if (sinq_cuda_makes_input(&steps[0], &steps[1], products)) {
             const struct sinq_cuda_values values = sinq_cuda_describe_values(&steps[0]);
             *taken = 1 + products;
+            if (sinq_cuda_are_gated_products(steps + 1, products, left - 1)) {
+                *taken = 5;
+                return sinq_cuda_add_gated_products(builder, steps + 1, &values);
+            }
             return sinq_cuda_add_products(builder, steps + 1, products, &values);
         }
     }

@@ -10,8 +10,8 @@
 /* A session has few kinds of batches: one token, a prompt's, the head's. */
 #define KEPT_PROGRAMS 4u
 
-/* Products of that many pairs of panels may have their columns shared out; larger ones have blocks enough. */
-#define MOST_SHARED_PAIRS 8192u
+/* Products of that many pairs of panels may have their columns shared out; larger ones have blocks enough. Blocks exchange sums there. */
+#define MOST_SHARED_PAIRS 32768u
 
 static int create_finished(struct sinq_queue *queue, struct sinq_error *error) {
     struct sinq_buffer *const finished = &queue->finished;

@@ -51,9 +51,15 @@ template <int COUNT> static __device__ __forceinline__ void await_copies() {
 }
 
 static __host__ __device__ __forceinline__ uint32_t find_product(const struct sinq_cuda_products &p, uint32_t pair) {
+    if (p.activates) return pair & 1;
     uint32_t which = 0;
     while (which + 1 < p.count && pair >= p.first_pair[which + 1]) which++;
     return which;
+}
+
+/* The pair's number in its product. */
+static __device__ __forceinline__ uint32_t find_own_pair(const struct sinq_cuda_products &p, uint32_t which, uint32_t pair) {
+    return p.activates ? pair >> 1 : pair - p.first_pair[which];
 }
 
 /* Pieces of 16 bytes of a tile's scales, of one panel. */
@@ -67,7 +73,7 @@ static __host__ __device__ __forceinline__ uint32_t count_pieces(const struct si
  */
 template <int BITS, int GROUP, bool LEVELS> struct filler {
     using T = stage<BITS, GROUP, LEVELS>;
-    uint32_t pair, tile, end; /* of the next tile; the product's last pair */
+    uint32_t pair, tile, end; /* of the next tile; behind the last pair that lies behind it */
     const uint8_t *codes, *entries;
     uint32_t panel_bytes;
     uint32_t to, each, step, skipped; /* entries: where to, bytes, from tile to tile, and after a pair's last one */
@@ -76,9 +82,9 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
         const uint32_t lane = threadIdx.x % 32, which = find_product(p, pair);
         const uint32_t panel = lane >> 2 & 1, quarter = lane & 3;
         const struct sinq_cuda_matrix &m = p.products[which].matrix;
-        const size_t own = pair - p.first_pair[which];
+        const size_t own = find_own_pair(p, which, pair);
         const bool is_zeros = lane >= 8;
-        end = p.first_pair[which + 1];
+        end = p.activates ? pair + 1 : p.first_pair[which + 1];
         panel_bytes = tiles * T::PANEL_CODES;
         codes = m.codes + (2 * own * tiles + tile) * T::PANEL_CODES + lane * 16;
         if (LEVELS) {

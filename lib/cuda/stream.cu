@@ -125,17 +125,14 @@ struct ending {
         float factor;
         bool accumulate;
     } products[SINQ_CUDA_MOST_PRODUCTS];
-    struct sinq_cuda_input inputs[SINQ_CUDA_MOST_PRODUCTS];
 };
 
-static __device__ __forceinline__ void prepare_ending(const struct sinq_cuda_products &p, struct span own, struct sets sets,
-                                      uint8_t *inputs, struct ending *ending) {
+static __device__ void prepare_ending(const struct sinq_cuda_products &p, struct span own, struct ending *ending) {
     const uint32_t i = threadIdx.x, warps = blockDim.x / 32;
     if (i <= warps) ending->first_tiles[i] = own.first + (own.end - own.first) * i / warps;
     if (i >= p.count) return;
     const struct sinq_cuda_product &from = p.products[i];
     ending->products[i] = {from.y.data, from.bias, from.matrix.factor, from.accumulate};
-    ending->inputs[i] = p.makes_input ? find_set(inputs, from, i - sets.first) : from.input;
 }
 
 /*
@@ -150,28 +147,118 @@ static __device__ __forceinline__ bool join_blocks(uint32_t *slot, float *sum) {
     return true;
 }
 
+/* What the block's warps have of tiles [begin, end), which are one pair's. */
+static __device__ __forceinline__ float add_warps(const struct ending &ending, uint32_t begin, uint32_t end,
+                                                  const float *sums) {
+    float sum = 0;
+    for (uint32_t w = 0; w < blockDim.x / 32; w++) {
+        if (max(ending.first_tiles[w], begin) < min(ending.first_tiles[w + 1], end)) {
+            sum += sums[w * 32 + threadIdx.x % 32];
+        }
+    }
+    return sum;
+}
+
 /* A warp does it, a lane a row. */
 static __device__ void finish_pair(const struct sinq_cuda_products &p, const struct ending &ending, struct span own,
                                    uint32_t pair, uint32_t tiles, const float *sums) {
-    const uint32_t lane = threadIdx.x % 32, warps = blockDim.x / 32, begin = pair * tiles, end = begin + tiles;
-    const uint32_t which = find_product(p, pair), row = (pair - p.first_pair[which]) * 32 + lane;
+    const uint32_t lane = threadIdx.x % 32, begin = pair * tiles, end = begin + tiles;
+    const uint32_t which = find_product(p, pair), row = find_own_pair(p, which, pair) * 32 + lane;
     float *const y = ending.products[which].y + row;
     const float old = ending.products[which].accumulate ? *y : 0.0f;
     const float bias = ending.products[which].bias == NULL ? 0.0f : ending.products[which].bias[row];
-    float sum = 0;
-    for (uint32_t w = 0; w < warps; w++) {
-        if (max(ending.first_tiles[w], begin) < min(ending.first_tiles[w + 1], end)) sum += sums[w * 32 + lane];
-    }
+    float sum = add_warps(ending, begin, end, sums);
     if (begin < own.first && !join_blocks(p.exchange + (blockIdx.x - 1) * 32 + lane, &sum)) return;
     if (end > own.end && !join_blocks(p.exchange + blockIdx.x * 32 + lane, &sum)) return;
     *y = old + (sum * ending.products[which].factor + bias);
 }
 
+/* ---- gates and ups, which become the next product's input ---- */
+
+/* Two pairs of gates and two of ups, by turns: 64 columns of the next product's input. A warp finishes them. */
+#define UNIT        4u
+#define UNIT_COLS   (UNIT / 2 * 32)
+#define UNIT_WORDS  (UNIT * 32)
+
+static __host__ __device__ __forceinline__ struct sets find_sets(const struct sinq_cuda_products &p, uint32_t first_pair,
+                                                                 uint32_t last_pair) {
+    if (p.activates) return {0, p.count};
+    const uint32_t first = find_product(p, first_pair);
+    return {first, find_product(p, last_pair) + 1 - first};
+}
+
+static __device__ __forceinline__ void call_unit_scales(const struct sinq_cuda_products &p, uint32_t first_pair,
+                                                        uint32_t last_pair) {
+    const uint32_t unit = first_pair / UNIT + threadIdx.x;
+    if (p.given_scale != NULL && unit <= last_pair / UNIT) call_line(p.given_scale + 2 * (size_t)unit * UNIT_COLS);
+}
+
+/*
+ * As join_blocks, but for all of a unit: the block that comes later gets all of the other one's sums. Which one that is, a counter
+ * says; sums may arrive after it.
+ */
+static __device__ __forceinline__ bool join_units(uint32_t *counter, uint32_t *slots, float (&sums)[UNIT]) {
+    const uint32_t lane = threadIdx.x % 32;
+    uint32_t before = 0;
+    if (lane == 0) before = atomicAdd(counter, 1);
+    before = __shfl_sync(0xffffffffu, before, 0);
+#pragma unroll
+    for (uint32_t k = 0; k < UNIT; k++) {
+        volatile uint32_t *const slot = slots + k * 32 + lane;
+        if (before == 0) {
+            *slot = ~__float_as_uint(sums[k]);
+            continue;
+        }
+        uint32_t other;
+        while ((other = *slot) == 0) {}
+        *slot = 0;
+        sums[k] += __uint_as_float(~other);
+    }
+    if (before != 0 && lane == 0) *counter = 0;
+    return before != 0;
+}
+
+static __device__ void finish_unit(const struct sinq_cuda_products &p, const struct ending &ending, struct span own,
+                                   uint32_t unit, uint32_t tiles, const float *pair_sums, uint32_t first_pair,
+                                   uint32_t last_pair) {
+    const uint32_t lane = threadIdx.x % 32, begin = unit * UNIT * tiles, end = begin + UNIT * tiles;
+    const uint32_t first = unit * UNIT_COLS, column = first + lane * THREAD_COLS;
+    const bool has_columns = lane < UNIT_COLS / THREAD_COLS;
+    const uint4 scales = load_column_scales(has_columns ? p.given_scale : NULL, column);
+    float sums[UNIT], values[UNIT / 2], x[THREAD_COLS];
+#pragma unroll
+    for (uint32_t k = 0; k < UNIT; k++) {
+        const uint32_t pair = unit * UNIT + k, at = begin + k * tiles;
+        const bool is_there = pair >= first_pair && pair <= last_pair;
+        sums[k] = is_there ? add_warps(ending, at, at + tiles, pair_sums + (pair - first_pair) * 32) : 0.0f;
+    }
+    uint32_t *const counters = p.exchange, *const slots = p.exchange + gridDim.x;
+    const uint32_t block = blockIdx.x;
+    if (begin < own.first && !join_units(counters + block - 1, slots + (block - 1) * UNIT_WORDS, sums)) return;
+    if (end > own.end && !join_units(counters + block, slots + block * UNIT_WORDS, sums)) return;
+#pragma unroll
+    for (uint32_t k = 0; k < UNIT / 2; k++) {
+        const uint32_t row = first + k * 32 + lane;
+        const float gate_bias = ending.products[0].bias == NULL ? 0.0f : ending.products[0].bias[row];
+        const float up_bias = ending.products[1].bias == NULL ? 0.0f : ending.products[1].bias[row];
+        const float gate = sums[2 * k] * ending.products[0].factor + gate_bias;
+        values[k] = activate(p.activation, gate, sums[2 * k + 1] * ending.products[1].factor + up_bias);
+        p.given[row] = values[k];
+    }
+#pragma unroll
+    for (uint32_t i = 0; i < THREAD_COLS; i++) {
+        const uint32_t from = lane * THREAD_COLS + i;
+        const float low = __shfl_sync(0xffffffffu, values[0], from % 32), high = __shfl_sync(0xffffffffu, values[1], from % 32);
+        x[i] = from < 32 ? low : high;
+    }
+    store_scaled(p.given_input, has_columns ? column : p.given_input.padded, x, scales);
+}
+
 /* A warp's tiles, with those of their copies that it has not called for yet; sums of each pair go to `pair_sums`. */
-template <int BITS, int GROUP, bool LEVELS>
+template <int BITS, int GROUP, bool LEVELS, bool IS_MADE>
 static __device__ __forceinline__ void add_share(const struct sinq_cuda_products &p, struct span share, uint32_t tiles,
                                                  struct filler<BITS, GROUP, LEVELS> &filler, uint8_t *ring, uint4 table,
-                                                 const struct sinq_cuda_input *inputs, float *pair_sums) {
+                                                 uint32_t first_set, uint8_t *inputs, float *pair_sums) {
     using T = stage<BITS, GROUP, LEVELS>;
     using INPUT = struct input<BITS, GROUP, LEVELS>;
     const uint32_t lane = threadIdx.x % 32, g = lane >> 2, t = lane & 3;
@@ -185,7 +272,7 @@ static __device__ __forceinline__ void add_share(const struct sinq_cuda_products
                                   m.zero_low,       m.zero_step,     m.scale_sign};
         if (LEVELS && which != known) table = find_table(m);
         known = which;
-        const struct sinq_cuda_input input = inputs[which];
+        const struct sinq_cuda_input input = IS_MADE ? find_set(inputs, product, which - first_set) : product.input;
         const int8_t *const x = input.digits + (g & 1) * input.padded + INPUT::find_digits(g >> 1, t);
         const float2 *const scales = (const float2 *)input.scales + t;
         const uint32_t end = min(tiles, tile + left);
@@ -235,21 +322,30 @@ static __global__ void __launch_bounds__(stage<BITS, GROUP, LEVELS>::ROOM, 1)
         if (share.first + s < share.end) filler.fill(p, tiles, ring + s * T::BYTES);
         commit_copies();
     }
-    const uint32_t first = find_product(p, first_pair);
-    const struct sets sets = {first, find_product(p, last_pair) + 1 - first};
-    prepare_ending(p, own, sets, inputs, &ending);
+    prepare_ending(p, own, &ending);
     uint4 table = make_uint4(0, 0, 0, 0);
     if (LEVELS) table = find_table(p.products[find_product(p, share.first / tiles)].matrix);
-    if (p.makes_input) call_constants(p, sets);
+    float *const pair_sums = (float *)(inputs + p.input_bytes), *const sums = pair_sums + ((int)warp - (int)first_pair) * 32;
+    if (p.activates) call_unit_scales(p, first_pair, last_pair);
+    if (p.makes_input) {
+        const struct sets sets = find_sets(p, first_pair, last_pair);
+        call_constants(p, sets);
+        await_kernel();
+        make_normed<T::WARPS>(p, sets, inputs);
+        add_share<BITS, GROUP, LEVELS, true>(p, share, tiles, filler, ring, table, sets.first, inputs, sums);
+    } else {
+        await_kernel();
+        add_share<BITS, GROUP, LEVELS, false>(p, share, tiles, filler, ring, table, 0, inputs, sums);
+    }
     __syncthreads();
-    await_kernel();
-    if (p.makes_input) make_normed(p, sets, inputs);
-    float *const sums = (float *)(inputs + p.input_bytes);
-    add_share<BITS, GROUP, LEVELS>(p, share, tiles, filler, ring, table, ending.inputs,
-                                   sums + ((int)warp - (int)first_pair) * 32);
-    __syncthreads();
+    if (p.activates) {
+        for (uint32_t unit = first_pair / UNIT + warp; unit <= last_pair / UNIT; unit += warps) {
+            finish_unit(p, ending, own, unit, tiles, pair_sums, first_pair, last_pair);
+        }
+        return;
+    }
     for (uint32_t pair = first_pair + warp; pair <= last_pair; pair += warps) {
-        finish_pair(p, ending, own, pair, tiles, sums + (pair - first_pair) * 32);
+        finish_pair(p, ending, own, pair, tiles, pair_sums + (pair - first_pair) * 32);
     }
 }
 
@@ -326,7 +422,7 @@ static uint32_t count_block_products(const struct sinq_cuda_products &p, uint32_
     uint32_t most = 0;
     for (uint32_t b = 0; b < p.blocks; b++) {
         const struct span own = find_share({0, p.first_pair[p.count] * tiles}, b, p.blocks);
-        most = max(most, find_product(p, (own.end - 1) / tiles) + 1 - find_product(p, own.first / tiles));
+        most = max(most, find_sets(p, own.first / tiles, (own.end - 1) / tiles).count);
     }
     return most;
 }
@@ -359,7 +455,7 @@ bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_pr
     const struct sinq_cuda_matrix *const m = &p->products[0].matrix;
     const struct kernel kernel = find_kernel(m);
     if (p->blocks == 0 || values->origin != SINQ_CUDA_NORMED || values->gather || getenv("NO_NORMED")) return false;
-    if (m->cols % (32 * THREAD_COLS) != 0 || m->cols > NORMED_ROUNDS * THREAD_COLS * 32 * kernel.warps) return false;
+    if (m->cols % (32 * THREAD_COLS) != 0 || m->cols > count_rounds(kernel.warps) * THREAD_COLS * 32 * kernel.warps) return false;
     if (!is_aligned(values->in.data) || !is_aligned(values->out.data) || !is_aligned(values->weight)) return false;
     for (uint32_t i = 0; i < p->count; i++) {
         if (!is_aligned(p->products[i].matrix.column_scale)) return false;
@@ -369,6 +465,27 @@ bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_pr
     made.makes_input = true;
     made.input_bytes = count_block_products(made, m->cols / kernel.tile) * count_set_bytes(m->cols, m->bits, p->products[0].input.group);
     if (!fits_shared(line, made, kernel)) return false;
+    *p = made;
+    return true;
+}
+
+bool sinq_cuda_activate_products(struct sinq_cuda_line line, struct sinq_cuda_products *p,
+                                 const struct sinq_cuda_values *values, const struct sinq_cuda_matrix *next,
+                                 const struct sinq_cuda_input *input, uint64_t words) {
+    const uint32_t rows = p->products[0].matrix.rows;
+    if (p->blocks == 0 || p->count != 2 || values->origin != SINQ_CUDA_ACTIVATED || getenv("NO_ACT")) return false;
+    if (p->products[1].matrix.rows != rows || next->cols != rows || input->padded != rows || rows % UNIT_COLS != 0) return false;
+    if (p->products[0].accumulate || p->products[1].accumulate || UNIT_COLS % input->group != 0) return false;
+    /* A unit has tiles of two blocks at most. */
+    if (p->first_pair[2] < p->blocks * UNIT || (uint64_t)p->blocks * (1 + UNIT_WORDS) > words) return false;
+    if (!is_aligned(next->column_scale)) return false;
+    struct sinq_cuda_products made = *p;
+    made.activates = true;
+    made.activation = values->activation;
+    made.given = values->out.data;
+    made.given_input = *input;
+    made.given_scale = next->column_scale;
+    if (!fits_shared(line, made, find_kernel(&p->products[0].matrix))) return false;
     *p = made;
     return true;
 }
