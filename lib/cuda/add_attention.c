@@ -47,9 +47,9 @@ uint32_t sinq_cuda_count_turn_steps(const struct sinq_cuda_step *steps, uint32_t
     if (!turns_in_place(query) || !turns_in_place(key) || store->kind != SINQ_OP_STORE) return 0;
     if (norms != 0 && (!norms_heads(steps[0].operation, query) || !norms_heads(steps[1].operation, key))) return 0;
     const struct sinq_cache_shape *const shape = &steps[0].frame->caches[store->store.cache].layout.shape;
-    const bool fits = !shape->shared && shape->key_dim <= SINQ_CUDA_MOST_TURNED && sinq_cuda_same_view(store->store.keys, key->rope.in) &&
-                      key->rope.heads == shape->kv_heads && key->rope.in_stride == shape->key_dim &&
-                      query->rope.in_stride == shape->key_dim &&
+    const bool fits = !shape->shared && shape->key_dim <= SINQ_CUDA_MOST_TURNED &&
+                      sinq_cuda_same_view(store->store.keys, key->rope.in) && key->rope.heads == shape->kv_heads &&
+                      key->rope.in_stride == shape->key_dim && query->rope.in_stride == shape->key_dim &&
                       sinq_cuda_same_view(query->rope.rotation, key->rope.rotation) &&
                       query->rope.dims == key->rope.dims && query->rope.interleaved == key->rope.interleaved;
     return fits ? norms + 3 : 0;
@@ -130,7 +130,8 @@ int sinq_cuda_add_attention(struct sinq_cuda_builder *builder, const struct sinq
 
 bool sinq_cuda_turns_in_attention(const struct sinq_cuda_step *steps, uint32_t turn_steps, uint32_t left) {
     if (left <= turn_steps || turn_steps == 0) return false;
-    const struct sinq_operation *const attention = steps[turn_steps].operation, *const query = steps[turn_steps - 3].operation;
+    const struct sinq_operation *const attention = steps[turn_steps].operation, *const query =
+                                                                                    steps[turn_steps - 3].operation;
     const struct sinq_operation *const store = steps[turn_steps - 1].operation;
     return attention->kind == SINQ_OP_ATTENTION && steps[turn_steps].rows == 1 && steps[0].rows == 1 &&
            sinq_cuda_same_view(attention->attention.queries, query->rope.in) &&

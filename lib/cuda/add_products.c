@@ -63,8 +63,9 @@ static void share_columns(struct sinq_cuda_builder *builder, struct sinq_cuda_pr
 }
 
 /* Products of one input, which `values` describes. */
-static struct sinq_cuda_products describe_products(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps,
-                                                   uint32_t count, const struct sinq_cuda_values *values) {
+static struct sinq_cuda_products describe_products(struct sinq_cuda_builder *builder,
+                                                   const struct sinq_cuda_step *steps, uint32_t count,
+                                                   const struct sinq_cuda_values *values) {
     struct sinq_cuda_products products = {.count = count};
     for (uint32_t i = 0; i < count; i++) {
         const struct sinq_operation *const op = steps[i].operation;
@@ -140,7 +141,8 @@ bool sinq_cuda_makes_input(const struct sinq_cuda_step *step, const struct sinq_
     if (step->rows != next->rows) return false;
     if (op->kind == SINQ_OP_NORM) {
         for (uint32_t i = 0; i < products; i++) {
-            if (next[i].operation->linear.out.slot == op->norm.in.slot) return false; /* blocks may read it while others write */
+            if (next[i].operation->linear.out.slot == op->norm.in.slot)
+                return false; /* blocks may read it while others write */
         }
         return op->norm.groups == 1 && op->norm.width == cols && op->norm.in.slot != op->norm.out.slot &&
                sinq_cuda_same_view(op->norm.out, in);

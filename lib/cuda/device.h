@@ -213,8 +213,8 @@ struct sinq_cuda_products {
     /* One row: columns may be shared out among several blocks. */
     uint32_t splits, warps; /* blocks of a pair, and warps of each, as sinq_cuda_share_columns says */
     bool has_many_pairs;
-    uint32_t blocks;    /* one on a multiprocessor, for sinq_cuda_stream; 0: for sinq_cuda_multiply */
-    bool makes_input;   /* each block makes what it needs of the inputs, of `normed`, in so many bytes of shared memory */
+    uint32_t blocks;  /* one on a multiprocessor, for sinq_cuda_stream; 0: for sinq_cuda_multiply */
+    bool makes_input; /* each block makes what it needs of the inputs, of `normed`, in so many bytes of shared memory */
     uint32_t input_bytes;
     struct {
         const float *in;
@@ -228,9 +228,9 @@ struct sinq_cuda_products {
     float *given; /* what was activated */
     struct sinq_cuda_input given_input;
     const uint8_t *given_scale; /* of columns of the next product, or NULL */
-    uint32_t *exchange; /* [blocks][32], with `activates` [blocks][1 + 128], zero before and after */
-    float *partial;     /* splits > 1: [pairs][splits][32] */
-    uint32_t *finished; /* [pairs], zero before and after */
+    uint32_t *exchange;         /* [blocks][32], with `activates` [blocks][1 + 128], zero before and after */
+    float *partial;             /* splits > 1: [pairs][splits][32] */
+    uint32_t *finished;         /* [pairs], zero before and after */
 };
 /* How many blocks and warps are best for products of one row, on this device. */
 void sinq_cuda_share_columns(uint32_t processors, struct sinq_cuda_products *products);

@@ -7,7 +7,11 @@
 
 #include "cuda/codes.cuh"
 
-#define RING_BYTES (170u << 10) /* of a block; attention needs some of the rest */
+/*
+ * Of a block, at most. Less than there is room for: copies that are called for while the kernel before works stand in the way of what
+ * that one, and then this one's input, wait for.
+ */
+#define RING_BYTES (160u << 10)
 
 /*
  * Where a tile's parts are in a stage. LEVELS: of byte levels with entries of 6 or 8 bits and no zero points, in groups of any size;
@@ -23,18 +27,18 @@ template <int BITS, int GROUP, bool LEVELS> struct stage {
     static constexpr uint32_t SCALES = 2 * PANEL_CODES, ZEROS = SCALES + 2 * PANEL_ENTRIES;
     static constexpr uint32_t SCALE_RANGES = ZEROS + (LEVELS ? 0 : 2 * PANEL_ENTRIES);
     static constexpr uint32_t ZERO_RANGES = SCALE_RANGES + 16 * CHUNKS, BYTES = ZERO_RANGES + (LEVELS ? 0 : 16);
-    static constexpr uint32_t FITTING = RING_BYTES / BYTES; /* stages of a block */
-    static constexpr uint32_t WARPS = FITTING >= 48   ? 16
-                                      : FITTING >= 36 ? 12
-                                      : FITTING >= 24 ? 8
-                                      : FITTING >= 18 ? 6
-                                                      : 4;
-    static constexpr uint32_t STAGES = FITTING / WARPS; /* of a warp */
+    static constexpr uint32_t STAGES = 2, EARLY = 1; /* of a warp; those that do not wait for the kernel before */
+    static constexpr uint32_t FITTING = RING_BYTES / (STAGES * BYTES);
+    static constexpr uint32_t WARPS = FITTING >= 16 && BITS == 4 && !LEVELS ? 16
+                                      : FITTING >= 12                       ? 12
+                                      : FITTING >= 8                        ? 8
+                                      : FITTING >= 6                        ? 6
+                                                                            : 4;
     /* For so many threads there have to be registers, so that some are left for a block of the kernel that follows. */
     static constexpr uint32_t ROOM = WARPS < 12 || (LEVELS && GROUP < 64) ? 32 * WARPS : 640;
     static_assert(LEVELS || CHUNKS == 1, "a tile is four groups wide");
     static_assert(PANEL_CODES % 512 == 0, "codes are copied by whole warps");
-    static_assert(STAGES > 1, "a tile is copied while another one is used");
+    static_assert(WARPS * STAGES * BYTES <= RING_BYTES, "rings fit");
 };
 
 static __device__ __forceinline__ uint32_t shared_address(const void *at) {

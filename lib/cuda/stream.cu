@@ -14,7 +14,6 @@
 #include "cuda/normed.cuh"
 #include "cuda/stage.cuh"
 
-#include <cstdlib>
 #define MOST_WARPS 16u
 
 struct load_shared {
@@ -254,6 +253,18 @@ static __device__ void finish_unit(const struct sinq_cuda_products &p, const str
     store_scaled(p.given_input, has_columns ? column : p.given_input.padded, x, scales);
 }
 
+/* Calls for what comes first, in stages [FIRST, END). */
+template <uint32_t FIRST, uint32_t END, int BITS, int GROUP, bool LEVELS>
+static __device__ __forceinline__ void fill_stages(struct filler<BITS, GROUP, LEVELS> &filler,
+                                                   const struct sinq_cuda_products &p, struct span share, uint32_t tiles,
+                                                   uint8_t *ring) {
+#pragma unroll 1
+    for (uint32_t s = FIRST; s < END; s++) {
+        if (share.first + s < share.end) filler.fill(p, tiles, ring + s * stage<BITS, GROUP, LEVELS>::BYTES);
+        commit_copies();
+    }
+}
+
 /* A warp's tiles, with those of their copies that it has not called for yet; sums of each pair go to `pair_sums`. */
 template <int BITS, int GROUP, bool LEVELS, bool IS_MADE>
 static __device__ __forceinline__ void add_share(const struct sinq_cuda_products &p, struct span share, uint32_t tiles,
@@ -312,29 +323,27 @@ static __global__ void __launch_bounds__(stage<BITS, GROUP, LEVELS>::ROOM, 1)
     const struct span own = find_share(all, blockIdx.x, gridDim.x), share = find_share(own, warp, warps);
     const uint32_t first_pair = own.first / tiles, last_pair = (own.end - 1) / tiles;
     uint8_t *const ring = memory + warp * T::STAGES * T::BYTES, *const inputs = memory + warps * T::STAGES * T::BYTES;
+    float *const pair_sums = (float *)(inputs + p.input_bytes), *const sums = pair_sums + ((int)warp - (int)first_pair) * 32;
     call_dependents();
     struct filler<BITS, GROUP, LEVELS> filler = {
         share.first / tiles, share.first % tiles
     };
     filler.seek(p, tiles);
-#pragma unroll 1
-    for (uint32_t s = 0; s < T::STAGES; s++) {
-        if (share.first + s < share.end) filler.fill(p, tiles, ring + s * T::BYTES);
-        commit_copies();
-    }
+    fill_stages<0, T::EARLY>(filler, p, share, tiles, ring);
     prepare_ending(p, own, &ending);
     uint4 table = make_uint4(0, 0, 0, 0);
     if (LEVELS) table = find_table(p.products[find_product(p, share.first / tiles)].matrix);
-    float *const pair_sums = (float *)(inputs + p.input_bytes), *const sums = pair_sums + ((int)warp - (int)first_pair) * 32;
     if (p.activates) call_unit_scales(p, first_pair, last_pair);
     if (p.makes_input) {
         const struct sets sets = find_sets(p, first_pair, last_pair);
         call_constants(p, sets);
         await_kernel();
         make_normed<T::WARPS>(p, sets, inputs);
+        fill_stages<T::EARLY, T::STAGES>(filler, p, share, tiles, ring);
         add_share<BITS, GROUP, LEVELS, true>(p, share, tiles, filler, ring, table, sets.first, inputs, sums);
     } else {
         await_kernel();
+        fill_stages<T::EARLY, T::STAGES>(filler, p, share, tiles, ring);
         add_share<BITS, GROUP, LEVELS, false>(p, share, tiles, filler, ring, table, 0, inputs, sums);
     }
     __syncthreads();
@@ -454,7 +463,7 @@ bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_pr
                                  const struct sinq_cuda_values *values) {
     const struct sinq_cuda_matrix *const m = &p->products[0].matrix;
     const struct kernel kernel = find_kernel(m);
-    if (p->blocks == 0 || values->origin != SINQ_CUDA_NORMED || values->gather || getenv("NO_NORMED")) return false;
+    if (p->blocks == 0 || values->origin != SINQ_CUDA_NORMED || values->gather) return false;
     if (m->cols % (32 * THREAD_COLS) != 0 || m->cols > count_rounds(kernel.warps) * THREAD_COLS * 32 * kernel.warps) return false;
     if (!is_aligned(values->in.data) || !is_aligned(values->out.data) || !is_aligned(values->weight)) return false;
     for (uint32_t i = 0; i < p->count; i++) {
@@ -473,7 +482,7 @@ bool sinq_cuda_activate_products(struct sinq_cuda_line line, struct sinq_cuda_pr
                                  const struct sinq_cuda_values *values, const struct sinq_cuda_matrix *next,
                                  const struct sinq_cuda_input *input, uint64_t words) {
     const uint32_t rows = p->products[0].matrix.rows;
-    if (p->blocks == 0 || p->count != 2 || values->origin != SINQ_CUDA_ACTIVATED || getenv("NO_ACT")) return false;
+    if (p->blocks == 0 || p->count != 2 || values->origin != SINQ_CUDA_ACTIVATED) return false;
     if (p->products[1].matrix.rows != rows || next->cols != rows || input->padded != rows || rows % UNIT_COLS != 0) return false;
     if (p->products[0].accumulate || p->products[1].accumulate || UNIT_COLS % input->group != 0) return false;
     /* A unit has tiles of two blocks at most. */

@@ -148,6 +148,39 @@ START_TEST(the_example) {
 }
 END_TEST
 
+/*
+ * Matrices so large that each multiprocessor has tiles of all products (stream.cu), which then do without small kernels: tokens one by
+ * one against batches, which are multiplied by tiles.
+ */
+START_TEST(made_up_wide_model) {
+    static const int widths[] = {4, 3, 2, 8};
+    static const enum sinq_kv_type types[] = {SINQ_KV_F16, SINQ_KV_F32, SINQ_KV_F16, SINQ_KV_F32};
+    if (!has_device()) return;
+    for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
+        struct sinq_synthetic_options options = {.shape = "4b"};
+        options.quantize = sinq_default_quantize_options();
+        options.quantize.bits = options.quantize.head_bits = options.quantize.embed_bits = widths[w];
+        options.quantize.group_size = 64;
+        struct sinq_source *source;
+        struct sinq_error error;
+        ck_assert_msg(sinq_open_synthetic(&options, NULL, NULL, &source, &error) == SINQ_OK, "%s", error.message);
+        struct sinq_model *const model = load_on(source, open_cuda(), "4b");
+        float *const batches = find_logits(model, types[w], whole, 1), *const tokens =
+                                                                           find_logits(model, types[w], single, 1);
+        const double error_of_all =
+            relative_norm(tokens, batches, POSITIONS * (size_t)sinq_model_facts(model).vocabulary);
+        if (getenv("SINQ_VERBOSE") != NULL)
+            printf("wide, %d bits: %.2g between one by one and batches\n", widths[w], error_of_all);
+        ck_assert_msg(error_of_all <= BOUND, "%d bits: one by one and in batches differ by %g", widths[w],
+                      error_of_all);
+        free(batches);
+        free(tokens);
+        sinq_model_free(model);
+        sinq_source_close(source);
+    }
+}
+END_TEST
+
 START_TEST(made_up_models_of_every_width_and_method) {
     static const char *const shapes[] = {"tiny", "tiny-experts"};
     static const struct {
@@ -182,4 +215,4 @@ START_TEST(made_up_models_of_every_width_and_method) {
 }
 END_TEST
 
-UNIT_MAIN("CUDA logits", golden_checkpoints, the_example, made_up_models_of_every_width_and_method)
+UNIT_MAIN("CUDA logits", golden_checkpoints, the_example, made_up_models_of_every_width_and_method, made_up_wide_model)
