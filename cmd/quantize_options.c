@@ -73,13 +73,15 @@ const struct sinq_option sinq_quantize_option_table[] = {
      .letter = 'm',
      .kind = SINQ_OPTION_CHOICE,
      .argument = "NAME",
-     .choices = SINQ_METHOD_CHOICES,
+     .choices = SINQ_METHOD_CHOICES " asinq",
      PLACE(method),
      .help =
          "sinq, rtn (plain rounding), nf4, nf3 (NormalFloat levels), hqq (half-quadratic zero points), or "
          "sinq-nf4, sinq-nf3, sinq-hqq, which normalize first; search and sinq-search: scales and zero points "
          "searched for the least error; levels, sinq-levels: fitted levels and searched scales without zero points, "
-         "for 2 to 4 bits; noz, sinq-noz: no zero points, coarser (default: the recipe's)"},
+         "for 2 to 4 bits; noz, sinq-noz: no zero points, coarser; asinq: sinq with column scales that --calib or "
+         "--stats "
+         "choose (default: the recipe's)"},
     {.name = "levels",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "KIND",
@@ -189,7 +191,7 @@ const struct sinq_option sinq_quantize_option_table[] = {
          "of --format gguf: errors count alike, or by 1 / t^2 of the column scale t that SINQ finds; where --absorb is "
          "not given, that costs less where columns differ much (default: none)"},
 
-    {.kind = SINQ_OPTION_HEADING, .help = "Calibration: for methods that search (see docs/calibration.md)"},
+    {.kind = SINQ_OPTION_HEADING, .help = "Calibration: for methods that search, and asinq (see docs/calibration.md)"},
     {.name = "calib",
      .kind = SINQ_OPTION_TEXTS,
      .argument = "FILE",
@@ -295,6 +297,10 @@ struct sinq_quantize_options sinq_read_quantize_options(const struct sinq_quanti
     if (arguments->bits != NULL) options.bits = read_number(arguments->bits, 0);
     if (arguments->group_size != NULL) options.group_size = read_number(arguments->group_size, (int)SINQ_GROUP_ROW);
     if (arguments->method != NULL) options.method = sinq_method_from_name(arguments->method);
+    if (arguments->method != NULL && strcmp(arguments->method, "asinq") == 0) {
+        options.method = SINQ_METHOD_SINQ;
+        options.scales_inputs = true;
+    }
     if (arguments->levels != NULL) options.method = read_levels(arguments->levels, options.bits);
     if (arguments->effort != NULL) options.effort = read_effort(arguments->effort);
     if (arguments->scale_type != NULL) options.scale_type = sinq_read_scale_type(arguments->scale_type);

@@ -293,6 +293,8 @@ struct sinq_quantize_options {
      * then round column by column, each error being made up for by the columns behind it (GPTQ). NULL: none.
      */
     const struct sinq_source *statistics;
+    bool
+        scales_inputs; /* A-SINQ: statistics choose column scales instead, of methods that normalize and have no feedback then */
     uint64_t
         calibration_tokens; /* that they are of where they are made in this run: counts in the plan's memory, also without them */
     uint64_t calibration_memory; /* that getting those tokens takes */

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/parallel.h"
+#include "quant/input_scales.h"
 #include "quant/job_state.h"
 #include "quant/packing.h"
 #include "quant/peak_memory.h"
@@ -43,6 +44,7 @@ struct pipeline {
     struct sinq_unit_matrix units[2];
     struct sinq_blob blobs[2];
     struct stage read, work, write;
+    float *factors;             /* of the matrix in work: input_scales.h */
     struct sinq_hasher *hasher; /* of the hashes of the stack being quantized */
 };
 
@@ -168,6 +170,19 @@ static void count_calibrated(struct sinq_quantize_job *job, const struct sinq_te
     if (!is_calibrated && job->first_uncalibrated == NULL) job->first_uncalibrated = tensor->name;
 }
 
+/* A-SINQ: what statistics are for is then done. */
+static int scale_inputs(struct pipeline *p, const struct sinq_unit_matrix *units, const struct sinq_dual_scale *wished,
+                        struct sinq_matrix_method *method, bool *is_scaled) {
+    struct sinq_error *const error = p->job->error;
+    const float *const gram = method->gram;
+    float *const factors = realloc(p->factors, (size_t)units->cols * sizeof *factors);
+    if (factors == NULL) return sinq_fail_memory(error, "column scales", units->cols * sizeof *factors);
+    p->factors = factors;
+    method->gram = NULL;
+    method->column_factors = factors;
+    return sinq_find_input_scales(units, method, wished, gram, &p->blobs[p->work.slot], factors, is_scaled, error);
+}
+
 /* Takes the matrix that was read as the one to work on. */
 static int begin_work(struct pipeline *p) {
     struct sinq_quantize_job *const job = p->job;
@@ -189,20 +204,26 @@ static int begin_work(struct pipeline *p) {
         wished.stack_index = (uint32_t)place.index;
         wished.stack_count = (uint32_t)count_matrices(job, place.position);
     }
-    const float *gram = NULL;
+    struct sinq_matrix_method method = {.method = entry->method,
+                                        .bits = (unsigned)entry->bits,
+                                        .effort = job->recipe->effort,
+                                        .kurtosis_gate = job->recipe->kurtosis_gate,
+                                        .threads = job->recipe->threads};
+    bool is_scaled = false;
     int found = SINQ_OK;
-    if (sinq_method_can_feed_back(entry->method)) {
-        found = sinq_read_gram(&job->grams, job->order[place.position], place.index, units->cols, &gram, job->error);
+    if (sinq_can_calibrate(job->recipe, entry->method)) {
+        found =
+            sinq_read_gram(&job->grams, job->order[place.position], place.index, units->cols, &method.gram, job->error);
+    }
+    const bool has_gram = method.gram != NULL;
+    if (found == SINQ_OK && has_gram && job->recipe->scales_inputs) {
+        found = scale_inputs(p, units, &wished, &method, &is_scaled);
     }
     if (found != SINQ_OK) return found;
-    const struct sinq_matrix_method method = {.method = entry->method,
-                                              .bits = (unsigned)entry->bits,
-                                              .effort = job->recipe->effort,
-                                              .kurtosis_gate = job->recipe->kurtosis_gate,
-                                              .gram = gram,
-                                              .threads = job->recipe->threads};
     found = sinq_packing_begin(units, &method, &wished, &p->blobs[p->work.slot], &p->work.packing, job->error);
-    if (found == SINQ_OK && gram != NULL) count_calibrated(job, tensor, sinq_packing_is_calibrated(p->work.packing));
+    if (found == SINQ_OK && has_gram) {
+        count_calibrated(job, tensor, is_scaled || sinq_packing_is_calibrated(p->work.packing));
+    }
     return found;
 }
 
@@ -261,6 +282,7 @@ static void free_pipeline(struct pipeline *p) {
     end_stage(&p->write);
     for (unsigned slot = 0; slot < 2; slot++) empty_slot(p, slot);
     sinq_hasher_free(p->hasher);
+    free(p->factors);
 }
 
 int sinq_job_quantize(struct sinq_quantize_job *job, size_t first, size_t end) {

@@ -66,6 +66,11 @@ void sinq_start_units(struct sinq_unit_job *job, const struct sinq_unit_matrix *
         job->levels = job->byte_levels.above_centre;
         job->has_levels = true;
     }
+    job->largest_factor = 1.0f;
+    job->column_factors = sinq_method_normalizes(job->method) ? method->column_factors : NULL;
+    for (uint64_t j = 0; job->column_factors != NULL && j < units->cols; j++) {
+        job->largest_factor = fmaxf(job->largest_factor, job->column_factors[j]);
+    }
     const size_t group = units->group_size == 0 ? (size_t)units->cols : units->group_size;
     job->row_tile = method->tiling_2d ? group : (size_t)units->padded_rows;
 }

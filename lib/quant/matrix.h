@@ -56,10 +56,11 @@ double sinq_measure_kurtosis(const struct sinq_unit_matrix *units, unsigned thre
 struct sinq_matrix_method {
     enum sinq_method method;
     unsigned bits;
-    enum sinq_effort effort; /* of methods that search */
-    bool tiling_2d;          /* one column scale per group_size rows: for results in plain arrays alone */
-    double kurtosis_gate;    /* 0: none */
-    const float *gram;       /* E[x x^T] of what the matrix reads, for methods that search; or NULL */
+    enum sinq_effort effort;     /* of methods that search */
+    bool tiling_2d;              /* one column scale per group_size rows: for results in plain arrays alone */
+    double kurtosis_gate;        /* 0: none */
+    const float *gram;           /* E[x x^T] of what the matrix reads, for methods that search; or NULL */
+    const float *column_factors; /* by which column scales are divided (input_scales.h), of packed ones; or NULL */
     unsigned threads;
 };
 

@@ -33,7 +33,7 @@ struct sinq_packing {
 /* f16 scales reach from 2^-14 to 65504: the largest possible one is put near the top. */
 static void choose_factor(struct sinq_unit_job *job, struct sinq_dual_scale *description) {
     int exponent = 0;
-    const float largest = ldexpf(job->units->largest, -job->units->exponent);
+    const float largest = ldexpf(job->units->largest, -job->units->exponent) * job->largest_factor;
     if (largest > 0) (void)frexpf(largest, &exponent);
     job->scale_exponent = exponent - 14;
     /* The factor itself must be representable. */

@@ -288,7 +288,11 @@ static int check_calibration(const struct maker *maker, struct sinq_error *error
     if (maker->options->format != SINQ_FORMAT_NATIVE || maker->options->absorb) {
         return sinq_fail(error, SINQ_USAGE, "statistics of inputs are for sinq's own layout, without --absorb");
     }
-    if (!sinq_method_can_feed_back(method)) {
+    if (maker->options->scales_inputs && !sinq_method_normalizes(method)) {
+        return sinq_fail(error, SINQ_USAGE, "method %s has no column scales for statistics to choose",
+                         sinq_method_name(method));
+    }
+    if (!maker->options->scales_inputs && !sinq_method_can_feed_back(method)) {
         return sinq_fail(
             error, SINQ_USAGE,
             "method %s does not search, expected one that does to calibrate (sinq-levels, levels, sinq-search, search)",
@@ -335,6 +339,9 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
         status = sinq_fail(error, SINQ_USAGE, "--type: what numbers become, is missing");
     }
     if (status == SINQ_OK && is_calibrated(options)) status = check_calibration(maker, error);
+    if (status == SINQ_OK && options->scales_inputs && !is_calibrated(options)) {
+        status = sinq_fail(error, SINQ_USAGE, "column scales by inputs (asinq) need statistics of inputs");
+    }
     if (status == SINQ_OK) status = sinq_check_budget(options, error);
     if (status == SINQ_OK) status = sinq_check_repacking(maker->source, options, &recipe->repacks, error);
     if (status != SINQ_OK) return status;
@@ -347,6 +354,7 @@ static int prepare(struct maker *maker, struct sinq_error *error) {
     recipe->effort = options->effort;
     recipe->statistics = options->statistics;
     recipe->is_calibrated = is_calibrated(options);
+    recipe->scales_inputs = options->scales_inputs;
     recipe->threads = options->threads > 0 ? options->threads : sinq_count_processors();
     recipe->summary.peak_memory = sinq_estimate_peak_memory(0, 0, 0, SINQ_GROUP_ROW, 0, recipe->threads);
     recipe->entries = calloc(recipe->count + 1, sizeof *recipe->entries);

@@ -22,6 +22,7 @@ struct sinq_recipe {
     enum sinq_effort effort;
     bool tiling_2d;                       /* of a trial, or in the reference's layout */
     const struct sinq_source *statistics; /* NULL: none */
+    bool scales_inputs;                   /* they choose column scales: input_scales.h */
     bool is_calibrated;                   /* with those, or with ones that are still to be made */
     double *sensitivities;                /* of each tensor, measured; 0: not known; or NULL: none is */
     bool repacks;                         /* what is quantized keeps its codes, in another layout */
@@ -40,6 +41,9 @@ struct sinq_recipe {
  */
 void sinq_describe_matrix(const struct sinq_recipe_entry *entry, uint64_t rows, uint64_t cols,
                           struct sinq_dual_scale *matrix);
+
+/* Whether statistics are of use to a method. */
+bool sinq_can_calibrate(const struct sinq_recipe *recipe, enum sinq_method method);
 
 /* Bytes of a tensor as an entry to be quantized has it. SINQ_FAILED where they are more than the layout can hold. */
 int sinq_measure_entry(const struct sinq_recipe *recipe, const struct sinq_tensor *tensor,

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "checkpoint/source.h"
+#include "quant/input_scales.h"
 #include "quant/peak_memory.h"
 #include "quant/recipe.h"
 #include "quant/reference_recipe.h"
@@ -61,6 +62,10 @@ int sinq_measure_entry(const struct sinq_recipe *recipe, const struct sinq_tenso
     return SINQ_OK;
 }
 
+bool sinq_can_calibrate(const struct sinq_recipe *recipe, enum sinq_method method) {
+    return recipe->scales_inputs ? sinq_method_normalizes(method) : sinq_method_can_feed_back(method);
+}
+
 int sinq_settle_entry(struct sinq_recipe *recipe, const struct sinq_tensor *tensor, struct sinq_recipe_entry *entry,
                       struct sinq_error *error) {
     const int status = sinq_measure_entry(recipe, tensor, entry, &entry->bytes_after, error);
@@ -69,8 +74,10 @@ int sinq_settle_entry(struct sinq_recipe *recipe, const struct sinq_tensor *tens
     const uint64_t element = sinq_held_bytes(entry->is_folded ? SINQ_F32 : tensor->dtype);
     uint64_t memory = sinq_estimate_peak_memory(shape.rows, shape.cols, element, entry->group_size,
                                                 entry->bytes_after / sinq_max_u64(1, shape.count), recipe->threads);
-    if (recipe->is_calibrated && sinq_method_can_feed_back(entry->method)) {
-        memory = sinq_add_saturating(memory, sinq_estimate_feedback_memory(shape.cols, recipe->threads));
+    if (recipe->is_calibrated && sinq_can_calibrate(recipe, entry->method)) {
+        memory = sinq_add_saturating(memory, recipe->scales_inputs
+                                                 ? sinq_estimate_input_scales_memory(shape.cols, recipe->threads)
+                                                 : sinq_estimate_feedback_memory(shape.cols, recipe->threads));
     }
     recipe->summary.peak_memory = sinq_max_u64(recipe->summary.peak_memory, memory);
     return SINQ_OK;

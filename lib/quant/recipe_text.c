@@ -21,6 +21,7 @@ void sinq_recipe_text(const struct sinq_recipe *recipe, struct sinq_text *text) 
         for (unsigned b = 0; b < 16; b++) sinq_text_print(text, "%02x", recipe->statistics->shards[i].header_hash[b]);
         sinq_text_add(text, "\n");
     }
+    if (recipe->scales_inputs) sinq_text_add(text, "asinq 1\n");
     if (recipe->repacks) sinq_text_add(text, "repack 1\n");
     for (size_t i = 0; i < recipe->count; i++) {
         const struct sinq_recipe_entry *const entry = &recipe->entries[i];

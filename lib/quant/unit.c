@@ -13,6 +13,9 @@
 
 #define BLOCK_ROWS SINQ_SCALE_BLOCK_ROWS
 
+#define SMALLEST_COLUMN_SCALE 0x1p-14f
+#define LARGEST_COLUMN_SCALE  65504.0f
+
 /* A stored scale further from the wished one than this share may cost something: then the cost is measured. */
 #define HARMLESS_DEVIATION 0.02f
 /* One group's excess counts at most this much: an error that was zero would count without end. */
@@ -95,6 +98,14 @@ static void round_to_halves(float *array, size_t count) {
     for (size_t i = 0; i < count; i++) array[i] = sinq_half_to_float(sinq_float_to_half(array[i]));
 }
 
+/* A-SINQ: columns whose inputs are large become larger, and so more precise. What is stored must be a normal f16 number. */
+static void divide_column_scales(const struct sinq_unit_job *job, const struct group *group, float *col_scale) {
+    const float *const factors = job->column_factors + group->index * group_width(job->units);
+    for (size_t j = 0; j < group->tile.cols; j++) {
+        col_scale[j] = fminf(fmaxf(col_scale[j] / factors[j], SMALLEST_COLUMN_SCALE), LARGEST_COLUMN_SCALE);
+    }
+}
+
 static void normalize_group(const struct sinq_unit_job *job, struct sinq_unit_work *work, const struct group *group) {
     const size_t stride = sinq_pad_lanes(group->tile.cols);
     set_ones(group->row_scale, (size_t)job->units->padded_rows);
@@ -109,6 +120,7 @@ static void normalize_group(const struct sinq_unit_job *job, struct sinq_unit_wo
                                    : (const void *)sinq_tile_f32(&group->tile, first, 0);
         struct sinq_sinkhorn_result result;
         sinq_normalize_tile(work->sinkhorn, &tile, col_scale, group->row_scale + first, &result);
+        if (job->column_factors != NULL) divide_column_scales(job, group, col_scale);
         /* With f16 scales the paper's codes stay as they are. */
         const bool is_paper = job->blob != NULL && job->description->scale_type == SINQ_AUX_F16;
         const bool is_chosen = !is_paper || sinq_method_is_searched(job->method) || job->has_byte_levels;

@@ -31,6 +31,8 @@ struct sinq_unit_job {
     struct sinq_byte_levels byte_levels; /* then levels are these, above their centre */
     /* [panel][group][16] of 6-bit scales and zeros, whose groups share bytes: packed at the end. Else NULL. */
     uint8_t *scale_entries, *zero_entries;
+    const float *column_factors; /* NULL: 1 */
+    float largest_factor;
     size_t row_tile; /* rows that share a column scale: all, or a group's width in 2-D tiling */
     /* One of the two is written: plain arrays, or a blob. */
     struct sinq_plain_matrix *plain;

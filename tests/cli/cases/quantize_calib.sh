@@ -24,6 +24,10 @@ sinq quantize -q model -m sinq-levels -b 2 -o own3
 cmp own/model.safetensors own2/model.safetensors
 cmp -s own/model.safetensors own3/model.safetensors && echo 'its own text changed nothing'
 sinq quantize -n model -m sinq-levels --calib self | grep memory
+# Statistics choose column scales.
+sinq quantize model -m asinq -b 3 --stats kept -o scaled | grep -E 'coding|calibrated'
+sinq quantize -q model -m sinq -b 3 -o unscaled
+cmp -s scaled/model.safetensors unscaled/model.safetensors && echo 'column scales changed nothing'
 # A plan counts what calibrating takes.
 sinq quantize -n model -m sinq-search --calib text --calib-tokens 1024 | grep memory
 # Statistics that were kept are not overwritten, but a run that is resumed uses them.
@@ -31,6 +35,8 @@ expect 1 sinq quantize model -m sinq-search -b 3 --calib text --calib-tokens 103
 (ulimit -f 2000 && expect 1 sinq quantize model -m sinq-search -b 8 --calib text --calib-tokens 1030 -o f 2>/dev/null)
 sinq quantize -q model -m sinq-search -b 3 --calib text --calib-tokens 1030 --save-stats kept -o e --resume
 cmp a/model.safetensors e/model.safetensors
+expect 2 sinq quantize model -m asinq -o no
+expect 2 sinq quantize --format sinq-reference model -m asinq --stats kept -o no
 # Too little text, no text, other methods and layouts, and options that do not go together.
 expect 1 sinq quantize model -m sinq-search --calib short -o no
 expect 1 sinq quantize model -m sinq-search --calib nosuch -o no
