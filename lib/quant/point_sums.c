@@ -6,7 +6,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "kernels/quantize.h"
-#include "quant/input_statistics.h"
+#include "quant/gram.h"
 
 /* ---- memory ---- */
 

@@ -22,11 +22,6 @@
 
 enum { TRIAL_BITS = 3, TRIAL_GROUP = 32 };
 
-/* ---- how much text ---- */
-
-/* Shorter windows see other sensitivities than the model has; fewer windows see those of a few sentences (docs/calibration.md). */
-enum { STREAM_WINDOW = 256, MOST_WINDOWS = 4 };
-
 /* What a model's predictions are like in one stream. */
 struct stream {
     size_t subject; /* of the exact one: SIZE_MAX */
@@ -54,13 +49,6 @@ struct sinq_sensitivities {
     struct sinq_weight *replacements;
     size_t replaced;
 };
-
-uint32_t sinq_find_stream_window(uint32_t window) { return window < STREAM_WINDOW ? window : STREAM_WINDOW; }
-
-uint64_t sinq_count_stream_windows(size_t subjects, uint64_t count, uint32_t window) {
-    const uint64_t length = sinq_find_stream_window(window), affordable = 3 * count / (length * (subjects + 1));
-    return sinq_max_u64(1, sinq_min_u64(MOST_WINDOWS, sinq_min_u64(affordable, count / length)));
-}
 
 /* ---- opening ---- */
 

@@ -46,11 +46,4 @@ const double *sinq_get_sensitivities(const struct sinq_sensitivities *s, size_t 
 uint64_t sinq_count_stream_passes(const struct sinq_sensitivities *s);
 void sinq_close_sensitivities(struct sinq_sensitivities *s);
 
-/*
- * What a stream has: so many windows of so many tokens, where there are `subjects` and the calibration text has `count` tokens in windows of
- * `window`. All streams together have at most three times the text's tokens, but for one window each.
- */
-uint32_t sinq_find_stream_window(uint32_t window);
-uint64_t sinq_count_stream_windows(size_t subjects, uint64_t count, uint32_t window);
-
 #endif

@@ -15,7 +15,9 @@
 #include "quant/peak_memory.h"
 #include "quant/point_sums.h"
 #include "quant/sensitive_weights.h"
-#include "quant/sensitivities.h"
+
+/* Shorter windows see other sensitivities than the model has; fewer windows see those of a few sentences (docs/calibration.md). */
+enum { STREAM_WINDOW = 256, MOST_WINDOWS = 4 };
 
 int sinq_find_calibration_window(const struct sinq_source *source, uint32_t *window, struct sinq_error *error) {
     struct sinq_model_config config;
@@ -28,6 +30,13 @@ int sinq_find_calibration_window(const struct sinq_source *source, uint32_t *win
 struct sinq_session_options sinq_describe_calibration(uint32_t window, unsigned threads) {
     return (struct sinq_session_options){
         .context = window, .batch = window, .kv_type = SINQ_KV_F32, .exact = true, .threads = threads};
+}
+
+uint32_t sinq_find_stream_window(uint32_t window) { return window < STREAM_WINDOW ? window : STREAM_WINDOW; }
+
+uint64_t sinq_count_stream_windows(size_t subjects, uint64_t count, uint32_t window) {
+    const uint64_t length = sinq_find_stream_window(window), affordable = 3 * count / (length * (subjects + 1));
+    return sinq_max_u64(1, sinq_min_u64(MOST_WINDOWS, sinq_min_u64(affordable, count / length)));
 }
 
 struct counting {

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "quant/input_statistics.h"
+#include "quant/gram.h"
 #include "quant/inverse_factor.h"
 #include "quant/matrix.h"
 #include "unit.h"

@@ -1,11 +1,8 @@
-/*
- * input_statistics.h: E[x x^T] of what linear layers read, from calibration tokens. The public half, and what it is for, is in sinq.h
- * (sinq_collect_statistics).
- */
-#ifndef SINQ_QUANT_INPUT_STATISTICS_H
-#define SINQ_QUANT_INPUT_STATISTICS_H
+/* gram.h: sums of products of values that go together: x^T x, of which E[x x^T] is made. No state. */
+#ifndef SINQ_QUANT_GRAM_H
+#define SINQ_QUANT_GRAM_H
 
-#include "sinq.h"
+#include <stddef.h>
 
 /*
  * Adds x^T x of `rows` rows, `stride` values apart, to sums[width][width], of which only panels of sixteen on and right of the diagonal
