@@ -294,7 +294,7 @@ done:
 }
 
 static const struct sinq_example examples[] = {
-    {"sinq quantize models/Qwen3-8B", "Writes models/Qwen3-8B-sinq-4bit-g64."},
+    {"sinq quantize models/Qwen3-8B", "Writes models/Qwen3-8B-sinq-4bit-g32."},
     {"sinq quantize -n -b 3 models/Qwen3-8B", "Prints what would become of each tensor at 3 bits, and writes nothing."},
     {"sinq quantize --fit 24G --ctx-size 8192 models/Qwen3-32B",
      "Chooses the bits of each tensor so that the model, 8192 positions of keys and values, and a driver fit 24 GiB."},

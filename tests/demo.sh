@@ -20,14 +20,15 @@ cp -r "$SINQ_EXAMPLE" "$folder/classics-3m"
 cp "$data/copper-beeches.txt" "$folder"
 cd "$folder"
 show quantize classics-3m --bits 4
-show inspect classics-3m-sinq-4bit-g64 --verify
-show eval classics-3m-sinq-4bit-g64 --reference classics-3m --weights --top 8
+small=$(echo classics-3m-sinq-*) # as the program named it
+show inspect "$small" --verify
+show eval "$small" --reference classics-3m --weights --top 8
 show quantize classics-3m --bits 3 --group-size 32 --embed-bits 8 -o tiny
 show inspect tiny
 show eval classics-3m --text copper-beeches.txt --window 512
-show eval classics-3m-sinq-4bit-g64 --reference classics-3m --text copper-beeches.txt --window 512
+show eval "$small" --reference classics-3m --text copper-beeches.txt --window 512
 show eval tiny --reference classics-3m --text copper-beeches.txt --window 512
-for model in classics-3m classics-3m-sinq-4bit-g64 tiny; do
+for model in classics-3m "$small" tiny; do
     show run $model -p 'It was a dark night, and the wind' -n 48 --seed 6
     echo
 done

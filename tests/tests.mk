@@ -53,11 +53,11 @@ $(INTEROP): $(BUILD)/tests/interop/interop.o $(BUILD)/tests/interop/llama.o $(ST
 
 .SECONDARY: $(UNIT_PROGRAMS:=.o) $(TOOL_PROGRAMS:=.o) $(BENCH_PROGRAM).o $(BENCH_KERNELS).o $(BENCH_TOKENIZER).o $(QUALITY_PROGRAM).o $(QUALITY_DRAWING).o
 
-.PHONY: check-arm64 check-avx2-vnni check-build check-unit check-cli check-determinism check-memory check-kill check-slow check-fuzz-replay
+.PHONY: check-arm64 check-avx2-vnni check-build check-unit check-cli check-demo check-determinism check-memory check-kill check-slow check-fuzz-replay
 check: packages
 	+@$(TOGETHER) check-build
 	+@$(TOGETHER) check-unit
-	@$(MAKE) --no-print-directory check-fuzz-replay check-cli check-determinism
+	@$(MAKE) --no-print-directory check-fuzz-replay check-cli check-demo check-determinism
 	@echo "check: all passed"
 
 # As many jobs as there are processors, unless make was told how many; what each prints stays together.
@@ -82,6 +82,11 @@ check-interop: $(PROGRAM) $(INTEROP)
 
 check-cli: $(PROGRAM) $(TOOL_PROGRAMS)
 	@sh tests/cli/run.sh
+
+# What the README promises of `make demo`, but for what it prints.
+check-demo: $(PROGRAM)
+	@output=$$(sh tests/demo.sh 2>&1) || { echo "$$output"; exit 1; }
+	@echo "demo: runs through"
 
 check-determinism: $(PROGRAM) $(TOOL_PROGRAMS)
 	@sh tests/slow/determinism.sh
