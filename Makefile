@@ -10,6 +10,8 @@ comma   := ,
 V       ?= 0
 Q       := $(if $(filter 0,$(V)),@)
 
+.DEFAULT_GOAL := all
+
 CSTD     := -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla -Wmissing-prototypes -Werror
 # The quantizer's result must not depend on the compiler's taste: no contraction into fused operations, no fast-math.

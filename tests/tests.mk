@@ -83,8 +83,9 @@ check-interop: $(PROGRAM) $(INTEROP)
 check-cli: $(PROGRAM) $(TOOL_PROGRAMS)
 	@sh tests/cli/run.sh
 
-# What the README promises of `make demo`, but for what it prints.
+# What the README promises of `make` and of `make demo`, but for what the latter prints.
 check-demo: $(PROGRAM)
+	@test "$(.DEFAULT_GOAL)" = all || { echo "make alone makes $(.DEFAULT_GOAL) instead of all" >&2; exit 1; }
 	@output=$$(sh tests/demo.sh 2>&1) || { echo "$$output"; exit 1; }
 	@echo "demo: runs through"
 
