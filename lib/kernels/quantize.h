@@ -39,6 +39,14 @@ struct sinq_lane_codes {
     float scale[SINQ_LANES], minimum[SINQ_LANES];
 };
 
+/* What can be stored for a scale of levels: magnitudes (low + code * step) * unit[lane], codes up to most; values were multiplied by by[lane]. */
+struct sinq_lane_range {
+    float low, step, most, unit[SINQ_LANES], by[SINQ_LANES];
+};
+struct sinq_lane_choice {
+    float scale[SINQ_LANES], code[SINQ_LANES], error[SINQ_LANES];
+};
+
 /* What is tried for a line through a group's values. */
 struct sinq_lane_line_search {
     const float *values;
@@ -52,6 +60,8 @@ struct sinq_lane_line {
     float scale[SINQ_LANES], base[SINQ_LANES];
 };
 
+#define SINQ_DOMINANT_MEAN 0.9
+
 struct sinq_quantize_kernels {
     /*
      * Sums and sums of squares, in f64, of the rows and columns of C = M * inverse_cols[j] * inverse_rows[i] (in f32) over a
@@ -64,8 +74,11 @@ struct sinq_quantize_kernels {
                                const float *inverse_cols, const float *inverse_rows, double *row_sum,
                                double *row_square, double *col_sum, double *col_square);
 
-    /* deviation[i] = sqrt((square - sum^2 / values) / (values - 1)). `count` is padded to sixteen. */
-    void (*find_deviations)(size_t count, double values, const double *sum, const double *square, float *deviation);
+    /*
+     * deviation[i] = sqrt((square - sum^2 / values) / (values - 1)). `count` is padded to sixteen. Returns whether any
+     * sum^2 / values is more than SINQ_DOMINANT_MEAN of its square: then a deviation has lost digits.
+     */
+    bool (*find_deviations)(size_t count, double values, const double *sum, const double *square, float *deviation);
 
     /* Smallest and largest of `count` values, at least one. */
     void (*find_extremes)(size_t count, const float *values, float *lowest, float *highest);
@@ -116,9 +129,20 @@ struct sinq_quantize_kernels {
     /* codes->scale and minimum, from rounding with one of range / steps[j]; is_below: no minimum is below 0. */
     void (*search_minimum)(const struct sinq_lane_groups *groups, const float *steps, size_t step_count, bool is_below,
                            struct sinq_lane_codes *codes);
-    /* As search_scale, codes being the levels of a table, in magnitude 128 at most. */
+    /*
+     * As search_scale, codes being the levels of a table, in magnitude 128 at most. error (or NULL): what the scale leaves, by
+     * what it gains, so not below 2^-20 of the sum of squares.
+     */
     void (*search_levels)(const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
-                          const float *steps, size_t step_count, float scale[SINQ_LANES]);
+                          const float *steps, size_t step_count, float scale[SINQ_LANES], float *error);
+    /*
+     * choice->scale comes as wished and leaves as stored, its sign kept: of the nearest that can be stored and those beside it
+     * the one of least error.
+     */
+    void (*choose_level_scale)(const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
+                               const struct sinq_lane_range *range, struct sinq_lane_choice *choice);
+    /* values[j][lane] = x[lane][j] * by[lane] of sixteen rows. */
+    void (*spread_rows)(const float *x, size_t stride, size_t cols, const float by[SINQ_LANES], float *values);
     /*
      * The nearest codes, less the lowest, to stored[i][lane] (or NULL), and each group's error. best_scale and best_minimum (or
      * NULL): with these codes, the best scale at this minimum and the best minimum at this scale.

@@ -86,9 +86,16 @@ static inline bool has_tiny_bf16(const uint16_t *values, size_t stride, size_t c
     static void measure_strip_##SUFFIX(const ELEMENT *values, size_t stride, size_t rows, unsigned vectors,            \
                                        const float *inverse_cols, const float *inverse_rows, double *row_sum,          \
                                        double *row_square, double *col_sum, double *col_square) {                      \
-        if (vectors == SINQ_STRIP_VECTORS) { /* a constant count keeps the sums in registers */                        \
+        /* A constant count keeps the sums in registers. */                                                            \
+        if (vectors == SINQ_STRIP_VECTORS) {                                                                           \
             measure_vectors_##SUFFIX(values, stride, rows, SINQ_STRIP_VECTORS, inverse_cols, inverse_rows, row_sum,    \
                                      row_square, col_sum, col_square);                                                 \
+        } else if (vectors == 2) { /* groups of 32 */                                                                  \
+            measure_vectors_##SUFFIX(values, stride, rows, 2, inverse_cols, inverse_rows, row_sum, row_square,         \
+                                     col_sum, col_square);                                                             \
+        } else if (vectors == 1) {                                                                                     \
+            measure_vectors_##SUFFIX(values, stride, rows, 1, inverse_cols, inverse_rows, row_sum, row_square,         \
+                                     col_sum, col_square);                                                             \
         } else {                                                                                                       \
             measure_vectors_##SUFFIX(values, stride, rows, vectors, inverse_cols, inverse_rows, row_sum, row_square,   \
                                      col_sum, col_square);                                                             \
@@ -119,11 +126,17 @@ static inline bool has_tiny_bf16(const uint16_t *values, size_t stride, size_t c
     static void normalize_rows_##SUFFIX(const ELEMENT *values, size_t stride, unsigned vectors,                        \
                                         const float *col_scale, const float *row_scale, float *out, size_t out_stride, \
                                         float *lowest, float *highest) {                                               \
-        if (vectors == SINQ_STRIP_VECTORS && !has_tiny_##SUFFIX(values, stride, SINQ_STRIP_COLUMNS)) {                 \
+        if (has_tiny_##SUFFIX(values, stride, SINQ_LANES * vectors)) {                                                 \
+            normalize_vectors_##SUFFIX(false, values, stride, vectors, col_scale, row_scale, out, out_stride, lowest,  \
+                                       highest);                                                                       \
+        } else if (vectors == SINQ_STRIP_VECTORS) {                                                                    \
             normalize_vectors_##SUFFIX(true, values, stride, SINQ_STRIP_VECTORS, col_scale, row_scale, out,            \
                                        out_stride, lowest, highest);                                                   \
+        } else if (vectors == 2) {                                                                                     \
+            normalize_vectors_##SUFFIX(true, values, stride, 2, col_scale, row_scale, out, out_stride, lowest,         \
+                                       highest);                                                                       \
         } else {                                                                                                       \
-            normalize_vectors_##SUFFIX(false, values, stride, vectors, col_scale, row_scale, out, out_stride, lowest,  \
+            normalize_vectors_##SUFFIX(true, values, stride, vectors, col_scale, row_scale, out, out_stride, lowest,   \
                                        highest);                                                                       \
         }                                                                                                              \
     }
@@ -133,10 +146,16 @@ DEFINE_STRIP_KERNELS(bf16, uint16_t, v_load_bf16)
 
 static inline v16 clamp(v16 v, float low, float high) { return v_min(v_max(v, v_set(low)), v_set(high)); }
 
-static void find_deviations(size_t count, double values, const double *sum, const double *square, float *deviation) {
+static bool find_deviations(size_t count, double values, const double *sum, const double *square, float *deviation) {
+    const double by_values = 1.0 / values;
+    int dominant = 0;
     for (size_t i = 0; i < count; i += SINQ_LANES) {
-        v_store(deviation + i, v_deviation(sum + i, square + i, 1.0 / values, 1.0 / (values - 1.0)));
+        v_store(deviation + i, v_deviation(sum + i, square + i, by_values, 1.0 / (values - 1.0)));
+        for (size_t l = i; l < i + SINQ_LANES; l++) {
+            dominant |= sum[l] * sum[l] * by_values > SINQ_DOMINANT_MEAN * square[l];
+        }
     }
+    return dominant != 0;
 }
 
 static void find_extremes(size_t count, const float *values, float *lowest, float *highest) {
@@ -314,6 +333,8 @@ const struct sinq_quantize_kernels KERNELS = {
     .search_levels = search_levels,
     .round_codes = round_codes,
     .round_levels = round_levels,
+    .choose_level_scale = choose_level_scale,
+    .spread_rows = spread_rows,
     .add_panel_products = add_panel_products,
     .subtract_products = subtract_products,
     .scan_bf16 = scan_bf16,

@@ -215,8 +215,22 @@ INLINE struct scale_sums sum_levels(bool has_cells, const struct sinq_lane_group
     return sums;
 }
 
+/* The share of a sum of squares in f32 that is not told from an error of zero. */
+#define ERROR_FLOOR 0x1p-20f
+
+/* What the best scale leaves of the sum of squares. */
+static void store_error_left(const struct sinq_lane_groups *groups, v16 gain, float error[SINQ_LANES]) {
+    v16 squares = v_set(0.0f);
+    for (size_t i = 0; i < groups->count; i++) {
+        const v16 x = v_load(groups->values + SINQ_LANES * i), square = v_mul(x, x);
+        const float *const weights = groups->weights;
+        squares = v_add(squares, weights == NULL ? square : v_mul(v_load(weights + SINQ_LANES * i), square));
+    }
+    v_store(error, v_max(v_sub(squares, gain), v_mul(squares, v_set(ERROR_FLOOR))));
+}
+
 INLINE void search_by_table(bool has_cells, const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
-                            const float *steps, size_t step_count, float scale[SINQ_LANES]) {
+                            const float *steps, size_t step_count, float scale[SINQ_LANES], float *error) {
     const v16 by_largest = invert(find_largest(groups));
     struct best_scale best = {v_set(0.0f), v_set(0.0f)};
     for (size_t j = 0; j < 2 * step_count; j++) {
@@ -228,14 +242,15 @@ INLINE void search_by_table(bool has_cells, const struct sinq_lane_groups *group
     const struct scale_sums sums = sum_levels(has_cells, groups, table, invert_scale(best.scale));
     offer_scale(&best, &sums);
     v_store(scale, best.scale);
+    if (error != NULL) store_error_left(groups, best.gain, error);
 }
 
 static void search_levels(const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
-                          const float *steps, size_t step_count, float scale[SINQ_LANES]) {
+                          const float *steps, size_t step_count, float scale[SINQ_LANES], float *error) {
     if (HAS_CELLS(table)) {
-        search_by_table(true, groups, table, steps, step_count, scale);
+        search_by_table(true, groups, table, steps, step_count, scale, error);
     } else {
-        search_by_table(false, groups, table, steps, step_count, scale);
+        search_by_table(false, groups, table, steps, step_count, scale, error);
     }
 }
 
@@ -260,6 +275,74 @@ static void round_levels(const struct sinq_lane_groups *groups, const struct sin
         round_by_table(true, groups, table, scale, stored, error);
     } else {
         round_by_table(false, groups, table, scale, stored, error);
+    }
+}
+
+/* ---- scales of levels among what can be stored ---- */
+
+#define NEIGHBOURS 3
+
+INLINE void choose_by_table(bool has_cells, const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
+                            const struct sinq_lane_range *range, struct sinq_lane_choice *choice) {
+    static const float offsets[NEIGHBOURS] = {0.0f, -1.0f, 1.0f}; /* the nearest wins ties */
+    const v16 zero = v_set(0.0f), low = v_set(range->low), step = v_set(range->step), most = v_set(range->most);
+    const v16 unit = v_load(range->unit), by_values = v_load(range->by), wished = v_load(choice->scale);
+    const v16 magnitude = v_max(wished, v_sub(zero, wished));
+    const v16 place = v_round(v_min(v_max(v_div(v_sub(v_div(magnitude, unit), low), step), zero), most));
+    v16 tried[NEIGHBOURS], scale[NEIGHBOURS], stored[NEIGHBOURS], by[NEIGHBOURS], errors[NEIGHBOURS];
+    UNROLL
+    for (unsigned c = 0; c < NEIGHBOURS; c++) {
+        tried[c] = v_min(v_max(v_add(place, v_set(offsets[c])), zero), most);
+        const v16 length = v_mul(v_add(low, v_mul(tried[c], step)), unit);
+        scale[c] = v_where_greater(zero, wished, v_sub(zero, length), length);
+        stored[c] = v_mul(scale[c], by_values);
+        by[c] = invert_scale(stored[c]);
+        errors[c] = zero;
+    }
+    for (size_t i = 0; i < groups->count; i++) {
+        const v16 x = v_load(groups->values + SINQ_LANES * i);
+        UNROLL
+        for (unsigned c = 0; c < NEIGHBOURS; c++) {
+            const v16 difference = v_sub(x, v_mul(stored[c], find_level(has_cells, table, v_mul(x, by[c])).level));
+            const v16 square = v_mul(difference, difference);
+            const float *const weights = groups->weights;
+            errors[c] =
+                v_add(errors[c], weights == NULL ? square : v_mul(v_load(weights + SINQ_LANES * i), square));
+        }
+    }
+    for (unsigned c = 1; c < NEIGHBOURS; c++) {
+        tried[0] = v_where_greater(errors[0], errors[c], tried[c], tried[0]);
+        scale[0] = v_where_greater(errors[0], errors[c], scale[c], scale[0]);
+        errors[0] = v_where_greater(errors[0], errors[c], errors[c], errors[0]);
+    }
+    v_store(choice->scale, scale[0]);
+    v_store(choice->code, tried[0]);
+    v_store(choice->error, errors[0]);
+}
+
+static void choose_level_scale(const struct sinq_lane_groups *groups, const struct sinq_level_table *table,
+                               const struct sinq_lane_range *range, struct sinq_lane_choice *choice) {
+    if (HAS_CELLS(table)) {
+        choose_by_table(true, groups, table, range, choice);
+    } else {
+        choose_by_table(false, groups, table, range, choice);
+    }
+}
+
+/* ---- groups spread over lanes ---- */
+
+static void spread_rows(const float *x, size_t stride, size_t cols, const float by[SINQ_LANES], float *values) {
+    size_t j = 0;
+#ifdef V_HAS_TURN
+    for (; j + SINQ_LANES <= cols; j += SINQ_LANES) {
+        v16 rows[SINQ_LANES];
+        for (unsigned l = 0; l < SINQ_LANES; l++) rows[l] = v_mul(v_load(x + l * stride + j), v_set(by[l]));
+        v_turn(rows);
+        for (unsigned i = 0; i < SINQ_LANES; i++) v_store(values + SINQ_LANES * (j + i), rows[i]);
+    }
+#endif
+    for (; j < cols; j++) {
+        for (unsigned l = 0; l < SINQ_LANES; l++) values[SINQ_LANES * j + l] = x[l * stride + j] * by[l];
     }
 }
 

@@ -108,6 +108,30 @@ static inline v16 v_deviation(const double *sum, const double *square, double by
         const __m512i order = _mm512_setr_epi32(0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15);                 \
         return _mm512_permutexvar_ps(order, folded);                                                                   \
     }
+/* A square of sixteen rows, turned. */
+#define V_HAS_TURN
+static inline void v_turn(v16 r[16]) {
+    __m512 a[16], b[16];
+    for (int i = 0; i < 16; i += 2) { /* pairs of columns of two rows */
+        a[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) { /* columns 4 q + k of four rows */
+        for (int k = 0; k < 2; k++) {
+            const __m512d x = _mm512_castps_pd(a[i + k]), y = _mm512_castps_pd(a[i + 2 + k]);
+            b[i + 2 * k] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+            b[i + 2 * k + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+        }
+    }
+    for (int k = 0; k < 4; k++) {
+        const __m512 first = _mm512_shuffle_f32x4(b[k], b[4 + k], 0x88), second = _mm512_shuffle_f32x4(b[k], b[4 + k], 0xdd);
+        const __m512 third = _mm512_shuffle_f32x4(b[8 + k], b[12 + k], 0x88), fourth = _mm512_shuffle_f32x4(b[8 + k], b[12 + k], 0xdd);
+        r[k] = _mm512_shuffle_f32x4(first, third, 0x88);
+        r[8 + k] = _mm512_shuffle_f32x4(first, third, 0xdd);
+        r[4 + k] = _mm512_shuffle_f32x4(second, fourth, 0x88);
+        r[12 + k] = _mm512_shuffle_f32x4(second, fourth, 0xdd);
+    }
+}
 DEFINE_FOLD(v_sum_rows, _mm512_add_ps)
 DEFINE_FOLD(v_min_rows, _mm512_min_ps)
 DEFINE_FOLD(v_max_rows, _mm512_max_ps)

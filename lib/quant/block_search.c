@@ -51,7 +51,7 @@ struct sinq_lane_codes sinq_search_groups(const struct sinq_block_batch *batch) 
     set_range(batch->form, &codes);
     if (batch->form->levels != NULL) {
         space_steps(76.0f, 130.0f, STEP_COUNT, steps);
-        batch->kernels->search_levels(&groups, &batch->levels, steps, STEP_COUNT, codes.scale);
+        batch->kernels->search_levels(&groups, &batch->levels, steps, STEP_COUNT, codes.scale, NULL);
     } else if (batch->form->has_minimum) {
         const float top = codes.highest;
         space_steps(top * 0.9f, top * 1.3f, 12, steps);

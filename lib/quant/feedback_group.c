@@ -183,14 +183,14 @@ static void choose_levels(const struct sinq_feedback_group *g, struct sinq_feedb
                           struct sinq_feedback_line *ideal) {
     const struct sinq_unit_job *const job = g->job;
     struct sinq_group_block block;
-    float *const search = g->work + ROWS * g->count, row_scale[ROWS];
+    float *const search = g->work + ROWS * g->count, row_scale[ROWS], error[ROWS];
     turn_values(g, g->work, &block);
     memset(ideal, 0, sizeof *ideal);
     for (size_t r = 0; r < ROWS; r++) row_scale[r] = 1.0f;
-    sinq_search_signed_scales(job->effort, job->bits, &job->byte_levels, &block, search, ideal->scale);
+    sinq_search_signed_scales(job->effort, job->bits, &job->byte_levels, &block, search, ideal->scale, NULL);
     *line = *ideal;
     const struct sinq_signed_column column = {g->first_row, g->index, row_scale};
-    sinq_store_signed_scales(job, &column, &block, search, line->scale);
+    sinq_store_signed_scales(job, &column, &block, search, line->scale, error);
 }
 
 /* A copy of all rows, and what the search for levels takes. */

@@ -53,13 +53,8 @@ static float find_unit(const struct sinq_group_block *block, size_t row) {
     return unit;
 }
 
-/* Values of sixteen rows, a lane each. */
-static void spread_values(const struct sinq_group_block *block, size_t first, float *values) {
-    for (size_t l = 0; l < SINQ_LANES; l++) {
-        const float *const x = block->x + (first + l) * block->stride;
-        const float unit = find_unit(block, first + l);
-        for (size_t j = 0; j < block->cols; j++) values[SINQ_LANES * j + l] = unit > 0 ? x[j] * unit : 0.0f;
-    }
+static void find_units(const struct sinq_group_block *block, size_t first, float unit[SINQ_LANES]) {
+    for (size_t l = 0; l < SINQ_LANES; l++) unit[l] = find_unit(block, first + l);
 }
 
 static struct sinq_lane_groups get_groups(const struct sinq_group_block *block, size_t first, const float *values) {
@@ -91,63 +86,40 @@ static size_t space_steps(enum sinq_effort effort, unsigned bits, const struct s
 }
 
 void sinq_search_signed_scales(enum sinq_effort effort, unsigned bits, const struct sinq_byte_levels *levels,
-                               const struct sinq_group_block *block, float *values, float *scale) {
+                               const struct sinq_group_block *block, float *values, float *scale, float *error) {
     float steps[MOST_STEPS], *const weights = values + SINQ_SCALE_BLOCK_ROWS * block->cols;
     const size_t count = space_steps(effort, bits, levels, steps);
     for (size_t i = 0; block->weights != NULL && i < SINQ_LANES * block->cols; i++) {
         weights[i] = block->weights[i / SINQ_LANES];
     }
+    const struct sinq_quantize_kernels *const kernels = sinq_get_quantize_kernels();
     for (size_t first = 0; first < block->rows; first += SINQ_LANES) {
-        spread_values(block, first, values + first * block->cols);
+        float unit[SINQ_LANES], found[SINQ_LANES];
+        find_units(block, first, unit);
+        kernels->spread_rows(block->x + first * block->stride, block->stride, block->cols, unit,
+                             values + first * block->cols);
         const struct sinq_lane_groups groups = get_groups(block, first, values);
-        float found[SINQ_LANES];
-        sinq_get_quantize_kernels()->search_levels(&groups, &levels->above_centre, steps, count, found);
-        for (size_t l = 0; l < SINQ_LANES && first + l < block->rows; l++) {
-            const float unit = find_unit(block, first + l);
-            scale[first + l] = unit > 0 ? found[l] / unit : 0.0f;
-        }
+        kernels->search_levels(&groups, &levels->above_centre, steps, count, found,
+                               error == NULL ? NULL : error + first);
+        for (size_t l = 0; l < SINQ_LANES; l++) scale[first + l] = unit[l] > 0 ? found[l] / unit[l] : 0.0f;
     }
 }
 
 /* ---- what can be stored ---- */
 
-static float hold_within(float value, float most) { return value < 0.0f ? 0.0f : value > most ? most : value; }
-
-/* As rintf has it, which is a call where all processors are to run this. */
-static float round_code(float value) {
-    const float rounded = value + 0x1.8p23f;
-    return rounded - 0x1.8p23f;
-}
-
 void sinq_choose_stored_scales(const struct sinq_byte_levels *levels, const struct sinq_signed_range *range,
-                               const struct sinq_group_block *block, const float *values, float *scale, uint8_t *code) {
-    static const float offsets[3] = {0.0f, -1.0f, 1.0f}; /* the nearest wins ties */
+                               const struct sinq_group_block *block, const float *values, float *scale, uint8_t *code,
+                               float *error) {
     for (size_t first = 0; first < block->rows; first += SINQ_LANES) {
         const struct sinq_lane_groups groups = get_groups(block, first, values);
-        const size_t rows = block->rows - first < SINQ_LANES ? block->rows - first : SINQ_LANES;
-        float least[SINQ_LANES], place[SINQ_LANES], unit[SINQ_LANES], best[SINQ_LANES] = {0}, stored[SINQ_LANES] = {0};
-        for (size_t l = 0; l < rows; l++) {
-            const float magnitude = fabsf(scale[first + l]) / range->unit[first + l];
-            place[l] = round_code(hold_within((magnitude - range->low) / range->step, range->most));
-            unit[l] = copysignf(range->unit[first + l] * find_unit(block, first + l), scale[first + l]);
-            least[l] = INFINITY;
-        }
-        for (size_t c = 0; c < sizeof offsets / sizeof offsets[0]; c++) {
-            float error[SINQ_LANES], tried[SINQ_LANES];
-            for (size_t l = 0; l < rows; l++) {
-                tried[l] = hold_within(place[l] + offsets[c], range->most);
-                stored[l] = (range->low + tried[l] * range->step) * unit[l];
-            }
-            sinq_get_quantize_kernels()->round_levels(&groups, &levels->above_centre, stored, NULL, error);
-            for (size_t l = 0; l < rows; l++) {
-                best[l] = error[l] < least[l] ? tried[l] : best[l];
-                least[l] = error[l] < least[l] ? error[l] : least[l];
-            }
-        }
-        for (size_t l = 0; l < rows; l++) {
-            code[first + l] = (uint8_t)best[l];
-            scale[first + l] =
-                copysignf((range->low + best[l] * range->step) * range->unit[first + l], scale[first + l]);
-        }
+        struct sinq_lane_range in_lanes = {.low = range->low, .step = range->step, .most = range->most};
+        struct sinq_lane_choice choice;
+        find_units(block, first, in_lanes.by);
+        memcpy(in_lanes.unit, range->unit + first, sizeof in_lanes.unit);
+        memcpy(choice.scale, scale + first, sizeof choice.scale);
+        sinq_get_quantize_kernels()->choose_level_scale(&groups, &levels->above_centre, &in_lanes, &choice);
+        memcpy(scale + first, choice.scale, sizeof choice.scale);
+        memcpy(error + first, choice.error, sizeof choice.error);
+        for (size_t l = 0; l < SINQ_LANES; l++) code[first + l] = (uint8_t)choice.code[l];
     }
 }

@@ -20,9 +20,12 @@ struct sinq_byte_levels {
 /* The table of 2, 3 or 4 bits that was fitted to groups of this size (other sizes: the nearest). */
 void sinq_find_byte_levels(unsigned bits, uint32_t group_size, struct sinq_byte_levels *levels);
 
-/* scale[32] of either sign, 0 for groups of zeros. */
+/*
+ * Arrays have 32 entries, whatever the block's rows. scale: of either sign, 0 for groups of zeros. error (or NULL): what it
+ * leaves, in a unit of each row's own: to be compared with what sinq_choose_stored_scales leaves, and with nothing else.
+ */
 void sinq_search_signed_scales(enum sinq_effort effort, unsigned bits, const struct sinq_byte_levels *levels,
-                               const struct sinq_group_block *block, float *values, float *scale);
+                               const struct sinq_group_block *block, float *values, float *scale, float *error);
 
 /* What a stored range offers: magnitudes (low + code * step) * unit[row]. scale comes as searched and leaves as stored. */
 struct sinq_signed_range {
@@ -30,6 +33,7 @@ struct sinq_signed_range {
     const float *unit;
 };
 void sinq_choose_stored_scales(const struct sinq_byte_levels *levels, const struct sinq_signed_range *range,
-                               const struct sinq_group_block *block, const float *values, float *scale, uint8_t *code);
+                               const struct sinq_group_block *block, const float *values, float *scale, uint8_t *code,
+                               float *error);
 
 #endif

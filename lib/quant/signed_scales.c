@@ -20,12 +20,13 @@ static void store_halves(const struct sinq_unit_job *job, const struct sinq_sign
 }
 
 void sinq_store_signed_scales(const struct sinq_unit_job *job, const struct sinq_signed_column *column,
-                              const struct sinq_group_block *block, const float *values, float *scale) {
+                              const struct sinq_group_block *block, const float *values, float *scale, float *error) {
     const struct sinq_dual_scale_sizes *const sizes = job->sizes;
     const enum sinq_aux_type type = job->description->scale_type;
     const float unit = ldexpf(1.0f, -job->scale_exponent);
-    float magnitude[ROWS] = {0}, by_row[ROWS] = {0};
+    float magnitude[ROWS] = {0}, by_row[ROWS];
     const bool none_free[ROWS] = {false}; /* a group of zeros needs a scale of 0: it has no zero point */
+    for (size_t r = 0; r < ROWS; r++) by_row[r] = 1.0f;
     for (size_t r = 0; r < block->rows; r++) {
         by_row[r] = 1.0f / (column->row_scale[r] * unit);
         magnitude[r] = fabsf(scale[r]) * column->row_scale[r] * unit;
@@ -41,7 +42,7 @@ void sinq_store_signed_scales(const struct sinq_unit_job *job, const struct sinq
                                             .step = sinq_half_to_float(stored.range[1]),
                                             .most = (float)most,
                                             .unit = by_row};
-    sinq_choose_stored_scales(&job->byte_levels, &range, block, values, scale, stored.code);
+    sinq_choose_stored_scales(&job->byte_levels, &range, block, values, scale, stored.code, error);
     sinq_write_range(sizes, stored.range, column->first_row, column->group, sizes->scale_range_offset, job->blob);
     for (size_t r = 0; r < block->rows; r++) stored.code[r] |= scale[r] < 0 ? (uint8_t)(most + 1) : 0;
     sinq_put_codes(sizes, stored.code, column->first_row, block->rows, column->group,

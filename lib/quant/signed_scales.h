@@ -12,9 +12,10 @@ struct sinq_signed_column {
 
 /*
  * After sinq_search_signed_scales, with its `values`: scale[32] comes as searched and leaves as a reader will see it, in the normalized
- * domain; entries and range go into the job's blob.
+ * domain; entries and range go into the job's blob. error[32]: what is left, as level_search.h has it; untouched where scales are
+ * f16.
  */
 void sinq_store_signed_scales(const struct sinq_unit_job *job, const struct sinq_signed_column *column,
-                              const struct sinq_group_block *block, const float *values, float *scale);
+                              const struct sinq_group_block *block, const float *values, float *scale, float *error);
 
 #endif

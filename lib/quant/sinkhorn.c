@@ -8,7 +8,6 @@
 #define SMALLEST_DEVIATION 1e-3f
 #define LARGEST_DEVIATION  1e3f
 #define SMALLEST_DIVISOR   1e-12f
-#define DOMINANT_MEAN      0.9
 
 /* Scales and what follows from them, of rows or of columns; arrays padded to sixteen. */
 struct side {
@@ -125,15 +124,15 @@ static void sum_tile(struct sinq_sinkhorn *work, const struct sinq_tile *tile) {
 }
 
 static bool is_mean_dominant(double sum, double square, size_t values) {
-    return sum * sum / (double)values > DOMINANT_MEAN * square;
+    return sum * sum * (1.0 / (double)values) > SINQ_DOMINANT_MEAN * square;
 }
 
 static void measure_rows(struct sinq_sinkhorn *work, const struct sinq_tile *tile) {
     const struct sinq_quantize_kernels *const kernels = sinq_get_quantize_kernels();
     struct side *const rows = &work->rows;
-    kernels->find_deviations(sinq_pad_lanes(tile->rows), (double)tile->cols, work->row_sum, work->row_square,
-                             rows->deviation);
-    for (size_t i = 0; i < tile->rows; i++) {
+    const bool has_dominant = kernels->find_deviations(sinq_pad_lanes(tile->rows), (double)tile->cols, work->row_sum,
+                                                       work->row_square, rows->deviation);
+    for (size_t i = 0; has_dominant && i < tile->rows; i++) {
         if (is_mean_dominant(work->row_sum[i], work->row_square[i], tile->cols)) {
             rows->deviation[i] = find_row_deviation(work, tile, i);
         }
@@ -144,9 +143,9 @@ static void measure_rows(struct sinq_sinkhorn *work, const struct sinq_tile *til
 static void measure_cols(struct sinq_sinkhorn *work, const struct sinq_tile *tile) {
     const struct sinq_quantize_kernels *const kernels = sinq_get_quantize_kernels();
     struct side *const cols = &work->cols;
-    kernels->find_deviations(sinq_pad_lanes(tile->cols), (double)tile->rows, work->col_sum, work->col_square,
-                             cols->deviation);
-    for (size_t j = 0; j < tile->cols; j++) {
+    const bool has_dominant = kernels->find_deviations(sinq_pad_lanes(tile->cols), (double)tile->rows, work->col_sum,
+                                                       work->col_square, cols->deviation);
+    for (size_t j = 0; has_dominant && j < tile->cols; j++) {
         if (is_mean_dominant(work->col_sum[j], work->col_square[j], tile->rows)) {
             cols->deviation[j] = find_col_deviation(work, tile, j);
         }

@@ -152,7 +152,7 @@ static void normalize_block(const struct sinq_unit_job *job, struct block *block
         float *const lowest = block->values.lowest + half, *const highest = block->values.highest + half;
         for (size_t j = 0; j < sinq_pad_lanes(tile->cols); j += SINQ_STRIP_COLUMNS) {
             const unsigned vectors = sinq_strip_vectors(tile, j);
-            float low[SINQ_LANES], high[SINQ_LANES];
+            float more[2][SINQ_LANES], *const low = j == 0 ? lowest : more[0], *const high = j == 0 ? highest : more[1];
             float *const out = block->x + half * block->stride + j;
             if (tile->is_bf16) {
                 kernels->normalize_rows_bf16(sinq_tile_bf16(tile, row, j), tile->stride, vectors, col_scale + j,
@@ -161,9 +161,9 @@ static void normalize_block(const struct sinq_unit_job *job, struct block *block
                 kernels->normalize_rows_f32(sinq_tile_f32(tile, row, j), tile->stride, vectors, col_scale + j,
                                             block->row_scale + half, out, block->stride, low, high);
             }
-            for (size_t r = 0; r < SINQ_LANES; r++) {
-                lowest[r] = j == 0 ? low[r] : fminf(lowest[r], low[r]);
-                highest[r] = j == 0 ? high[r] : fmaxf(highest[r], high[r]);
+            for (size_t r = 0; j > 0 && r < SINQ_LANES; r++) {
+                lowest[r] = fminf(lowest[r], low[r]);
+                highest[r] = fmaxf(highest[r], high[r]);
             }
         }
     }
@@ -184,8 +184,12 @@ static void encode_block(const struct sinq_unit_job *job, const struct sinq_unit
     for (size_t half = 0; half < block->rows; half += SINQ_LANES) {
         const size_t row_tile = (block->first + half) / job->row_tile;
         const float *const col_scale = block->group->col_scale + row_tile * block->group->unit_stride;
-        memcpy(work->weights, col_scale, tile->cols * sizeof(float));
-        memset(work->weights + tile->cols, 0, (padded - tile->cols) * sizeof(float));
+        const float *weights = col_scale;
+        if (tile->cols != padded) {
+            memcpy(work->weights, col_scale, tile->cols * sizeof(float));
+            memset(work->weights + tile->cols, 0, (padded - tile->cols) * sizeof(float));
+            weights = work->weights;
+        }
         for (size_t j = 0; j < padded; j += SINQ_STRIP_COLUMNS) {
             const unsigned vectors = sinq_strip_vectors(tile, j);
             const float *const x = block->x + half * block->stride + j;
@@ -193,10 +197,10 @@ static void encode_block(const struct sinq_unit_job *job, const struct sinq_unit
             float row_error[SINQ_LANES], row_norm[SINQ_LANES];
             if (job->has_levels) {
                 kernels->encode_levels(x, block->stride, vectors, scale + half, zero + half, &job->levels,
-                                       work->weights + j, codes, block->stride, row_error, row_norm);
+                                       weights + j, codes, block->stride, row_error, row_norm);
             } else {
                 kernels->encode_uniform(x, block->stride, vectors, scale + half, zero + half,
-                                        (float)((1u << job->bits) - 1u), work->weights + j, codes, block->stride,
+                                        (float)((1u << job->bits) - 1u), weights + j, codes, block->stride,
                                         row_error, row_norm);
             }
             for (size_t r = 0; r < SINQ_LANES; r++) {
@@ -414,29 +418,39 @@ static void use_signed_scales(const struct block *block, const float *scale, flo
     }
 }
 
+/* What storing scales costs, from errors in units of each row's own. */
+static void add_storing(const struct block *block, const struct block_error *cost, const float *searched,
+                        const float *stored, struct sinq_unit_outcome *outcome) {
+    struct block_error ideal;
+    for (size_t r = 0; r < block->rows; r++) {
+        const bool is_dearer = stored[r] > searched[r];
+        ideal.error[r] = is_dearer ? cost->error[r] * (double)(searched[r] / stored[r]) : cost->error[r];
+        outcome->ideal_square += ideal.error[r];
+    }
+    add_excess(block, cost, &ideal, outcome);
+}
+
 static void round_byte_levels(const struct sinq_unit_job *job, const struct sinq_unit_work *work, struct block *block,
                               struct sinq_unit_outcome *outcome) {
     const float zero[BLOCK_ROWS] = {0};
-    float scale[BLOCK_ROWS];
-    struct block_error cost, ideal;
+    float scale[BLOCK_ROWS], searched[BLOCK_ROWS], stored[BLOCK_ROWS];
+    struct block_error cost;
     memset(block->parameters.zero, 0, sizeof block->parameters.zero);
     sinq_search_signed_scales(job->effort, job->bits, &job->byte_levels, &block->values, work->values,
-                              block->parameters.scale);
-    use_signed_scales(block, block->parameters.scale, scale);
-    encode_block(job, work, block, scale, zero, job->blob == NULL ? block->codes : NULL, &ideal);
-    if (job->blob == NULL) {
-        add_block(block, &ideal, outcome);
-        write_plain(job, block);
-        return;
-    }
-    const struct sinq_signed_column column = {block->first, block->group->index, block->row_scale};
+                              block->parameters.scale, searched);
     memcpy(block->scale, block->parameters.scale, sizeof block->scale);
-    sinq_store_signed_scales(job, &column, &block->values, work->values, block->scale);
+    if (job->blob != NULL) {
+        const struct sinq_signed_column column = {block->first, block->group->index, block->row_scale};
+        sinq_store_signed_scales(job, &column, &block->values, work->values, block->scale, stored);
+    }
     use_signed_scales(block, block->scale, scale);
     encode_block(job, work, block, scale, zero, block->codes, &cost);
-    add_excess(block, &cost, &ideal, outcome);
-    for (size_t r = 0; r < block->rows; r++) outcome->ideal_square += ideal.error[r];
     add_block(block, &cost, outcome);
+    if (job->blob == NULL) {
+        write_plain(job, block);
+    } else if (job->description->scale_type != SINQ_AUX_F16) {
+        add_storing(block, &cost, searched, stored, outcome);
+    }
 }
 
 static void round_block(const struct sinq_unit_job *job, const struct sinq_unit_work *work, struct block *block,

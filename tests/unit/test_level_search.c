@@ -86,7 +86,7 @@ START_TEST(searched_scales_are_never_worse_than_unsearched) {
                     block.highest[r] = fmaxf(block.highest[r], x[r * COLS + j]);
                 }
             }
-            sinq_search_signed_scales(SINQ_EFFORT_DEFAULT, bits, &levels, &block, values, scale);
+            sinq_search_signed_scales(SINQ_EFFORT_DEFAULT, bits, &levels, &block, values, scale, NULL);
             for (size_t r = 0; r < ROWS; r++) {
                 const double found = measure_row(&levels, x + r * COLS, scale[r]);
                 const double most = measure_unsearched(&levels, x + r * COLS);
