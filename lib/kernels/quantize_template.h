@@ -20,33 +20,27 @@ static inline v16 divide(bool is_quick, v16 a, v16 b, v16 by_b) {
     return is_quick ? v_divide_quick(a, b, by_b) : v_div(a, b);
 }
 
+/* Sixteen rows; the smallest of each column first, so that whole vectors are compared. */
+#define DEFINE_TINY_TEST(SUFFIX, ELEMENT, BITS, MOST)                                                                  \
+    INLINE bool has_tiny_##SUFFIX(const ELEMENT *values, size_t stride, unsigned vectors) {                            \
+        BITS least[SINQ_STRIP_COLUMNS], smallest = MOST;                                                               \
+        for (unsigned j = 0; j < SINQ_LANES * vectors; j++) least[j] = MOST;                                           \
+        for (unsigned r = 0; r < SINQ_LANES; r++) {                                                                    \
+            BITS bits[SINQ_STRIP_COLUMNS];                                                                             \
+            memcpy(bits, values + r * stride, SINQ_LANES * vectors * sizeof *bits);                                    \
+            for (unsigned j = 0; j < SINQ_LANES * vectors; j++) {                                                      \
+                const BITS place = (BITS)((bits[j] & (MOST >> 1)) - 1u); /* zero comes last */                         \
+                least[j] = place < least[j] ? place : least[j];                                                        \
+            }                                                                                                          \
+        }                                                                                                              \
+        for (unsigned j = 0; j < SINQ_LANES * vectors; j++) smallest = least[j] < smallest ? least[j] : smallest;      \
+        return smallest < TINY_##BITS - 1u;                                                                            \
+    }
 /* Values other than zero must reach this for v_divide_quick by two scales: 2^-70, as bits of f32 and of bf16. */
-#define TINY_F32  (57u << 23)
-#define TINY_BF16 (57u << 7)
-
-static inline bool has_tiny_f32(const float *values, size_t stride, size_t cols) {
-    uint32_t least = UINT32_MAX;
-    for (unsigned r = 0; r < SINQ_LANES; r++) {
-        uint32_t bits[SINQ_STRIP_COLUMNS];
-        memcpy(bits, values + r * stride, cols * sizeof *bits);
-        for (size_t j = 0; j < cols; j++) {
-            const uint32_t place = (bits[j] & 0x7fffffffu) - 1u; /* zero comes last */
-            least = place < least ? place : least;
-        }
-    }
-    return least < TINY_F32 - 1u;
-}
-
-static inline bool has_tiny_bf16(const uint16_t *values, size_t stride, size_t cols) {
-    uint16_t least = UINT16_MAX;
-    for (unsigned r = 0; r < SINQ_LANES; r++) {
-        for (size_t j = 0; j < cols; j++) {
-            const uint16_t place = (uint16_t)((values[r * stride + j] & 0x7fffu) - 1u);
-            least = place < least ? place : least;
-        }
-    }
-    return least < TINY_BF16 - 1u;
-}
+#define TINY_uint32_t (57u << 23)
+#define TINY_uint16_t (57u << 7)
+DEFINE_TINY_TEST(f32, float, uint32_t, UINT32_MAX)
+DEFINE_TINY_TEST(bf16, uint16_t, uint16_t, UINT16_MAX)
 
 #define DEFINE_STRIP_KERNELS(SUFFIX, ELEMENT, LOAD)                                                                    \
     static inline __attribute__((always_inline)) void measure_vectors_##SUFFIX(                                        \
@@ -63,6 +57,7 @@ static inline bool has_tiny_bf16(const uint16_t *values, size_t stride, size_t c
             for (unsigned r = 0; r < SINQ_LANES; r++) {                                                                \
                 const ELEMENT *const row = values + (first + r) * stride;                                              \
                 const v16 by_row = v_set(inverse_rows[first + r]);                                                     \
+                __builtin_prefetch(row + SINQ_LANES * stride);                                                         \
                 v16d total = v_zero_sums(), total_square = v_zero_sums();                                              \
                 for (unsigned v = 0; v < vectors; v++) {                                                               \
                     const v16 c = v_mul(v_mul(LOAD(row + SINQ_LANES * v), inverse[v]), by_row);                        \
@@ -126,17 +121,17 @@ static inline bool has_tiny_bf16(const uint16_t *values, size_t stride, size_t c
     static void normalize_rows_##SUFFIX(const ELEMENT *values, size_t stride, unsigned vectors,                        \
                                         const float *col_scale, const float *row_scale, float *out, size_t out_stride, \
                                         float *lowest, float *highest) {                                               \
-        if (has_tiny_##SUFFIX(values, stride, SINQ_LANES * vectors)) {                                                 \
-            normalize_vectors_##SUFFIX(false, values, stride, vectors, col_scale, row_scale, out, out_stride, lowest,  \
-                                       highest);                                                                       \
-        } else if (vectors == SINQ_STRIP_VECTORS) {                                                                    \
+        if (vectors == SINQ_STRIP_VECTORS && !has_tiny_##SUFFIX(values, stride, SINQ_STRIP_VECTORS)) {                 \
             normalize_vectors_##SUFFIX(true, values, stride, SINQ_STRIP_VECTORS, col_scale, row_scale, out,            \
                                        out_stride, lowest, highest);                                                   \
-        } else if (vectors == 2) {                                                                                     \
+        } else if (vectors == 2 && !has_tiny_##SUFFIX(values, stride, 2)) {                                            \
             normalize_vectors_##SUFFIX(true, values, stride, 2, col_scale, row_scale, out, out_stride, lowest,         \
                                        highest);                                                                       \
+        } else if (vectors == 1 && !has_tiny_##SUFFIX(values, stride, 1)) {                                            \
+            normalize_vectors_##SUFFIX(true, values, stride, 1, col_scale, row_scale, out, out_stride, lowest,         \
+                                       highest);                                                                       \
         } else {                                                                                                       \
-            normalize_vectors_##SUFFIX(true, values, stride, vectors, col_scale, row_scale, out, out_stride, lowest,   \
+            normalize_vectors_##SUFFIX(false, values, stride, vectors, col_scale, row_scale, out, out_stride, lowest,  \
                                        highest);                                                                       \
         }                                                                                                              \
     }

@@ -306,8 +306,7 @@ INLINE void choose_by_table(bool has_cells, const struct sinq_lane_groups *group
             const v16 difference = v_sub(x, v_mul(stored[c], find_level(has_cells, table, v_mul(x, by[c])).level));
             const v16 square = v_mul(difference, difference);
             const float *const weights = groups->weights;
-            errors[c] =
-                v_add(errors[c], weights == NULL ? square : v_mul(v_load(weights + SINQ_LANES * i), square));
+            errors[c] = v_add(errors[c], weights == NULL ? square : v_mul(v_load(weights + SINQ_LANES * i), square));
         }
     }
     for (unsigned c = 1; c < NEIGHBOURS; c++) {

@@ -124,8 +124,10 @@ static inline void v_turn(v16 r[16]) {
         }
     }
     for (int k = 0; k < 4; k++) {
-        const __m512 first = _mm512_shuffle_f32x4(b[k], b[4 + k], 0x88), second = _mm512_shuffle_f32x4(b[k], b[4 + k], 0xdd);
-        const __m512 third = _mm512_shuffle_f32x4(b[8 + k], b[12 + k], 0x88), fourth = _mm512_shuffle_f32x4(b[8 + k], b[12 + k], 0xdd);
+        const __m512 first = _mm512_shuffle_f32x4(b[k], b[4 + k], 0x88),
+                     second = _mm512_shuffle_f32x4(b[k], b[4 + k], 0xdd);
+        const __m512 third = _mm512_shuffle_f32x4(b[8 + k], b[12 + k], 0x88),
+                     fourth = _mm512_shuffle_f32x4(b[8 + k], b[12 + k], 0xdd);
         r[k] = _mm512_shuffle_f32x4(first, third, 0x88);
         r[8 + k] = _mm512_shuffle_f32x4(first, third, 0xdd);
         r[4 + k] = _mm512_shuffle_f32x4(second, fourth, 0x88);

@@ -22,7 +22,8 @@ void sinq_find_byte_levels(unsigned bits, uint32_t group_size, struct sinq_byte_
 
 /*
  * Arrays have 32 entries, whatever the block's rows. scale: of either sign, 0 for groups of zeros. error (or NULL): what it
- * leaves, in a unit of each row's own: to be compared with what sinq_choose_stored_scales leaves, and with nothing else.
+ * leaves with the codes from which it follows, in a unit of each row's own: to be compared with what
+ * sinq_choose_stored_scales leaves, and with nothing else.
  */
 void sinq_search_signed_scales(enum sinq_effort effort, unsigned bits, const struct sinq_byte_levels *levels,
                                const struct sinq_group_block *block, float *values, float *scale, float *error);

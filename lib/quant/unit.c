@@ -196,12 +196,12 @@ static void encode_block(const struct sinq_unit_job *job, const struct sinq_unit
             uint8_t *const codes = to == NULL ? NULL : to + half * block->stride + j;
             float row_error[SINQ_LANES], row_norm[SINQ_LANES];
             if (job->has_levels) {
-                kernels->encode_levels(x, block->stride, vectors, scale + half, zero + half, &job->levels,
-                                       weights + j, codes, block->stride, row_error, row_norm);
+                kernels->encode_levels(x, block->stride, vectors, scale + half, zero + half, &job->levels, weights + j,
+                                       codes, block->stride, row_error, row_norm);
             } else {
                 kernels->encode_uniform(x, block->stride, vectors, scale + half, zero + half,
-                                        (float)((1u << job->bits) - 1u), weights + j, codes, block->stride,
-                                        row_error, row_norm);
+                                        (float)((1u << job->bits) - 1u), weights + j, codes, block->stride, row_error,
+                                        row_norm);
             }
             for (size_t r = 0; r < SINQ_LANES; r++) {
                 error[half + r] += row_error[r];
@@ -349,21 +349,33 @@ static void store_zeros(const struct sinq_unit_job *job, struct block *block) {
     for (size_t r = 0; r < block->rows; r++) block->zero[r] = stored.value[r];
 }
 
+/* Sums stay in registers: the compiler cannot know that nothing else holds an outcome. */
 static void add_block(const struct block *block, const struct block_error *cost, struct sinq_unit_outcome *outcome) {
+    double error = outcome->error_square, norm = outcome->norm_square;
     for (size_t r = 0; r < block->rows; r++) {
-        outcome->error_square += cost->error[r];
-        outcome->norm_square += cost->norm[r];
+        error += cost->error[r];
+        norm += cost->norm[r];
     }
+    outcome->error_square = error;
+    outcome->norm_square = norm;
     outcome->groups += (double)block->rows;
 }
 
 static void add_excess(const struct block *block, const struct block_error *cost, const struct block_error *ideal,
                        struct sinq_unit_outcome *outcome) {
+    double excess = outcome->excess;
     for (size_t r = 0; r < block->rows; r++) {
         const double more = cost->error[r] - ideal->error[r];
         if (more <= 0) continue;
-        outcome->excess += more < LARGEST_EXCESS * ideal->error[r] ? more / ideal->error[r] : LARGEST_EXCESS;
+        excess += more < LARGEST_EXCESS * ideal->error[r] ? more / ideal->error[r] : LARGEST_EXCESS;
     }
+    outcome->excess = excess;
+}
+
+static void add_ideal(const struct block *block, const struct block_error *ideal, struct sinq_unit_outcome *outcome) {
+    double square = outcome->ideal_square;
+    for (size_t r = 0; r < block->rows; r++) square += ideal->error[r];
+    outcome->ideal_square = square;
 }
 
 /* Rounds one block for the blob: parameters first as stored, then codes for them. */
@@ -406,7 +418,7 @@ static void round_searched(const struct sinq_unit_job *job, const struct sinq_un
     use_parameters(block, block->scale, block->zero, scale, zero);
     encode_block(job, work, block, scale, zero, block->codes, &cost);
     add_excess(block, &cost, &ideal, outcome);
-    for (size_t r = 0; r < block->rows; r++) outcome->ideal_square += ideal.error[r];
+    add_ideal(block, &ideal, outcome);
     add_block(block, &cost, outcome);
 }
 
@@ -425,9 +437,9 @@ static void add_storing(const struct block *block, const struct block_error *cos
     for (size_t r = 0; r < block->rows; r++) {
         const bool is_dearer = stored[r] > searched[r];
         ideal.error[r] = is_dearer ? cost->error[r] * (double)(searched[r] / stored[r]) : cost->error[r];
-        outcome->ideal_square += ideal.error[r];
     }
     add_excess(block, cost, &ideal, outcome);
+    add_ideal(block, &ideal, outcome);
 }
 
 static void round_byte_levels(const struct sinq_unit_job *job, const struct sinq_unit_work *work, struct block *block,

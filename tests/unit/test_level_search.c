@@ -63,6 +63,15 @@ static double measure_row(const struct sinq_byte_levels *levels, const float *x,
     return sum;
 }
 
+static double measure_square(const float *a, const float *b, size_t count) {
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double d = (double)a[i] - (b == NULL ? 0 : (double)b[i]);
+        sum += d * d;
+    }
+    return sum;
+}
+
 /* The largest magnitude on the outer level, of either sign: what there is without a search. */
 static double measure_unsearched(const struct sinq_byte_levels *levels, const float *x) {
     float most = 0, first = -levels->above_centre.level[0], last = levels->above_centre.level[15];
@@ -86,9 +95,22 @@ START_TEST(searched_scales_are_never_worse_than_unsearched) {
                     block.highest[r] = fmaxf(block.highest[r], x[r * COLS + j]);
                 }
             }
-            sinq_search_signed_scales(SINQ_EFFORT_DEFAULT, bits, &levels, &block, values, scale, NULL);
+            float error[ROWS], stored[ROWS], stored_error[ROWS], unit[ROWS];
+            uint8_t code[ROWS];
+            sinq_search_signed_scales(SINQ_EFFORT_DEFAULT, bits, &levels, &block, values, scale, error);
+            memcpy(stored, scale, sizeof stored);
+            for (size_t r = 0; r < ROWS; r++) unit[r] = fmaxf(fabsf(scale[r]), 1e-30f);
+            const struct sinq_signed_range range = {.low = 0.0f, .step = 0.043f, .most = 63.0f, .unit = unit};
+            sinq_choose_stored_scales(&levels, &range, &block, values, stored, code, stored_error);
             for (size_t r = 0; r < ROWS; r++) {
                 const double found = measure_row(&levels, x + r * COLS, scale[r]);
+                const double kept = measure_row(&levels, x + r * COLS, stored[r]);
+                const double norm = measure_square(x + r * COLS, NULL, COLS);
+                /* Codes of the search are those from which its scale follows: the nearest ones leave a little less. */
+                const double told = (double)stored_error[r] / (double)error[r] / (kept / found);
+                check_often(scale[r] == 0 || found < 1e-3 * norm || (told > 0.97 && told < 1.002),
+                            "%u bits, %s, row %zu: storing makes an error %g times as large, it says %g of that", bits,
+                            fillings[f].name, r, kept / found, told);
                 const double most = measure_unsearched(&levels, x + r * COLS);
                 check_often(found <= most * (1 + 1e-4), "%u bits, %s, row %zu: %g, unsearched %g", bits,
                             fillings[f].name, r, found, most);
@@ -133,15 +155,6 @@ static void quantize(const float *w, unsigned bits, enum sinq_aux_type type, uns
     ck_assert(sinq_dual_scale_measure(&packed->description, &packed->sizes));
     ck_assert(sinq_dual_scale_check(packed->blob.bytes, packed->sizes.bytes));
     sinq_free_units(&units);
-}
-
-static double measure_square(const float *a, const float *b, size_t count) {
-    double sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        const double d = (double)a[i] - (b == NULL ? 0 : (double)b[i]);
-        sum += d * d;
-    }
-    return sum;
 }
 
 /* Rounding to the same levels without a search, its scales as they are: what is stored may add 2 % (6 bits 5 %) to a search's error, or

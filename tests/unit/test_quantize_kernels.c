@@ -118,7 +118,7 @@ static void run_deviations(const struct sinq_quantize_kernels *k, size_t rows, c
                            struct results *r) {
     clear_results(r);
     const size_t padded = (rows + 15) / 16 * 16;
-    k->find_deviations(padded, 64.0, sums->row_sum, sums->row_square, r->row_a);
+    r->scalars[2] = k->find_deviations(padded, 64.0, sums->row_sum, sums->row_square, r->row_a);
     k->find_extremes(rows, r->row_a, &r->scalars[0], &r->scalars[1]);
     r->scalars[3] = k->step_scales(padded, r->row_a, 0.0123f, data.rows, r->row_b, r->row_c);
 }
@@ -180,10 +180,30 @@ static void run_levels(const struct sinq_quantize_kernels *k, size_t which, stru
     const struct sinq_lane_groups groups = {data.f32, data.f32 + 700, 30};
     sinq_make_level_table(tables[which].levels, tables[which].count, &table);
     clear_results(r);
-    k->search_levels(&groups, &table, steps, 3, r->row_a);
+    k->search_levels(&groups, &table, steps, 3, r->row_a, r->x);
     k->round_levels(&groups, &table, r->row_a, r->codes, r->row_b);
     k->encode_levels(data.f32, MOST_COLS, 3, data.rows, data.cols, &table, data.cols, r->codes + 512, 48, r->row_c,
                      r->row_c + 16);
+}
+
+/* Scales of levels among a few that can be stored, wished ones of either sign, too small, too large and zero. */
+static void run_choice(const struct sinq_quantize_kernels *k, size_t which, bool has_weights, struct results *r) {
+    struct sinq_level_table table;
+    struct sinq_lane_range range = {.low = 0.001f, .step = 0.0004f, .most = 63.0f};
+    struct sinq_lane_choice choice;
+    clear_results(r);
+    sinq_make_level_table(tables[which].levels, tables[which].count, &table);
+    for (size_t l = 0; l < SINQ_LANES; l++) {
+        range.unit[l] = data.rows[l];
+        range.by[l] = l == 5 ? 0.0f : ldexpf(1.0f, (int)l - 8);
+        choice.scale[l] = (l % 2 == 0 ? 1.0f : -1.0f) * (l == 7 ? 0.0f : ldexpf(0.01f, (int)(l % 9) - 4));
+    }
+    k->spread_rows(data.f32 + 5, MOST_COLS, 37, range.by, r->x);
+    const struct sinq_lane_groups groups = {r->x, has_weights ? data.rows : NULL, has_weights ? 12 : 37};
+    k->choose_level_scale(&groups, &table, &range, &choice);
+    memcpy(r->row_a, choice.scale, sizeof choice.scale);
+    memcpy(r->row_b, choice.code, sizeof choice.code);
+    memcpy(r->row_c, choice.error, sizeof choice.error);
 }
 
 /* Groups whose values reach from 0 to 1, and such as do not. */
@@ -252,6 +272,11 @@ static void check_version(size_t version, enum data_kind kind) {
         run_levels(c, which, &expected);
         run_levels(k, which, &found);
         compare(name, tables[which].name, kind, 16, 3);
+        for (int has_weights = 0; has_weights < 2; has_weights++) {
+            run_choice(c, which, has_weights != 0, &expected);
+            run_choice(k, which, has_weights != 0, &found);
+            compare(name, "spread_rows, choose_level_scale", kind, 16, 3);
+        }
     }
     for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
         const float top = (float)((1u << widths[w]) - 1);
