@@ -63,10 +63,6 @@ static void put_half(uint8_t *to, uint16_t half) {
     to[1] = (uint8_t)(half >> 8);
 }
 
-static uint64_t locate_entry(const struct sinq_dual_scale_sizes *sizes, uint64_t row, uint64_t group) {
-    return (row / SINQ_PANEL_ROWS * sizes->groups + group) * SINQ_PANEL_ROWS + row % SINQ_PANEL_ROWS;
-}
-
 static uint8_t *locate_range(const struct sinq_dual_scale_sizes *sizes, uint64_t row, uint64_t group, uint64_t offset,
                              uint8_t *blob) {
     return blob + offset + (row / SINQ_SCALE_BLOCK_ROWS * sizes->groups + group) * 4;
@@ -83,7 +79,7 @@ void sinq_write_column(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_
                        const struct sinq_stored_column *stored, uint64_t first_row, size_t rows, uint64_t group,
                        uint64_t offset, uint64_t range_offset, uint8_t *blob) {
     for (size_t r = 0; r < rows; r++) {
-        const uint64_t entry = locate_entry(sizes, first_row + r, group);
+        const uint64_t entry = sinq_locate_entry(sizes, first_row + r, group);
         if (type == SINQ_AUX_F16) {
             put_half(blob + offset + 2 * entry, stored->half[r]);
         } else {
@@ -109,7 +105,7 @@ static struct span find_span(const struct sinq_dual_scale_sizes *sizes, const in
                              uint64_t count, uint64_t group) {
     struct span span = {INT16_MAX, INT16_MIN};
     for (uint64_t row = first; row < first + count; row++) {
-        const int z = zero[locate_entry(sizes, row, group)];
+        const int z = zero[sinq_locate_entry(sizes, row, group)];
         span = widen(span, (struct span){z, z});
     }
     return span;
@@ -141,7 +137,7 @@ static void write_block_zeros(const struct sinq_dual_scale *matrix, const struct
             put_half(range, sinq_float_to_half((float)low));
             put_half(range + 2, sinq_float_to_half(1.0f));
             for (uint64_t r = row; r < row + count; r++) {
-                const uint64_t entry = locate_entry(sizes, r, group);
+                const uint64_t entry = sinq_locate_entry(sizes, r, group);
                 blob[sizes->zero_offset + entry] = (uint8_t)(zero[entry] - low);
             }
         }
@@ -175,7 +171,7 @@ void sinq_write_integer_zeros(struct sinq_dual_scale *matrix, struct sinq_dual_s
     }
     for (uint64_t row = 0; row < matrix->rows; row++) {
         for (uint64_t group = 0; group < sizes->groups; group++) {
-            const uint64_t entry = locate_entry(sizes, row, group);
+            const uint64_t entry = sinq_locate_entry(sizes, row, group);
             if (fits_matrix) {
                 blob[sizes->zero_offset + entry] = (uint8_t)(zero[entry] - all.lowest);
             } else {

@@ -88,6 +88,9 @@ void sinq_pack_block(unsigned bits, uint32_t rows, uint32_t cols, const uint8_t 
 void sinq_unpack_block(unsigned bits, uint32_t rows, uint32_t cols, const uint8_t *lines, uint8_t *codes,
                        size_t stride);
 
+/* Entry (row, group) of a section of scales or zeros: panel by panel, group by group, 16 rows. */
+uint64_t sinq_locate_entry(const struct sinq_dual_scale_sizes *sizes, uint64_t row, uint64_t group);
+
 /* Bytes of one panel's entries. */
 uint64_t sinq_measure_entries(enum sinq_aux_type type, uint64_t groups);
 

@@ -14,15 +14,14 @@ static float load_f32(const uint8_t *p) {
     return value;
 }
 
-/* Entry (row, group) of a section of scales or zeros: panel by panel, group by group, 16 rows. */
-static uint64_t locate_entry(const struct sinq_dual_scale_sizes *sizes, uint64_t row, uint64_t group) {
+uint64_t sinq_locate_entry(const struct sinq_dual_scale_sizes *sizes, uint64_t row, uint64_t group) {
     return (row / SINQ_PANEL_ROWS * sizes->groups + group) * SINQ_PANEL_ROWS + row % SINQ_PANEL_ROWS;
 }
 
 /* The code of row and group: a byte, or six bits of a quad of groups. */
 static unsigned load_code(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_type type, const uint8_t *section,
                           uint64_t row, uint64_t group) {
-    if (type != SINQ_AUX_U6) return section[locate_entry(sizes, row, group)];
+    if (type != SINQ_AUX_U6) return section[sinq_locate_entry(sizes, row, group)];
     const uint64_t panel_bytes = sinq_measure_entries(type, sizes->groups);
     return sinq_load_entry(section + row / SINQ_PANEL_ROWS * panel_bytes, group, (unsigned)(row % SINQ_PANEL_ROWS));
 }
@@ -46,7 +45,7 @@ float sinq_dual_scale_scale(const struct sinq_dual_scale *matrix, const struct s
                             const uint8_t *blob, uint64_t row, uint64_t group) {
     const uint8_t *const section = blob + sizes->scale_offset, *const ranges = blob + sizes->scale_range_offset;
     if (matrix->scale_type == SINQ_AUX_F16) {
-        return sinq_half_to_float(load_u16(section + 2 * locate_entry(sizes, row, group)));
+        return sinq_half_to_float(load_u16(section + 2 * sinq_locate_entry(sizes, row, group)));
     }
     const unsigned code = load_code(sizes, matrix->scale_type, section, row, group);
     if (matrix->scale_type == SINQ_AUX_I8) return apply_super(matrix, sizes, ranges, row, group, (uint8_t)code);
@@ -61,7 +60,7 @@ float sinq_dual_scale_zero(const struct sinq_dual_scale *matrix, const struct si
     const uint8_t *const section = blob + sizes->zero_offset, *const ranges = blob + sizes->zero_range_offset;
     if (matrix->zero_type == SINQ_AUX_NONE) return matrix->zero_low;
     if (matrix->zero_type == SINQ_AUX_F16) {
-        return sinq_half_to_float(load_u16(section + 2 * locate_entry(sizes, row, group)));
+        return sinq_half_to_float(load_u16(section + 2 * sinq_locate_entry(sizes, row, group)));
     }
     const unsigned code = load_code(sizes, matrix->zero_type, section, row, group);
     if (matrix->zero_type == SINQ_AUX_I8) return apply_super(matrix, sizes, ranges, row, group, (uint8_t)code);
