@@ -152,6 +152,12 @@ static const struct made_case {
      false, true},
 };
 
+static inline const struct made_case *find_made_case(const char *name) {
+    size_t found = 0;
+    while (strcmp(made_cases[found].name, name) != 0) found++;
+    return &made_cases[found];
+}
+
 /* Two experts that are nearly as good may change places in f32: such models are not comparable. */
 #define SMALLEST_GAP 1e-5
 
@@ -167,6 +173,18 @@ static inline double *make_up(const struct made_case *c, const cJSON *config, ui
         free(logits);
         close_reference(r);
     }
+}
+
+/* The model of that name in the scratch folder, and tokens for it. */
+static inline void write_made_model(const char *name, int32_t *tokens) {
+    struct reference *const r = malloc(sizeof *r);
+    const struct made_case *const made = find_made_case(name);
+    cJSON *const config = parse_config(made->config);
+    free(make_up(made, config, 7, r, tokens));
+    write_reference(r, made->config);
+    close_reference(r);
+    cJSON_Delete(config);
+    free(r);
 }
 
 /* Each made-up model in turn: `r` and what it computes from the tokens, its checkpoint in `scratch`. */

@@ -190,9 +190,7 @@ static void check_model(const struct made_case *made, size_t least) {
 START_TEST(statistics_are_sums_over_a_plain_pass) {
     make_folder();
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
-        size_t found = 0;
-        while (strcmp(made_cases[found].name, models[i].name) != 0) found++;
-        check_model(&made_cases[found], models[i].layers);
+        check_model(find_made_case(models[i].name), models[i].layers);
     }
     remove_folder();
 }
@@ -201,19 +199,6 @@ END_TEST
 /* ---- files ---- */
 
 static const char *const plain_model = "phi3, of which a part turns";
-
-/* The model in the scratch folder, and tokens for it. */
-static void write_model(const char *file_model, int32_t *tokens) {
-    struct reference *const r = malloc(sizeof *r);
-    size_t found = 0;
-    while (strcmp(made_cases[found].name, file_model) != 0) found++;
-    cJSON *const config = parse_config(made_cases[found].config);
-    free(make_up(&made_cases[found], config, 7, r, tokens));
-    write_reference(r, made_cases[found].config);
-    close_reference(r);
-    cJSON_Delete(config);
-    free(r);
-}
 
 /* Opens statistics of that name and reads all that layers ask for. */
 static int use_file(const char *name, struct sinq_error *error) {
@@ -274,7 +259,7 @@ START_TEST(files_of_others_are_refused) {
     int32_t tokens[POSITIONS];
     size_t size;
     make_folder();
-    write_model(plain_model, tokens);
+    write_made_model(plain_model, tokens);
     make_file(tokens, true, &source, &statistics);
     sinq_source_close(statistics);
     sinq_source_close(source);
@@ -342,7 +327,7 @@ START_TEST(files_without_statistics_of_experts_and_head_serve) {
     struct sinq_error error;
     int32_t tokens[POSITIONS];
     make_folder();
-    write_model("mixtral with stacks of experts", tokens);
+    write_made_model("mixtral with stacks of experts", tokens);
     make_file(tokens, true, &source, &statistics);
     sinq_source_close(statistics);
     sinq_source_close(source);
@@ -430,7 +415,7 @@ START_TEST(nothing_is_overwritten_and_nothing_is_left) {
     struct sinq_error error;
     int32_t tokens[POSITIONS];
     make_folder();
-    write_model(plain_model, tokens);
+    write_made_model(plain_model, tokens);
     source = open_good(scratch);
     ck_assert_int_eq(sinq_load_model(source, &model, &error), SINQ_OK);
     struct sinq_statistics_file options = {

@@ -14,19 +14,6 @@ enum { WINDOW = 48, WINDOWS = 2 };
 
 static const char *const model_name = "mixtral with stacks of experts";
 
-/* The model in the scratch folder, and tokens for it. */
-static void write_model(int32_t *tokens) {
-    struct reference *const r = malloc(sizeof *r);
-    size_t found = 0;
-    while (strcmp(made_cases[found].name, model_name) != 0) found++;
-    cJSON *const config = parse_config(made_cases[found].config);
-    free(make_up(&made_cases[found], config, 7, r, tokens));
-    write_reference(r, made_cases[found].config);
-    close_reference(r);
-    cJSON_Delete(config);
-    free(r);
-}
-
 /* Statistics of that model, which have sensitivities. */
 static void make_statistics(const int32_t *tokens, struct sinq_source **source, struct sinq_source **statistics) {
     struct sinq_model *model;
@@ -113,7 +100,7 @@ START_TEST(sensitivities_are_those_of_matrices_quantized_alone) {
     int32_t tokens[POSITIONS];
     bool is_measured;
     make_folder();
-    write_model(tokens);
+    write_made_model(model_name, tokens);
     make_statistics(tokens, &source, &statistics);
     double *const measured = calloc(source->tensor_count, sizeof *measured);
     ck_assert_int_eq(sinq_open_gram_index(source, statistics, &index, &error), SINQ_OK);
