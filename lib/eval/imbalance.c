@@ -9,8 +9,8 @@
 #include "base/parallel.h"
 #include "checkpoint/roles.h"
 #include "eval/chunk.h"
-#include "quant/matrix.h"
-#include "quant/sinkhorn.h"
+#include "quant/matrix/matrix.h"
+#include "quant/matrix/sinkhorn.h"
 #include "tensor/dtype.h"
 
 /* f32 of a strip: columns of one matrix that are held at once. */

@@ -17,7 +17,7 @@
 #include "eval/synthetic_weights.h"
 #include "model/graph.h"
 #include "model/model.h"
-#include "quant/recipe.h"
+#include "quant/recipe/recipe.h"
 #include "tensor/dtype.h"
 
 #define FILL_BYTES ((uint64_t)4 << 20)

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "quant/matrix.h"
+#include "quant/matrix/matrix.h"
 #include "tensor/dtype.h"
 
 /* ---- scales and zeros ---- */

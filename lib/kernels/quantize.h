@@ -5,7 +5,7 @@
  * l + 2, l + 1. No fused multiply-add, no approximate reciprocals. The plain-C version has the same sixteen lanes.
  *
  * A strip is up to SINQ_STRIP_COLUMNS columns of a tile, a multiple of 16: `vectors` counts the sixteens. Rows come in
- * sixteens too; the caller pads (see quant/tile.h).
+ * sixteens too; the caller pads (see quant/matrix/tile.h).
  */
 #ifndef SINQ_KERNELS_QUANTIZE_H
 #define SINQ_KERNELS_QUANTIZE_H

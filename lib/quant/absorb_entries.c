@@ -6,10 +6,10 @@
 #include "base/text.h"
 #include "checkpoint/roles.h"
 #include "checkpoint/source.h"
-#include "quant/absorb_plan.h"
-#include "quant/absorb_scales.h"
-#include "quant/folded_source.h"
-#include "quant/recipe.h"
+#include "quant/absorb/absorb_plan.h"
+#include "quant/absorb/absorb_scales.h"
+#include "quant/absorb/folded_source.h"
+#include "quant/recipe/recipe.h"
 #include "tensor/dtype.h"
 
 enum sinq_method sinq_drop_column_scale(enum sinq_method method) {

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "checkpoint/sink.h"
 #include "checkpoint/source.h"
-#include "quant/absorb_plan.h"
+#include "quant/absorb/absorb_plan.h"
 #include "quant/job_state.h"
 
 static double read_clock(void) {

@@ -10,10 +10,10 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "base/parallel.h"
-#include "quant/block_recipe.h"
-#include "quant/column_scales.h"
-#include "quant/encode_blocks.h"
+#include "quant/blocks/encode_blocks.h"
 #include "quant/job_state.h"
+#include "quant/matrix/column_scales.h"
+#include "quant/recipe/block_recipe.h"
 #include "tensor/dtype.h"
 
 /* What one chunk became. */

@@ -12,11 +12,11 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/parallel.h"
-#include "quant/input_scales.h"
 #include "quant/job_state.h"
-#include "quant/packing.h"
-#include "quant/peak_memory.h"
-#include "quant/rounding.h"
+#include "quant/matrix/packing.h"
+#include "quant/matrix/rounding.h"
+#include "quant/recipe/peak_memory.h"
+#include "quant/statistics/input_scales.h"
 
 /* Where one matrix is in the output's order. */
 struct place {

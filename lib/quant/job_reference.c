@@ -11,7 +11,7 @@
 #include "base/parallel.h"
 #include "checkpoint/source.h"
 #include "quant/job_state.h"
-#include "quant/rounding.h"
+#include "quant/matrix/rounding.h"
 #include "tensor/method.h"
 
 /* A layer in hand. */

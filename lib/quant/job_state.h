@@ -7,10 +7,10 @@
 
 #include "checkpoint/sink.h"
 #include "checkpoint/source.h"
-#include "quant/gram_index.h"
-#include "quant/load.h"
-#include "quant/recipe.h"
-#include "quant/reference_recipe.h"
+#include "quant/matrix/load.h"
+#include "quant/recipe/recipe.h"
+#include "quant/recipe/reference_recipe.h"
+#include "quant/statistics/gram_index.h"
 
 /* What became of one tensor; recorded with it, so that a resumed run knows what the first one did. */
 struct sinq_tensor_note {

@@ -3,7 +3,7 @@
  * bytes; a plain type's block is one value.
  *
  * Blocks become f32 with the operations of the types' definition (ggml's dequantization), in their order, so the same values
- * to the last bit. Encoding is quant/encode_blocks.h's.
+ * to the last bit. Encoding is quant/blocks/encode_blocks.h's.
  */
 #ifndef SINQ_TENSOR_BLOCK_TYPES_H
 #define SINQ_TENSOR_BLOCK_TYPES_H

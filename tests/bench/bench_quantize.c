@@ -9,8 +9,8 @@
 
 #include "base/parallel.h"
 #include "kernels/cpu.h"
-#include "quant/matrix.h"
-#include "quant/sinkhorn.h"
+#include "quant/matrix/matrix.h"
+#include "quant/matrix/sinkhorn.h"
 
 enum { SIZE = 4096, REPETITIONS = 7 };
 

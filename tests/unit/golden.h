@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "formats.h"
-#include "quant/matrix.h"
+#include "quant/matrix/matrix.h"
 #include "unit.h"
 
 struct golden_case {

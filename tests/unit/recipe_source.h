@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "checkpoint/source.h"
-#include "quant/recipe.h"
+#include "quant/recipe/recipe.h"
 #include "unit.h"
 
 #define MOST_TENSORS 16

@@ -5,10 +5,10 @@
  * missed could not hide. The engine, in f32, is held to what the reference pass makes of the weights before.
  */
 #include "checkpoint/source.h"
-#include "quant/absorb_plan.h"
-#include "quant/absorb_scales.h"
-#include "quant/folded_source.h"
-#include "quant/recipe.h"
+#include "quant/absorb/absorb_plan.h"
+#include "quant/absorb/absorb_scales.h"
+#include "quant/absorb/folded_source.h"
+#include "quant/recipe/recipe.h"
 #include "reference_cases.h"
 
 /* Worst difference of a logit, as a share of the logits' standard deviation. */

@@ -1,5 +1,5 @@
 /* The choice within a budget: against all combinations, and what it promises. */
-#include "quant/allocation.h"
+#include "quant/recipe/allocation.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,11 +1,11 @@
 /* What damage.h expects: the table of errors against rounding itself, and how sensitivities follow from a tensor's place. */
-#include "quant/damage.h"
+#include "quant/recipe/damage.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "quant/matrix.h"
-#include "quant/recipe.h"
+#include "quant/matrix/matrix.h"
+#include "quant/recipe/recipe.h"
 #include "unit.h"
 
 #define ROWS 64

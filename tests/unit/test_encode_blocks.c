@@ -2,7 +2,7 @@
  * test_encode_blocks.c: f32 to GGUF's block types: how far values end from where they were, next to plain rounding; blocks made to
  * break the search; the same bytes from every instruction set.
  */
-#include "quant/encode_blocks.h"
+#include "quant/blocks/encode_blocks.h"
 
 #include <float.h>
 #include <math.h>

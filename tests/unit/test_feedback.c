@@ -2,9 +2,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "quant/gram.h"
-#include "quant/inverse_factor.h"
-#include "quant/matrix.h"
+#include "quant/matrix/inverse_factor.h"
+#include "quant/matrix/matrix.h"
+#include "quant/statistics/gram.h"
 #include "unit.h"
 
 static uint32_t random_state = 77;

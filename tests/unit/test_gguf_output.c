@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "checkpoint/source.h"
 #include "formats.h"
-#include "quant/column_scales.h"
+#include "quant/matrix/column_scales.h"
 #include "tensor/block_types.h"
 #include "unit.h"
 

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "quant/input_scales.h"
+#include "quant/statistics/input_scales.h"
 #include "unit.h"
 
 enum { ROWS = 70, COLS = 160 };

@@ -4,9 +4,9 @@
 
 #include "checkpoint/source.h"
 #include "formats.h"
-#include "quant/gram_index.h"
-#include "quant/point_sums.h"
-#include "quant/sensitivity_index.h"
+#include "quant/statistics/gram_index.h"
+#include "quant/statistics/point_sums.h"
+#include "quant/statistics/sensitivity_index.h"
 #include "reference_cases.h"
 
 enum { WINDOW = 48, WINDOWS = 2, MOST_WATCHED = 200 };

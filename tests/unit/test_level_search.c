@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "kernels/quantize.h"
-#include "quant/level_search.h"
-#include "quant/matrix.h"
+#include "quant/matrix/level_search.h"
+#include "quant/matrix/matrix.h"
 #include "unit.h"
 
 #define ROWS 32

@@ -1,7 +1,7 @@
 /* Reading tensors for the quantize job: what is read to hash a stack of matrices. */
 #include "memory_source.h"
-#include "quant/load.h"
-#include "quant/unit.h"
+#include "quant/matrix/load.h"
+#include "quant/matrix/unit.h"
 
 enum { EXPERTS = 16, ROWS = 8, COLS = 64 };
 

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "quant/matrix.h"
-#include "quant/rounding.h"
+#include "quant/matrix/matrix.h"
+#include "quant/matrix/rounding.h"
 #include "tensor/dtype.h"
 #include "unit.h"
 

@@ -1,11 +1,11 @@
 /* What a recipe decides: options, rules, sizes, and what it refuses. The source is made up here. */
-#include "quant/recipe.h"
+#include "quant/recipe/recipe.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "quant/matrix.h"
-#include "quant/peak_memory.h"
+#include "quant/matrix/matrix.h"
+#include "quant/recipe/peak_memory.h"
 #include "recipe_source.h"
 
 static const struct sinq_tensor small_model[] = {

@@ -1,5 +1,5 @@
 /* The names of methods, and the grammar of --tensor. Patterns are tested with the recipe. */
-#include "quant/rule.h"
+#include "quant/recipe/rule.h"
 
 #include <string.h>
 

@@ -4,10 +4,10 @@
 
 #include "checkpoint/source.h"
 #include "formats.h"
-#include "quant/damage.h"
-#include "quant/gram_index.h"
-#include "quant/sensitivity_index.h"
-#include "quant/trial.h"
+#include "quant/calibrate/trial.h"
+#include "quant/recipe/damage.h"
+#include "quant/statistics/gram_index.h"
+#include "quant/statistics/sensitivity_index.h"
 #include "reference_cases.h"
 
 enum { WINDOW = 48, WINDOWS = 2 };
