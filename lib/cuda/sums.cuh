@@ -1,0 +1,78 @@
+/*
+ * sums.cuh: how tiles are shared out among blocks and warps, and how sums of one pair that several of them have become results:
+ * for stream.cu.
+ */
+#ifndef SINQ_CUDA_SUMS_CUH
+#define SINQ_CUDA_SUMS_CUH
+
+#include "cuda/stage.cuh"
+
+#define MOST_WARPS 16u
+
+/* Tiles that blocks, and a block's warps, share out. */
+struct span {
+    uint32_t first, end;
+};
+static __host__ __device__ __forceinline__ struct span find_share(struct span all, uint32_t index, uint32_t count) {
+    const uint32_t size = all.end - all.first;
+    return {all.first + size * index / count, all.first + size * (index + 1) / count};
+}
+
+/* What the end of a kernel needs, in shared memory. */
+struct ending {
+    uint32_t first_tiles[MOST_WARPS + 1]; /* of the block's warps */
+    struct {
+        float *y;
+        const float *bias;
+        float factor;
+        bool accumulate;
+    } products[SINQ_CUDA_MOST_PRODUCTS];
+};
+
+static __device__ void prepare_ending(const struct sinq_cuda_products &p, struct span own, struct ending *ending) {
+    const uint32_t i = threadIdx.x, warps = blockDim.x / 32;
+    if (i <= warps) ending->first_tiles[i] = own.first + (own.end - own.first) * i / warps;
+    if (i >= p.count) return;
+    const struct sinq_cuda_product &from = p.products[i];
+    ending->products[i] = {from.y.data, from.bias, from.matrix.factor, from.accumulate};
+}
+
+/*
+ * Adds what the other block has of the pair, if that came before; else leaves it to the other one. What is exchanged are the complements
+ * of sums: 0 stands for none, and would be a NaN that arithmetic does not make.
+ */
+static __device__ __forceinline__ bool join_blocks(uint32_t *slot, float *sum) {
+    const uint32_t other = atomicExch(slot, ~__float_as_uint(*sum));
+    if (other == 0) return false;
+    *slot = 0;
+    *sum += __uint_as_float(~other);
+    return true;
+}
+
+/* What the block's warps have of tiles [begin, end), which are one pair's. */
+static __device__ __forceinline__ float add_warps(const struct ending &ending, uint32_t begin, uint32_t end,
+                                                  const float *sums) {
+    float sum = 0;
+    for (uint32_t w = 0; w < blockDim.x / 32; w++) {
+        if (max(ending.first_tiles[w], begin) < min(ending.first_tiles[w + 1], end)) {
+            sum += sums[w * 32 + threadIdx.x % 32];
+        }
+    }
+    return sum;
+}
+
+/* A warp does it, a lane a row. */
+static __device__ void finish_pair(const struct sinq_cuda_products &p, const struct ending &ending, struct span own,
+                                   uint32_t pair, uint32_t tiles, const float *sums) {
+    const uint32_t lane = threadIdx.x % 32, begin = pair * tiles, end = begin + tiles;
+    const uint32_t which = find_product(p, pair), row = find_own_pair(p, which, pair) * 32 + lane;
+    float *const y = ending.products[which].y + row;
+    const float old = ending.products[which].accumulate ? *y : 0.0f;
+    const float bias = ending.products[which].bias == NULL ? 0.0f : ending.products[which].bias[row];
+    float sum = add_warps(ending, begin, end, sums);
+    if (begin < own.first && !join_blocks(p.exchange + (blockIdx.x - 1) * 32 + lane, &sum)) return;
+    if (end > own.end && !join_blocks(p.exchange + blockIdx.x * 32 + lane, &sum)) return;
+    *y = old + (sum * ending.products[which].factor + bias);
+}
+
+#endif
