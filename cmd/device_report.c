@@ -57,7 +57,9 @@ void sinq_report_device_plan(const struct sinq_device_plan *plan) {
     add_layers(&table, plan);
     add_part(&table, plan->head_bytes, "device", "head");
     add_caches(&table, plan);
-    add_part(&table, plan->workspace_bytes, "device", "workspace");
+    char workspace[64];
+    snprintf(workspace, sizeof workspace, "workspace, batches of %u", (unsigned)plan->batch);
+    add_part(&table, plan->workspace_bytes, "device", workspace);
     add_part(&table, plan->reserve_bytes, "device", "driver and kernels, at most");
     add_part(&table, plan->total_bytes, "device", "total");
     add_part(&table, plan->budget, "device", "--gpu-memory");
@@ -70,6 +72,7 @@ void sinq_write_device_plan(struct sinq_json_writer *json, const struct sinq_dev
     sinq_write_count(json, "budget_bytes", plan->budget);
     sinq_write_count(json, "reserve_bytes", plan->reserve_bytes);
     sinq_write_count(json, "workspace_bytes", plan->workspace_bytes);
+    sinq_write_count(json, "batch", plan->batch);
     sinq_write_count(json, "embedding_bytes", plan->embedding_bytes);
     sinq_write_flag(json, "embedding_on_cpu", plan->embedding_on_cpu);
     sinq_write_count(json, "head_bytes", plan->head_bytes);

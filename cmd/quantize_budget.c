@@ -15,6 +15,7 @@ static int measure_rest(const struct sinq_quantize_arguments *arguments, const s
                         uint64_t *bytes, struct sinq_error *error) {
     const struct sinq_session_options session = {
         .context = arguments->context,
+        .batch = 256, /* larger ones are for what room is left */
         .kv_type = sinq_read_kv_type(arguments->kv),
     };
     const struct sinq_device_options device = {.memory_limit = UINT64_MAX / 2, .session = &session};

@@ -621,6 +621,7 @@ struct sinq_device_plan {
     uint64_t budget;             /* the device's memory */
     uint64_t reserve_bytes;      /* of it, for the driver's context and the kernels' code */
     uint64_t workspace_bytes;    /* for activations and scratch memory */
+    uint32_t batch;              /* positions that are fed at once: as asked for, or 256 to 2048, as there is room */
     uint64_t total_bytes;        /* on the device: these two, and parts that are there with their keys and values */
     uint32_t layers, cpu_layers; /* the first ones stay on the CPU */
     bool embedding_on_cpu;
@@ -654,7 +655,7 @@ enum sinq_kv_type { SINQ_KV_F16, SINQ_KV_F32, SINQ_KV_I8 };
 
 struct sinq_session_options {
     uint64_t context;   /* positions; 0: the model's, at most 8192. More than the model's is SINQ_USAGE */
-    uint32_t batch;     /* positions that are fed at once; 0: 256 */
+    uint32_t batch;     /* positions that are fed at once; 0: 256, on a device as its plan says */
     uint32_t sequences; /* timelines side by side, which share each reading of a weight; 0: one. More only on a CPU */
     enum sinq_kv_type kv_type; /* of keys and values */
     bool exact;                /* all activations in f32 */

@@ -7,6 +7,8 @@
 
 /* What a driver's context, kernels' code and recorded graphs take, at most, as measured (docs/speed.md), and some more. */
 #define RESERVE_BYTES ((uint64_t)768 << 20)
+/* Positions that are fed at once where no one says how many: more gain little (docs/speed.md). */
+#define MOST_BATCH 2048u
 /* Of a description of an expert in a device's memory. */
 #define EXPERT_BYTES 256u
 
@@ -172,9 +174,9 @@ static int choose(const struct parts *parts, struct sinq_device_plan *plan, stru
     return fail_budget(plan, error);
 }
 
-int sinq_choose_cut(const struct sinq_graph *graph, const uint64_t *want_bytes,
-                    const struct sinq_session_options *options, uint64_t budget, uint64_t start, struct sinq_cut *cut,
-                    struct sinq_device_plan *plan, struct sinq_error *error) {
+static int plan_session(const struct sinq_graph *graph, const uint64_t *want_bytes,
+                        const struct sinq_session_options *options, uint64_t budget, uint64_t start,
+                        struct sinq_device_plan *plan, struct sinq_error *error) {
     struct sinq_session_memory memory;
     struct parts parts = {.count = 0};
     *plan = (struct sinq_device_plan){.budget = budget, .layers = graph->config->layers};
@@ -183,14 +185,37 @@ int sinq_choose_cut(const struct sinq_graph *graph, const uint64_t *want_bytes,
     if (status == SINQ_OK) {
         plan->reserve_bytes = sinq_max_u64(RESERVE_BYTES, start);
         plan->workspace_bytes = measure_workspace(graph, options, &memory);
+        plan->batch = memory.batch;
         plan->embedding_bytes = parts.weights[0];
         plan->head_bytes = parts.weights[parts.count - 1];
         status = choose(&parts, plan, error);
     }
+    free(parts.weights);
+    free(parts.caches);
+    return status;
+}
+
+/* Larger batches read prompts faster, as weights are unpacked once a batch: they may cost what no part of the model needs. */
+static void enlarge_batch(const struct sinq_graph *graph, const uint64_t *want_bytes,
+                          const struct sinq_session_options *options, uint64_t start, struct sinq_device_plan *plan) {
+    struct sinq_session_options tried = *options;
+    for (tried.batch = MOST_BATCH; tried.batch > plan->batch; tried.batch /= 2) {
+        struct sinq_device_plan larger;
+        struct sinq_error ignored;
+        if (plan_session(graph, want_bytes, &tried, plan->budget, start, &larger, &ignored) != SINQ_OK) continue;
+        if (larger.cpu_layers != plan->cpu_layers || larger.embedding_on_cpu != plan->embedding_on_cpu) continue;
+        *plan = larger;
+        return;
+    }
+}
+
+int sinq_choose_cut(const struct sinq_graph *graph, const uint64_t *want_bytes,
+                    const struct sinq_session_options *options, uint64_t budget, uint64_t start, struct sinq_cut *cut,
+                    struct sinq_device_plan *plan, struct sinq_error *error) {
+    const int status = plan_session(graph, want_bytes, options, budget, start, plan, error);
+    if (status == SINQ_OK && options->batch == 0) enlarge_batch(graph, want_bytes, options, start, plan);
     *cut = (struct sinq_cut){.embedding = plan->embedding_on_cpu ? SINQ_ON_CPU : SINQ_ON_DEVICE,
                              .head = SINQ_ON_DEVICE,
                              .first_layer = plan->cpu_layers};
-    free(parts.weights);
-    free(parts.caches);
     return status;
 }

@@ -20,7 +20,8 @@ uint64_t sinq_device_queue_bytes(const struct sinq_graph *graph, const struct si
 /*
  * The best cut that fits `budget`: all on the device; else all but the embedding, which is only looked up; else the last layers, as many
  * as there is room for, and the head. `start` is what the device's driver takes already, 0 where there is none to ask; `want_bytes`
- * are the weights'. SINQ_FAILED where not even the head fits.
+ * are the weights'. Where options name no batch, it is as large as can be without any part leaving the device for it. SINQ_FAILED where
+ * not even the head fits.
  */
 int sinq_choose_cut(const struct sinq_graph *graph, const uint64_t *want_bytes,
                     const struct sinq_session_options *options, uint64_t budget, uint64_t start, struct sinq_cut *cut,

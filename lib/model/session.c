@@ -63,7 +63,9 @@ static int create_caches(struct sinq_session *session, enum sinq_kv_type type, s
 static int create_session(struct sinq_session *session, const struct sinq_session_options *options,
                           struct sinq_error *error) {
     struct sinq_backend *const backend = session->model->backend;
-    int status = sinq_measure_session(session->model->graph, options, &session->memory, error);
+    struct sinq_session_options sized = *options;
+    if (sized.batch == 0 && session->model->has_plan) sized.batch = session->model->plan.batch;
+    int status = sinq_measure_session(session->model->graph, &sized, &session->memory, error);
     if (status != SINQ_OK) return status;
     session->queue_options =
         (struct sinq_queue_options){.exact = options->exact,

@@ -130,9 +130,9 @@ END_TEST
 
 /* ---- plans ---- */
 
-static int plan(const struct sinq_source *source, uint64_t budget, uint64_t context, struct sinq_device_plan *found,
-                struct sinq_error *error) {
-    const struct sinq_session_options session = {.context = context};
+static int plan(const struct sinq_source *source, uint64_t budget, uint64_t context, uint32_t batch,
+                struct sinq_device_plan *found, struct sinq_error *error) {
+    const struct sinq_session_options session = {.context = context, .batch = batch};
     const struct sinq_device_options options = {.memory_limit = budget, .session = &session};
     return sinq_plan_device(source, &options, found, error);
 }
@@ -141,12 +141,12 @@ START_TEST(plans_leave_on_the_cpu_what_does_not_fit) {
     struct sinq_source *const source = open_example();
     struct sinq_device_plan all, one, other;
     struct sinq_error error = {.message = ""};
-    ck_assert_int_eq(plan(source, (uint64_t)24 << 30, 512, &all, &error), SINQ_OK);
+    ck_assert_int_eq(plan(source, (uint64_t)24 << 30, 512, 256, &all, &error), SINQ_OK);
     ck_assert_uint_eq(all.cpu_layers, 0);
     ck_assert(!all.embedding_on_cpu);
     ck_assert_uint_eq(all.layers, 6);
     uint32_t last = 0;
-    for (uint64_t budget = all.total_bytes; plan(source, budget, 512, &one, &error) == SINQ_OK; budget -= 100000) {
+    for (uint64_t budget = all.total_bytes; plan(source, budget, 512, 256, &one, &error) == SINQ_OK; budget -= 100000) {
         ck_assert_uint_le(one.total_bytes, budget);
         ck_assert_uint_eq(one.budget, budget);
         ck_assert_uint_ge(one.cpu_layers, last);
@@ -157,12 +157,38 @@ START_TEST(plans_leave_on_the_cpu_what_does_not_fit) {
     ck_assert_uint_eq(last, 5);
     ck_assert_ptr_nonnull(strstr(error.message, "leave no room for a layer"));
     /* A longer context takes room from layers. */
-    ck_assert_int_eq(plan(source, all.total_bytes, 2048, &other, &error), SINQ_OK);
+    ck_assert_int_eq(plan(source, all.total_bytes, 2048, 256, &other, &error), SINQ_OK);
     ck_assert_uint_ge(other.cpu_layers, 1);
-    ck_assert_int_eq(plan(source, (uint64_t)24 << 30, 4096, &other, &error), SINQ_USAGE);
+    ck_assert_int_eq(plan(source, (uint64_t)24 << 30, 4096, 256, &other, &error), SINQ_USAGE);
+    sinq_source_close(source);
+}
+END_TEST
+
+START_TEST(batches_take_what_no_layer_needs) {
+    struct sinq_source *const source = open_example();
+    struct sinq_device_plan least, found;
+    struct sinq_error error;
+    uint32_t before = 256;
+    ck_assert_int_eq(plan(source, (uint64_t)24 << 30, 2048, 256, &least, &error), SINQ_OK);
+    ck_assert_uint_eq(least.batch, 256);
+    for (uint64_t budget = least.total_bytes; before < 2048; budget += (uint64_t)1 << 20) {
+        ck_assert_int_eq(plan(source, budget, 2048, 0, &found, &error), SINQ_OK);
+        ck_assert(found.batch == before || found.batch == 2 * before);
+        ck_assert_uint_le(found.total_bytes, budget);
+        ck_assert_uint_eq(found.cpu_layers, 0);
+        ck_assert(!found.embedding_on_cpu);
+        before = found.batch;
+    }
+    ck_assert_int_eq(plan(source, (uint64_t)24 << 30, 300, 0, &found, &error), SINQ_OK);
+    ck_assert_uint_eq(found.batch, 300);
+    /* Where layers have to stay on the CPU, batches are as small as they were. */
+    ck_assert_int_eq(plan(source, least.total_bytes - 3000000, 2048, 256, &least, &error), SINQ_OK);
+    ck_assert_int_eq(plan(source, least.budget, 2048, 0, &found, &error), SINQ_OK);
+    ck_assert_uint_ge(least.cpu_layers, 1);
+    ck_assert_uint_eq(found.cpu_layers, least.cpu_layers);
     sinq_source_close(source);
 }
 END_TEST
 
 UNIT_MAIN("split_backend", logits_are_the_same_wherever_a_model_is_cut, a_quantized_model_with_one_matrix_for_both_ends,
-          little_crosses_over, plans_leave_on_the_cpu_what_does_not_fit)
+          little_crosses_over, plans_leave_on_the_cpu_what_does_not_fit, batches_take_what_no_layer_needs)
