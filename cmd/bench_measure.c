@@ -76,11 +76,16 @@ static int feed_to(struct runner *runner, uint64_t end, struct sinq_error *error
 static int choose_token(struct runner *runner, struct sinq_error *error) {
     const uint32_t rows = sinq_session_rows(runner->session);
     const uint64_t position = sinq_session_position(runner->session);
+    int32_t token;
+    if (!runner->options.profile) {
+        return sinq_session_choose(runner->session, rows - 1, runner->sampler, runner->tokens, (size_t)position,
+                                   runner->logits, &token, error);
+    }
     const int status = sinq_session_logits(runner->session, rows - 1, 1, runner->logits, error);
     if (status != SINQ_OK) return status;
-    const double start = runner->options.profile ? sinq_now() : 0;
+    const double start = sinq_now();
     (void)sinq_sample(runner->sampler, runner->logits, runner->tokens, (size_t)position);
-    if (runner->options.profile) runner->choosing += sinq_now() - start;
+    runner->choosing += sinq_now() - start;
     return SINQ_OK;
 }
 

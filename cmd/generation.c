@@ -162,10 +162,24 @@ static int open_stream(const struct sinq_generator *generator, struct sinq_text_
     return status;
 }
 
-/* Of the token fed last. The library does not know what the model is called. */
-static int read_logits(struct sinq_generator *generator, struct sinq_error *error) {
-    const uint32_t rows = sinq_session_rows(generator->session);
-    const int status = sinq_session_logits(generator->session, rows - 1, 1, generator->logits, error);
+/* Behind the token fed last; with its logits where log probabilities are wanted. */
+static int choose(struct sinq_generator *generator, int32_t *token, struct sinq_error *error) {
+    const uint32_t row = sinq_session_rows(generator->session) - 1;
+    const int32_t *const ids = generator->tokens.ids;
+    if (generator->arguments->logprobs == 0) {
+        return sinq_session_choose(generator->session, row, generator->sampler, ids, generator->tokens.count,
+                                   generator->logits, token, error);
+    }
+    const int status = sinq_session_logits(generator->session, row, 1, generator->logits, error);
+    if (status == SINQ_OK) {
+        *token = sinq_sample(generator->sampler, generator->logits, ids, generator->tokens.count);
+    }
+    return status;
+}
+
+/* The library does not know what the model is called. */
+static int choose_token(struct sinq_generator *generator, int32_t *token, struct sinq_error *error) {
+    const int status = choose(generator, token, error);
     char message[sizeof error->message];
     if (status == SINQ_OK) return status;
     snprintf(message, sizeof message, "%s", error->message);
@@ -177,9 +191,8 @@ static int read_logits(struct sinq_generator *generator, struct sinq_error *erro
 static int take_step(struct sinq_generator *generator, struct sinq_text_stream *stream, sinq_step_fn *take, void *user,
                      struct sinq_answer *answer, bool *is_over, struct sinq_error *error) {
     struct sinq_step step = {.text = ""};
-    int status = read_logits(generator, error);
+    int status = choose_token(generator, &step.id, error);
     if (status != SINQ_OK) return status;
-    step.id = sinq_sample(generator->sampler, generator->logits, generator->tokens.ids, generator->tokens.count);
     *is_over = true;
     if (is_end(generator, step.id)) {
         answer->reason = SINQ_STOP_END;

@@ -698,7 +698,7 @@ SINQ_API uint64_t sinq_session_rewind(struct sinq_session *session, uint64_t pos
  */
 SINQ_API void sinq_session_announce(struct sinq_session *session, uint64_t length);
 /*
- * Feeds tokens at the session's position, as many to each sequence. More than a batch are fed batch by batch. An id outside the
+ * Feeds tokens at the session's position, as many to each sequence. What goes wrong on a device may show at the next call. More than a batch are fed batch by batch. An id outside the
  * vocabulary, or more tokens than the context has room for, is SINQ_FAILED and changes nothing.
  */
 SINQ_API int sinq_session_feed(struct sinq_session *session, const int32_t *tokens, size_t count,
@@ -742,6 +742,13 @@ SINQ_API int sinq_open_sampler(const struct sinq_sampling *options, uint32_t voc
                                struct sinq_error *error);
 /* history[0..count) are the tokens so far. */
 SINQ_API int32_t sinq_sample(struct sinq_sampler *sampler, const float *logits, const int32_t *history, size_t count);
+/*
+ * sinq_session_logits of one row and sinq_sample at once. `logits` is room for them: on a device that can choose by itself they are not
+ * copied, and what is there stays, where only the best token is wanted: at temperature 0 without penalty.
+ */
+SINQ_API int sinq_session_choose(struct sinq_session *session, uint32_t row, struct sinq_sampler *sampler,
+                                 const int32_t *history, size_t count, float *logits, int32_t *token,
+                                 struct sinq_error *error);
 /* Goes on as one that was opened with that seed. */
 SINQ_API void sinq_sampler_reseed(struct sinq_sampler *sampler, uint64_t seed);
 SINQ_API void sinq_sampler_close(struct sinq_sampler *sampler);

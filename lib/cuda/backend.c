@@ -42,6 +42,16 @@ static int download(struct sinq_backend *base, const struct sinq_buffer *buffer,
     return sinq_cuda_copy_out(sinq_cuda_of(base), bytes, buffer->data + offset, size, error);
 }
 
+static int find_best(struct sinq_backend *base, const struct sinq_buffer *buffer, uint64_t offset, uint32_t count,
+                     struct sinq_best *best, struct sinq_error *error) {
+    struct sinq_cuda_backend *const backend = sinq_cuda_of(base);
+    const float *const values = (const float *)(const void *)(buffer->data + offset);
+    cudaError_t result = sinq_cuda_find_largest(backend->line, values, count, backend->search, backend->found);
+    if (result == cudaSuccess) result = cudaStreamSynchronize(backend->line.stream);
+    *best = (struct sinq_best){.is_known = !backend->found->has_nan, .place = backend->found->place};
+    return sinq_cuda_check(backend, result, "looking for the best token", error);
+}
+
 /* ---- opening and closing ---- */
 
 static void close_backend(struct sinq_backend *base) {
@@ -53,6 +63,8 @@ static void close_backend(struct sinq_backend *base) {
         if (backend->stages[i] != NULL) (void)cudaFreeHost(backend->stages[i]);
         if (backend->stage_free[i] != NULL) (void)cudaEventDestroy(backend->stage_free[i]);
     }
+    if (backend->search != NULL) (void)cudaFree(backend->search);
+    if (backend->found != NULL) (void)cudaFreeHost(backend->found);
     if (backend->line.stream != NULL) (void)cudaStreamDestroy(backend->line.stream);
     free(backend);
 }
@@ -65,6 +77,14 @@ static int create_stages(struct sinq_cuda_backend *backend, struct sinq_error *e
         backend->stages[i] = stage;
         if (status == cudaSuccess) status = cudaEventCreateWithFlags(&backend->stage_free[i], cudaEventDisableTiming);
     }
+    void *search = NULL, *found = NULL;
+    if (status == cudaSuccess) status = cudaMalloc(&search, sizeof *backend->search);
+    backend->search = search;
+    if (status == cudaSuccess) {
+        status = cudaMemsetAsync(search, 0, sizeof *backend->search, backend->line.stream);
+    }
+    if (status == cudaSuccess) status = cudaHostAlloc(&found, sizeof *backend->found, cudaHostAllocDefault);
+    backend->found = found;
     return sinq_cuda_check(backend, status, "setting it up", error);
 }
 
@@ -105,6 +125,7 @@ SINQ_API int sinq_open_plugin(const struct sinq_plugin_options *options, struct 
                               char name[SINQ_PLUGIN_NAME_BYTES], struct sinq_error *error) {
     static const struct sinq_backend_ops ops = {
         .name = "cuda",
+        .submits_ahead = true,
         .hold_weight = sinq_cuda_hold_weight,
         .release_weight = sinq_cuda_release_weight,
         .expect_weights = sinq_cuda_expect_weights,
@@ -113,6 +134,7 @@ SINQ_API int sinq_open_plugin(const struct sinq_plugin_options *options, struct 
         .free_buffer = free_buffer,
         .upload = upload,
         .download = download,
+        .find_best = find_best,
         .create_queue = sinq_cuda_create_queue,
         .enqueue = sinq_cuda_enqueue,
         .submit = sinq_cuda_submit,

@@ -46,6 +46,8 @@ struct sinq_cuda_backend {
     uint8_t *stages[SINQ_CUDA_STAGES];
     cudaEvent_t stage_free[SINQ_CUDA_STAGES];
     unsigned next_stage;
+    struct sinq_cuda_search *search; /* of the device, for find_best */
+    struct sinq_cuda_found *found;   /* pinned */
     /* The bytes that were copied last: parts of one fused tensor follow each other. */
     const uint8_t *last_bytes;
     uint8_t *last_copy;

@@ -108,6 +108,20 @@ cudaError_t sinq_cuda_softcap(struct sinq_cuda_line line, struct sinq_cuda_rows 
 cudaError_t sinq_cuda_route(struct sinq_cuda_line line, const struct sinq_cuda_route *route, uint32_t rows);
 cudaError_t sinq_cuda_combine(struct sinq_cuda_line line, const struct sinq_cuda_combine *combine, uint32_t rows);
 
+/* ---- best.cu ---- */
+
+/* `work`: zero before and after. What was found goes to `found`, which may be pinned memory of the host. */
+struct sinq_cuda_search {
+    uint64_t best;
+    uint32_t finished;
+};
+struct sinq_cuda_found {
+    uint32_t place;
+    bool has_nan; /* then no place */
+};
+cudaError_t sinq_cuda_find_largest(struct sinq_cuda_line line, const float *values, uint32_t count,
+                                   struct sinq_cuda_search *work, struct sinq_cuda_found *found);
+
 /* ---- cache.cu and attention.cu ---- */
 
 /* A layer's cache, as lib/tensor/kv_cache.h lays it out. */

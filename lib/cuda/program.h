@@ -126,8 +126,10 @@ struct sinq_queue {
     struct sinq_cuda_program *programs; /* kept ones */
     unsigned next_program;              /* to make room for a new one */
     struct sinq_buffer scratch;
-    struct sinq_cuda_state *state, *host_state; /* of the device; pinned */
-    struct sinq_buffer finished;                /* for products whose columns are shared out among blocks */
+    struct sinq_cuda_state *state;       /* of the device */
+    struct sinq_cuda_state *host_states; /* pinned: of each batch that was submitted since the last wait */
+    unsigned submitted;                  /* so many */
+    struct sinq_buffer finished;         /* for products whose columns are shared out among blocks */
     struct sinq_cuda_experts *experts;
     uint32_t expert_count;
     struct sinq_cuda_frequencies *frequencies;

@@ -10,6 +10,9 @@
 /* A session has few kinds of batches: one token, a prompt's, the head's. */
 #define KEPT_PROGRAMS 4u
 
+/* Batches that are submitted before one waits: a token's layers, and its head. */
+#define MOST_SUBMITTED 2u
+
 /* Products of that many pairs of panels may have their columns shared out; larger ones have blocks enough. Blocks exchange sums there. */
 #define MOST_SHARED_PAIRS 32768u
 
@@ -37,12 +40,13 @@ int sinq_cuda_create_queue(struct sinq_backend *backend, const struct sinq_queue
                      ? sinq_fail_memory(error, "programs", KEPT_PROGRAMS * sizeof *made->programs)
                      : sinq_cuda_allocate(made->backend, sizeof *made->state, "a queue", &state, error);
     if (status == SINQ_OK) {
-        status = sinq_cuda_check(made->backend, cudaHostAlloc(&host, sizeof *made->host_state, cudaHostAllocDefault),
+        status = sinq_cuda_check(made->backend,
+                                 cudaHostAlloc(&host, MOST_SUBMITTED * sizeof *made->host_states, cudaHostAllocDefault),
                                  "pinned memory", error);
     }
     if (status == SINQ_OK) status = create_finished(made, error);
     made->state = (struct sinq_cuda_state *)(void *)state;
-    made->host_state = host;
+    made->host_states = host;
     if (status == SINQ_OK) {
         *queue = made;
     } else {
@@ -64,7 +68,7 @@ void sinq_cuda_close_queue(struct sinq_queue *queue) {
     sinq_cuda_free(queue->backend, queue->scratch.data, queue->scratch.bytes);
     sinq_cuda_free(queue->backend, queue->finished.data, queue->finished.bytes);
     sinq_cuda_free(queue->backend, (uint8_t *)queue->state, sizeof *queue->state);
-    if (queue->host_state != NULL) (void)cudaFreeHost(queue->host_state);
+    if (queue->host_states != NULL) (void)cudaFreeHost(queue->host_states);
     free(queue->programs);
     free(queue->steps);
     free(queue);
@@ -185,9 +189,12 @@ int sinq_cuda_submit(struct sinq_queue *queue, struct sinq_error *error) {
     if (status == SINQ_OK) status = sinq_cuda_update_frequencies(queue, frame->length, error);
     queue->step_count = 0;
     if (status != SINQ_OK) return status;
-    *queue->host_state = (struct sinq_cuda_state){frame->position, frame->count, frame->first_row, frame->row_count};
-    cudaError_t result = cudaMemcpyAsync(queue->state, queue->host_state, sizeof *queue->state, cudaMemcpyHostToDevice,
-                                         queue->backend->line.stream);
+    if (queue->submitted == MOST_SUBMITTED) status = sinq_cuda_wait(queue, error);
+    if (status != SINQ_OK) return status;
+    struct sinq_cuda_state *const state = &queue->host_states[queue->submitted++];
+    *state = (struct sinq_cuda_state){frame->position, frame->count, frame->first_row, frame->row_count};
+    cudaError_t result =
+        cudaMemcpyAsync(queue->state, state, sizeof *queue->state, cudaMemcpyHostToDevice, queue->backend->line.stream);
     if (result == cudaSuccess) {
         result = frame->profile != NULL ? run_profiled(queue, program, frame->profile)
                  : rows == 1            ? run_recorded(queue, program)
@@ -198,6 +205,7 @@ int sinq_cuda_submit(struct sinq_queue *queue, struct sinq_error *error) {
 }
 
 int sinq_cuda_wait(struct sinq_queue *queue, struct sinq_error *error) {
+    queue->submitted = 0;
     return sinq_cuda_check(queue->backend, cudaStreamSynchronize(queue->backend->line.stream), "running kernels",
                            error);
 }

@@ -63,6 +63,12 @@ struct sinq_frame {
 
 struct sinq_queue;
 
+/* The largest of numbers, the first of equal ones. */
+struct sinq_best {
+    bool is_known; /* false: one of them is not a number, or no one looked */
+    uint32_t place;
+};
+
 /* What a buffer is for: one of the graph's slots or caches, or the tokens of a batch. */
 struct sinq_use {
     enum sinq_use_kind { SINQ_USE_SLOT, SINQ_USE_CACHE, SINQ_USE_TOKENS } kind;
@@ -75,6 +81,7 @@ struct sinq_backend {
 
 struct sinq_backend_ops {
     const char *name;
+    bool submits_ahead; /* submit() may be called again before wait(), which then waits for all */
     /* `number` is the want's. The weight's bytes outlive what is held: a CPU keeps no copy. */
     int (*hold_weight)(struct sinq_backend *backend, uint32_t number, const struct sinq_weight *weight,
                        struct sinq_held **held, struct sinq_error *error);
@@ -89,6 +96,9 @@ struct sinq_backend_ops {
                   uint64_t size, struct sinq_error *error);
     int (*download)(struct sinq_backend *backend, const struct sinq_buffer *buffer, uint64_t offset, void *bytes,
                     uint64_t size, struct sinq_error *error);
+    /* Of a device, else NULL: the best of `count` f32, without a copy of all; also between submit() and wait(). */
+    int (*find_best)(struct sinq_backend *backend, const struct sinq_buffer *buffer, uint64_t offset, uint32_t count,
+                     struct sinq_best *best, struct sinq_error *error);
     int (*create_queue)(struct sinq_backend *backend, const struct sinq_queue_options *options,
                         struct sinq_queue **queue, struct sinq_error *error);
     /* Operations and frame are borrowed until wait() returns. */

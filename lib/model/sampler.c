@@ -13,6 +13,7 @@
 #include "base/exponential.h"
 #include "model/score_blocks.h"
 #include "model/selection.h"
+#include "model/session_parts.h"
 
 struct sinq_sampler {
     struct sinq_sampling options;
@@ -182,6 +183,14 @@ int32_t sinq_sample(struct sinq_sampler *sampler, const float *logits, const int
     }
     const double sum = weigh(s->choices, left, best, o->temperature);
     return (int32_t)draw(s->choices, left, draw_uniform(&s->random) * sum);
+}
+
+int sinq_session_choose(struct sinq_session *session, uint32_t row, struct sinq_sampler *sampler,
+                        const int32_t *history, size_t count, float *logits, int32_t *token, struct sinq_error *error) {
+    const bool wants_best = sampler->options.temperature == 0.0 && sampler->options.repeat_penalty == 1.0;
+    const int status = sinq_session_read_row(session, row, wants_best, token, logits, error);
+    if (status == SINQ_OK && *token < 0) *token = sinq_sample(sampler, logits, history, count);
+    return status;
 }
 
 /* ---- candidates ---- */

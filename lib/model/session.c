@@ -154,9 +154,9 @@ void sinq_session_announce(struct sinq_session *session, uint64_t length) { sess
 
 /* ---- feeding ---- */
 
-/* Enqueues those of operations [first, end) that are the body's or the head's, and waits for them. */
-static int run_operations(struct sinq_session *session, uint32_t first, uint32_t end, bool for_logits,
-                          struct sinq_error *error) {
+/* Enqueues those of operations [first, end) that are the body's or the head's, and has them begun. */
+static int start_operations(struct sinq_session *session, uint32_t first, uint32_t end, bool for_logits,
+                            struct sinq_error *error) {
     const struct sinq_graph *const graph = session->model->graph;
     const struct sinq_backend_ops *const ops = session->model->backend->ops;
     int status = SINQ_OK;
@@ -164,12 +164,16 @@ static int run_operations(struct sinq_session *session, uint32_t first, uint32_t
         if (graph->operations[i].for_logits != for_logits) continue;
         status = ops->enqueue(session->queue, &graph->operations[i], &session->frame, error);
     }
-    if (status == SINQ_OK) status = ops->submit(session->queue, error);
-    if (status == SINQ_OK) status = ops->wait(session->queue, error);
-    return status;
+    return status == SINQ_OK ? ops->submit(session->queue, error) : status;
 }
 
-/* One batch of positions [position, + count) of the history. */
+static int run_operations(struct sinq_session *session, uint32_t first, uint32_t end, bool for_logits,
+                          struct sinq_error *error) {
+    const int status = start_operations(session, first, end, for_logits, error);
+    return status == SINQ_OK ? session->model->backend->ops->wait(session->queue, error) : status;
+}
+
+/* One batch of positions [position, + count) of the history. Where one token is fed, logits are asked for next: they wait for both. */
 static int run_batch(struct sinq_session *session, uint64_t position, uint32_t count, uint64_t length,
                      struct sinq_error *error) {
     struct sinq_backend *const backend = session->model->backend;
@@ -180,7 +184,9 @@ static int run_batch(struct sinq_session *session, uint64_t position, uint32_t c
     session->frame.position = (uint32_t)position;
     session->frame.count = count * sequences;
     session->frame.length = length;
-    return run_operations(session, 0, session->model->graph->operation_count, false, error);
+    const bool is_ahead = count == 1 && backend->ops->submits_ahead && session->profile == NULL;
+    return (is_ahead ? start_operations : run_operations)(session, 0, session->model->graph->operation_count, false,
+                                                          error);
 }
 
 /* Positions [from, to) batch by batch, the odd one first, so that the last one is as large as can be. */
@@ -275,18 +281,21 @@ static int check_row(const struct sinq_session *session, const float *logits, ui
                      (unsigned long long)token, (unsigned long long)position);
 }
 
-static int read_block(struct sinq_session *session, uint32_t first, uint32_t count, float *logits,
-                      struct sinq_error *error) {
+/* The head's operations on rows [first, first + count). */
+static int start_head(struct sinq_session *session, uint32_t first, uint32_t count, struct sinq_error *error) {
+    session->frame.first_row = session->spare + first;
+    session->frame.row_count = count;
+    return start_operations(session, 0, session->model->graph->operation_count, true, error);
+}
+
+/* What they gave. */
+static int download_logits(struct sinq_session *session, uint32_t first, uint32_t count, float *logits,
+                           struct sinq_error *error) {
     const struct sinq_model *const model = session->model;
     struct sinq_backend *const backend = model->backend;
     const uint64_t values = (uint64_t)count * model->config.vocabulary;
-    session->frame.first_row = session->spare + first;
-    session->frame.row_count = count;
-    int status = run_operations(session, 0, model->graph->operation_count, true, error);
-    if (status == SINQ_OK) {
-        status = backend->ops->download(backend, session->slots[model->graph->logits_slot], 0, logits,
+    int status = backend->ops->download(backend, session->slots[model->graph->logits_slot], 0, logits,
                                         values * sizeof *logits, error);
-    }
     for (uint32_t r = 0; status == SINQ_OK && r < count; r++) {
         status = check_row(session, logits + (size_t)r * model->config.vocabulary,
                            session->position - (session->rows - first - r - 1) / session->memory.sequences - 1, error);
@@ -294,11 +303,39 @@ static int read_block(struct sinq_session *session, uint32_t first, uint32_t cou
     return status;
 }
 
+static int read_block(struct sinq_session *session, uint32_t first, uint32_t count, float *logits,
+                      struct sinq_error *error) {
+    int status = start_head(session, first, count, error);
+    if (status == SINQ_OK) status = session->model->backend->ops->wait(session->queue, error);
+    return status == SINQ_OK ? download_logits(session, first, count, logits, error) : status;
+}
+
+static int fail_rows(const struct sinq_session *session, uint32_t first, uint32_t count, struct sinq_error *error) {
+    return sinq_fail(error, SINQ_USAGE, "logits of rows %u to %u of %u", first, first + count, session->rows);
+}
+
+int sinq_session_read_row(struct sinq_session *session, uint32_t row, bool wants_best, int32_t *best, float *logits,
+                          struct sinq_error *error) {
+    const struct sinq_model *const model = session->model;
+    struct sinq_backend *const backend = model->backend;
+    struct sinq_best found = {.is_known = false};
+    *best = -1;
+    if (row >= session->rows) return fail_rows(session, row, 1, error);
+    int status = start_head(session, row, 1, error);
+    if (status == SINQ_OK && wants_best && backend->ops->find_best != NULL) {
+        status = backend->ops->find_best(backend, session->slots[model->graph->logits_slot], 0,
+                                         model->config.vocabulary, &found, error);
+    }
+    if (status == SINQ_OK) status = backend->ops->wait(session->queue, error);
+    if (status != SINQ_OK) return status;
+    if (!found.is_known) return download_logits(session, row, 1, logits, error);
+    *best = (int32_t)found.place;
+    return SINQ_OK;
+}
+
 int sinq_session_logits(struct sinq_session *session, uint32_t first, uint32_t count, float *logits,
                         struct sinq_error *error) {
-    if (first > session->rows || count > session->rows - first) {
-        return sinq_fail(error, SINQ_USAGE, "logits of rows %u to %u of %u", first, first + count, session->rows);
-    }
+    if (first > session->rows || count > session->rows - first) return fail_rows(session, first, count, error);
     int status = SINQ_OK;
     while (count > 0 && status == SINQ_OK) {
         const uint32_t now = count < session->memory.logits_rows ? count : session->memory.logits_rows;

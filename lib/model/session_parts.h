@@ -27,6 +27,13 @@ int sinq_session_read_head_slot(struct sinq_session *session, uint32_t end, uint
                                 float *values, uint32_t *count, struct sinq_error *error);
 
 /*
+ * Of the batch fed last, row `row`, as sinq_session_logits counts: the best token, where the backend finds it without a copy of all
+ * logits (wants_best); else *best is -1, and `logits` are filled in.
+ */
+int sinq_session_read_row(struct sinq_session *session, uint32_t row, bool wants_best, int32_t *best, float *logits,
+                          struct sinq_error *error);
+
+/*
  * Weights `numbers`, which the model must have, become `weights`, whose bytes must outlive their use here; NULL: the model's own again.
  * Of a model on the CPU alone.
  */

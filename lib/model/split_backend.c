@@ -136,6 +136,14 @@ static int download(struct sinq_backend *base, const struct sinq_buffer *buffer,
     return side->ops->download(side, buffer->sides[buffer->writer], offset, bytes, size, error);
 }
 
+static int find_best(struct sinq_backend *base, const struct sinq_buffer *buffer, uint64_t offset, uint32_t count,
+                     struct sinq_best *best, struct sinq_error *error) {
+    struct sinq_backend *const side = split(base)->sides[buffer->writer];
+    *best = (struct sinq_best){.is_known = false};
+    if (side->ops->find_best == NULL) return SINQ_OK;
+    return side->ops->find_best(side, buffer->sides[buffer->writer], offset, count, best, error);
+}
+
 /* ---- queues ---- */
 
 static void close_queue(struct sinq_queue *queue) {
@@ -328,6 +336,7 @@ int sinq_open_split_backend(const struct sinq_graph *graph, const struct sinq_cu
         .free_buffer = free_buffer,
         .upload = upload,
         .download = download,
+        .find_best = find_best,
         .create_queue = create_queue,
         .enqueue = enqueue,
         .submit = submit,

@@ -211,5 +211,37 @@ START_TEST(a_plan_is_what_is_taken) {
 }
 END_TEST
 
+/* On a CPU logits are always there. */
+START_TEST(choosing_is_sampling_from_logits) {
+    static const double temperatures[] = {0.0, 0.0, 0.8}, penalties[] = {1.0, 1.3, 1.0};
+    struct opened opened;
+    int32_t tokens[9], token;
+    if (!open_golden("qwen3", &opened)) return;
+    make_tokens(&opened, 3, tokens, 9);
+    struct sinq_session *const session = open_session(&opened, (struct sinq_session_options){.context = 32});
+    feed(session, tokens, 9);
+    float *const expected = last_logits(&opened, session), *const logits = malloc(opened.vocabulary * sizeof *logits);
+    for (size_t i = 0; i < 3; i++) {
+        struct sinq_sampling sampling = sinq_default_sampling();
+        struct sinq_sampler *one, *other;
+        struct sinq_error error;
+        sampling.temperature = temperatures[i];
+        sampling.repeat_penalty = penalties[i];
+        ck_assert_int_eq(sinq_open_sampler(&sampling, opened.vocabulary, &one, &error), SINQ_OK);
+        ck_assert_int_eq(sinq_open_sampler(&sampling, opened.vocabulary, &other, &error), SINQ_OK);
+        ck_assert_int_eq(sinq_session_choose(session, 8, one, tokens, 9, logits, &token, &error), SINQ_OK);
+        ck_assert_int_eq(token, sinq_sample(other, expected, tokens, 9));
+        ck_assert_mem_eq(logits, expected, opened.vocabulary * sizeof *logits);
+        ck_assert_int_eq(sinq_session_choose(session, 9, one, tokens, 9, logits, &token, &error), SINQ_USAGE);
+        sinq_sampler_close(one);
+        sinq_sampler_close(other);
+    }
+    free(expected);
+    free(logits);
+    sinq_session_close(session);
+    close_opened(&opened);
+}
+END_TEST
+
 UNIT_MAIN("session", what_cannot_be_is_refused_and_changes_nothing, going_back_is_as_never_having_been_further,
-          cache_types_and_threads_give_nearly_the_same, a_plan_is_what_is_taken)
+          cache_types_and_threads_give_nearly_the_same, a_plan_is_what_is_taken, choosing_is_sampling_from_logits)
