@@ -89,7 +89,9 @@ void sinq_unpack_block(unsigned bits, uint32_t rows, uint32_t cols, const uint8_
                        size_t stride);
 
 /* Entry (row, group) of a section of scales or zeros: panel by panel, group by group, 16 rows. */
-uint64_t sinq_locate_entry(const struct sinq_dual_scale_sizes *sizes, uint64_t row, uint64_t group);
+static inline uint64_t sinq_locate_entry(const struct sinq_dual_scale_sizes *sizes, uint64_t row, uint64_t group) {
+    return (row / SINQ_PANEL_ROWS * sizes->groups + group) * SINQ_PANEL_ROWS + row % SINQ_PANEL_ROWS;
+}
 
 /* Bytes of one panel's entries. */
 uint64_t sinq_measure_entries(enum sinq_aux_type type, uint64_t groups);

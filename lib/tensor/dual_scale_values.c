@@ -14,10 +14,6 @@ static float load_f32(const uint8_t *p) {
     return value;
 }
 
-uint64_t sinq_locate_entry(const struct sinq_dual_scale_sizes *sizes, uint64_t row, uint64_t group) {
-    return (row / SINQ_PANEL_ROWS * sizes->groups + group) * SINQ_PANEL_ROWS + row % SINQ_PANEL_ROWS;
-}
-
 /* The code of row and group: a byte, or six bits of a quad of groups. */
 static unsigned load_code(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_type type, const uint8_t *section,
                           uint64_t row, uint64_t group) {

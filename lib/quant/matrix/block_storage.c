@@ -28,7 +28,8 @@ float sinq_store_block_scales(const struct sinq_unit_job *job, struct sinq_unit_
                       job->sizes->scale_offset, job->sizes->scale_range_offset, job->blob);
     for (size_t r = 0; r < block->rows; r++) {
         block->scale[r] = is_free[r] ? 0.0f : stored.value[r] / unit / block->row_scale[r];
-        if (!is_free[r]) deviation = fmaxf(deviation, fabsf(stored.value[r] - wished[r]) / wished[r]);
+        const float relative = is_free[r] ? 0.0f : fabsf(stored.value[r] - wished[r]) / wished[r];
+        deviation = relative > deviation ? relative : deviation;
     }
     return deviation;
 }

@@ -9,6 +9,9 @@
 /* The smallest f16 above zero: the step of a range whose values are all equal. */
 #define SMALLEST_HALF 5.9604645e-8f
 
+/* In place of fminf and fmaxf, which are calls. */
+static inline float hold_in_byte(float place) { return place < 0.0f ? 0.0f : place > 255.0f ? 255.0f : place; }
+
 static void store_halves(const float *values, size_t rows, struct sinq_stored_column *stored) {
     for (size_t r = 0; r < rows; r++) {
         stored->half[r] = sinq_float_to_half(values[r]);
@@ -20,8 +23,8 @@ void sinq_choose_range(const float *values, const bool *is_free, size_t rows, fl
     float lowest = INFINITY, highest = -INFINITY;
     for (size_t r = 0; r < rows; r++) {
         if (is_free[r]) continue;
-        lowest = fminf(lowest, values[r]);
-        highest = fmaxf(highest, values[r]);
+        lowest = values[r] < lowest ? values[r] : lowest;
+        highest = values[r] > highest ? values[r] : highest;
     }
     if (highest < lowest) lowest = highest = 0.0f;
     range[0] = sinq_float_to_half(lowest);
@@ -40,7 +43,7 @@ void sinq_store_column(enum sinq_aux_type type, const float *values, const bool 
     sinq_choose_range(values, is_free, rows, 255.0f, stored->range);
     const float low = sinq_half_to_float(stored->range[0]), step = sinq_half_to_float(stored->range[1]);
     for (size_t r = 0; r < rows; r++) {
-        const float place = is_free[r] ? 0.0f : fminf(fmaxf((values[r] - low) / step, 0.0f), 255.0f);
+        const float place = is_free[r] ? 0.0f : hold_in_byte((values[r] - low) / step);
         float code = (place + 8388608.0f) - 8388608.0f;
         const bool falls_short = values[r] - (low + code * step) > shortfall * fabsf(values[r]);
         if (!is_free[r] && falls_short && code < 255.0f) code += 1.0f;
@@ -51,7 +54,7 @@ void sinq_store_column(enum sinq_aux_type type, const float *values, const bool 
 
 void sinq_store_codes(const float *values, size_t rows, float low, float step, struct sinq_stored_column *stored) {
     for (size_t r = 0; r < rows; r++) {
-        const float place = fminf(fmaxf((values[r] - low) / step, 0.0f), 255.0f);
+        const float place = hold_in_byte((values[r] - low) / step);
         const float code = (place + 8388608.0f) - 8388608.0f;
         stored->code[r] = (uint8_t)code;
         stored->value[r] = low + code * step;
