@@ -75,18 +75,29 @@ static __device__ __forceinline__ void store_scaled(const struct sinq_cuda_input
     store_columns(input, 0, first, scaled);
 }
 
+/* Over the block: a warp's part in f32, the warps' in f64, which each warp adds up for itself. */
+template <uint32_t WARPS> static __device__ __forceinline__ double add_squares(float sum) {
+    __shared__ float sums[WARPS];
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = sum;
+    __syncthreads();
+    const uint32_t lane = threadIdx.x % 32;
+    return warp_sum(lane < WARPS ? (double)sums[lane] : 0.0);
+}
+
 /*
  * The row's blocks all do the same; the first one leaves what was normed where other kernels look for it. Columns come in 256s: a warp
- * has columns of a round, or none.
+ * has columns of a round, or none. GO_ON comes when all that is needed is asked for, and not there yet.
  */
-template <uint32_t WARPS>
-static __device__ __forceinline__ void make_normed(const struct sinq_cuda_products &p, struct sets sets, uint8_t *memory) {
+template <uint32_t WARPS, typename GO_ON>
+static __device__ __forceinline__ void make_normed(const struct sinq_cuda_products &p, struct sets sets, uint8_t *memory,
+                                                   GO_ON go_on) {
     const uint32_t cols = p.products[0].matrix.cols;
     constexpr uint32_t ROUNDS = count_rounds(WARPS);
     struct eight_values in[ROUNDS], weights[ROUNDS];
     uint4 scales[ROUNDS];
     float x[THREAD_COLS];
-    double sum = 0;
+    float sum = 0;
 #pragma unroll
     for (uint32_t r = 0; r < ROUNDS; r++) {
         if (find_column(r) >= cols) break;
@@ -98,14 +109,15 @@ static __device__ __forceinline__ void make_normed(const struct sinq_cuda_produc
         weights[r] = load_eight(p.normed.weight + find_column(r));
         scales[r] = load_column_scales(p.products[sets.first].matrix.column_scale, find_column(r));
     }
+    go_on();
 #pragma unroll
     for (uint32_t r = 0; r < ROUNDS; r++) {
         if (find_column(r) >= cols) break;
         spread_eight(in[r], x);
 #pragma unroll
-        for (uint32_t i = 0; i < THREAD_COLS; i++) sum += (double)x[i] * x[i];
+        for (uint32_t i = 0; i < THREAD_COLS; i++) sum += x[i] * x[i];
     }
-    const float inverse = 1.0f / sqrtf((float)(block_sum(sum) / cols + (double)p.normed.eps));
+    const float inverse = 1.0f / sqrtf((float)(add_squares<WARPS>(sum) / cols + (double)p.normed.eps));
 #pragma unroll
     for (uint32_t r = 0; r < ROUNDS; r++) {
         const uint32_t first = find_column(r);

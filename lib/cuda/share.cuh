@@ -17,11 +17,15 @@ static __device__ __forceinline__ void fill_stages(struct filler<BITS, GROUP, LE
     }
 }
 
-/* A warp's tiles, with those of their copies that it has not called for yet; sums of each pair go to `pair_sums`. */
-template <int BITS, int GROUP, bool LEVELS, bool IS_MADE>
+/*
+ * A warp's tiles, with those of their copies that it has not called for yet; sums of each pair go to `pair_sums`. GO_ON comes when the
+ * first tile's input is asked for.
+ */
+template <int BITS, int GROUP, bool LEVELS, bool IS_MADE, typename GO_ON>
 static __device__ __forceinline__ void add_share(const struct sinq_cuda_products &p, struct span share, uint32_t tiles,
                                                  struct filler<BITS, GROUP, LEVELS> &filler, uint8_t *ring, uint4 table,
-                                                 uint32_t first_set, uint8_t *inputs, float *pair_sums) {
+                                                 uint32_t first_set, uint8_t *inputs, float *pair_sums,
+                                                 GO_ON go_on) {
     using T = stage<BITS, GROUP, LEVELS>;
     using INPUT = struct input<BITS, GROUP, LEVELS>;
     const uint32_t lane = threadIdx.x % 32, g = lane >> 2, t = lane & 3;
@@ -41,6 +45,7 @@ static __device__ __forceinline__ void add_share(const struct sinq_cuda_products
         const uint32_t end = min(tiles, tile + left);
         INPUT now;
         now.load(x, scales, tile);
+        if (left == share.end - share.first) go_on();
         left -= end - tile;
         float sums[4] = {0, 0, 0, 0};
         for (; tile < end; tile++) {

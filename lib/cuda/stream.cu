@@ -34,17 +34,16 @@ static __global__ void __launch_bounds__(stage<BITS, GROUP, LEVELS>::ROOM, 1)
     uint4 table = make_uint4(0, 0, 0, 0);
     if (LEVELS) table = find_table(p.products[find_product(p, share.first / tiles)].matrix);
     if (p.activates) call_unit_scales(p, first_pair, last_pair);
+    const auto fill_late = [&] { fill_stages<T::EARLY, T::STAGES>(filler, p, share, tiles, ring); };
     if (p.makes_input) {
         const struct sets sets = find_sets(p, first_pair, last_pair);
         call_constants(p, sets);
         await_kernel();
-        make_normed<T::WARPS>(p, sets, inputs);
-        fill_stages<T::EARLY, T::STAGES>(filler, p, share, tiles, ring);
-        add_share<BITS, GROUP, LEVELS, true>(p, share, tiles, filler, ring, table, sets.first, inputs, sums);
+        make_normed<T::WARPS>(p, sets, inputs, fill_late);
+        add_share<BITS, GROUP, LEVELS, true>(p, share, tiles, filler, ring, table, sets.first, inputs, sums, [] {});
     } else {
         await_kernel();
-        fill_stages<T::EARLY, T::STAGES>(filler, p, share, tiles, ring);
-        add_share<BITS, GROUP, LEVELS, false>(p, share, tiles, filler, ring, table, 0, inputs, sums);
+        add_share<BITS, GROUP, LEVELS, false>(p, share, tiles, filler, ring, table, 0, inputs, sums, fill_late);
     }
     __syncthreads();
     if (p.activates) {
