@@ -11,8 +11,10 @@
 #define LEAST_OF_HUGE (HUGE_PAGE / 2)
 #define USUAL_ALIGN   ((uint64_t)64)
 
+uint64_t sinq_huge_alignment(uint64_t bytes) { return bytes >= LEAST_OF_HUGE ? HUGE_PAGE : USUAL_ALIGN; }
+
 /* A wish: without huge pages it is only slower. */
-static void ask_for_huge_pages(void *memory, uint64_t bytes) {
+void sinq_ask_for_huge_pages(void *memory, uint64_t bytes) {
 #if defined(MADV_HUGEPAGE)
     (void)madvise(memory, (size_t)bytes, MADV_HUGEPAGE);
 #else
@@ -28,7 +30,7 @@ static void *map_pages(uint64_t bytes) {
 
 void *sinq_map_memory(uint64_t bytes) {
     void *const memory = map_pages(bytes);
-    if (memory != NULL) ask_for_huge_pages(memory, bytes);
+    if (memory != NULL) sinq_ask_for_huge_pages(memory, bytes);
     return memory;
 }
 
@@ -46,9 +48,9 @@ void sinq_unmap_memory(void *memory, uint64_t bytes) {
 
 void *sinq_allocate_huge(uint64_t bytes) {
     if (bytes > SIZE_MAX / 2) return NULL;
-    const uint64_t alignment = bytes >= LEAST_OF_HUGE ? HUGE_PAGE : USUAL_ALIGN;
+    const uint64_t alignment = sinq_huge_alignment(bytes);
     const uint64_t size = sinq_round_up(bytes, alignment);
     void *const memory = aligned_alloc((size_t)alignment, (size_t)size);
-    if (memory != NULL && alignment == HUGE_PAGE) ask_for_huge_pages(memory, size);
+    if (memory != NULL && alignment == HUGE_PAGE) sinq_ask_for_huge_pages(memory, size);
     return memory;
 }

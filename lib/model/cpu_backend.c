@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/huge_memory.h"
 #include "kernels/matmul.h"
 #include "model/cpu_operations.h"
 #include "sinq.h"
@@ -37,22 +38,28 @@ static void release_weight(struct sinq_backend *backend, struct sinq_held *held)
     free(held);
 }
 
-/* Zeroed memory aligned to 64. calloc, so that pages that are never used are never there. */
-static int fill_buffer(struct sinq_buffer *buffer, const char *purpose, uint64_t bytes, struct sinq_error *error) {
-    *buffer = (struct sinq_buffer){.memory = bytes > SIZE_MAX - 64 ? NULL : calloc(1, (size_t)bytes + 64)};
+/*
+ * Zeroed memory aligned to 64. calloc, so that pages that are never used are never there. `is_huge`: rows of activations lie far
+ * apart, and each would take a page's address; of a cache, huge pages would hold much that is never used.
+ */
+static int fill_buffer(struct sinq_buffer *buffer, const char *purpose, uint64_t bytes, bool is_huge,
+                       struct sinq_error *error) {
+    const uint64_t alignment = is_huge ? sinq_huge_alignment(bytes) : 64;
+    *buffer =
+        (struct sinq_buffer){.memory = bytes > SIZE_MAX - alignment ? NULL : calloc(1, (size_t)(bytes + alignment))};
     if (buffer->memory == NULL) return sinq_fail_memory(error, purpose, bytes);
-    buffer->data = (uint8_t *)buffer->memory + (64 - ((uintptr_t)buffer->memory & 63));
+    buffer->data = (uint8_t *)buffer->memory + (alignment - ((uintptr_t)buffer->memory & (alignment - 1)));
     buffer->bytes = bytes;
+    if (alignment > 64) sinq_ask_for_huge_pages(buffer->data, bytes);
     return SINQ_OK;
 }
 
 static int create_buffer(struct sinq_backend *backend, struct sinq_use use, uint64_t bytes, struct sinq_buffer **buffer,
                          struct sinq_error *error) {
     (void)backend;
-    (void)use;
     *buffer = malloc(sizeof **buffer);
     if (*buffer == NULL) return sinq_fail_memory(error, "a buffer", sizeof **buffer);
-    const int status = fill_buffer(*buffer, "a buffer", bytes, error);
+    const int status = fill_buffer(*buffer, "a buffer", bytes, use.kind == SINQ_USE_SLOT, error);
     if (status == SINQ_OK) return SINQ_OK;
     free(*buffer);
     *buffer = NULL;
@@ -132,7 +139,7 @@ static int enqueue(struct sinq_queue *queue, const struct sinq_operation *operat
 static int grow(struct sinq_buffer *buffer, size_t wanted, struct sinq_error *error) {
     if (wanted <= buffer->bytes) return SINQ_OK;
     free(buffer->memory);
-    return fill_buffer(buffer, "scratch memory", wanted, error);
+    return fill_buffer(buffer, "scratch memory", wanted, true, error);
 }
 
 /* Whether it is the program of the steps that are enqueued. */
