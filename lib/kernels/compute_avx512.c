@@ -1,4 +1,5 @@
 #if defined(__x86_64__)
+#include "kernels/full_tile_avx512.h"
 #include "kernels/lanes_avx512.h"
 #define KERNELS sinq_compute_kernels_avx512
 #include "kernels/compute_template.h"

@@ -341,6 +341,12 @@ ALWAYS_INLINE void multiply_lines_form(const unsigned width, const struct code_f
                                        const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux,
                                        float *sums, size_t sums_stride) {
     const bool is_many = INT8_PANELS > 1 && !form.has_levels && panels > 1;
+#ifdef HAS_FULL_TILE
+    if (is_many && !form.has_starts && width == INT8_TILE && part->blocks == part->groups * part->group_blocks) {
+        multiply_full_tile(part, aux, sums, sums_stride);
+        return;
+    }
+#endif
     if (form.has_starts && is_many) {
         multiply_tile_levels(width, INT8_PANELS, part, aux, sums, sums_stride);
     } else if (form.has_starts) {
