@@ -90,7 +90,9 @@ static void prepare_int8(const struct sinq_product *p, const float *x, size_t st
             int8_t codes[128];
             float scale = 0.0f, sum = 0.0f;
             if (t < p->tokens) {
-                p->kernels->quantize_group(x + t * stride + column, columns, (size_t)count, codes, &scale, &sum);
+                const float *const from = x + t * stride + column;
+                sinq_prefetch_lines((const uint8_t *)(from + columns_each), (size_t)columns_each * sizeof *from);
+                p->kernels->quantize_group(from, columns, (size_t)count, codes, &scale, &sum);
                 memset(codes + count, 0, (size_t)(4 * quads - count));
             } else {
                 memset(codes, 0, sizeof codes);

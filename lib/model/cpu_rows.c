@@ -80,6 +80,13 @@ static void store_rows(const struct sinq_cpu_step *step, uint32_t first, uint32_
     for (uint32_t r = first; r < first + count; r++) store_heads(step, r, 0, heads);
 }
 
+/* Of a share's rows few values each are read, of pages far apart: those of a later row are called for. */
+#define ROWS_AHEAD 2u
+
+static void call_ahead(const float *values, size_t count) {
+    for (size_t i = 0; i < count; i += 16) __builtin_prefetch(values + i, 0, 3);
+}
+
 void sinq_cpu_activate_values(const struct sinq_cpu_step *step, uint32_t row, uint32_t first, uint32_t count) {
     static void (*const functions[])(const float *, const float *, uint32_t, uint32_t, float *) = {
         [SINQ_ACTIVATION_SILU] = sinq_silu_row,
@@ -94,6 +101,11 @@ void sinq_cpu_activate_values(const struct sinq_cpu_step *step, uint32_t row, ui
     for (uint32_t s = 0; s < op->activate.segments; s++) {
         const size_t from = (size_t)s * op->activate.in_stride + (size_t)first * op->activate.step;
         const size_t to = (size_t)s * op->activate.out_stride + first;
+        if (row + ROWS_AHEAD < step->rows) {
+            const size_t values = (size_t)count * op->activate.step;
+            call_ahead(gate + ROWS_AHEAD * sinq_cpu_stride(step, op->activate.gate) + from, values);
+            call_ahead(up + ROWS_AHEAD * sinq_cpu_stride(step, op->activate.up) + from, values);
+        }
         functions[op->activate.activation](gate + from, up + from, count, op->activate.step, out + to);
     }
 }
