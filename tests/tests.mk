@@ -104,13 +104,15 @@ ARM64_CC    ?= aarch64-linux-gnu-gcc
 ARM64_BUILD := build/aarch64
 ARM64_TESTS := $(addprefix $(ARM64_BUILD)/tests/unit/test_,cpu matmul attention rowwise quantize_kernels)
 ARM64_MAKE  := $(MAKE) --no-print-directory CC=$(ARM64_CC) ARCH=aarch64 BUILD=$(ARM64_BUILD)
-ARM64_PACKAGES := gcc-aarch64-linux-gnu qemu-user $(addsuffix :arm64,libcjson-dev libxxhash-dev libpcre2-dev libutf8proc-dev \
-                  zlib1g-dev libpng-dev libedit-dev check)
+ARM64_PACKAGES := gcc-aarch64-linux-gnu qemu-user $(addsuffix :arm64,libgomp1 libcjson-dev libxxhash-dev libpcre2-dev \
+                  libutf8proc-dev zlib1g-dev libpng-dev libedit-dev check)
+ARM64_LIBS    := -fopenmp -lcjson -lxxhash -lpcre2-8 -lutf8proc -lz -lpng -ledit -lcheck
 
-# Cross-built, with Debian's compiler and libraries, and run under qemu's emulation of a processor.
+# Cross-built, with Debian's compiler and libraries, and run under qemu's emulation of a processor. A probe tells whether all are there.
 check-arm64: $(PROGRAM) $(TOOL_PROGRAMS)
-	+@if ! command -v $(ARM64_CC) >/dev/null || ! command -v qemu-aarch64 >/dev/null || \
-	    ! echo 'int main(void) { return 0; }' | $(ARM64_CC) -x c - -o /dev/null -lcjson -lxxhash -lpcre2-8 -lutf8proc -lz -lpng -ledit -lcheck; then \
+	+@mkdir -p $(ARM64_BUILD); if ! command -v $(ARM64_CC) >/dev/null || ! command -v qemu-aarch64 >/dev/null || \
+	    ! echo 'int main(void) { return 0; }' | $(ARM64_CC) -x c - -o $(ARM64_BUILD)/probe -Wl,--no-as-needed $(ARM64_LIBS) || \
+	    ! env -u QEMU_LD_PREFIX qemu-aarch64 $(ARM64_BUILD)/probe; then \
 	  echo "SKIPPED: check-arm64 needs: dpkg --add-architecture arm64 && apt-get update && apt-get install $(ARM64_PACKAGES)"; \
 	else \
 	  $(ARM64_MAKE) $(ARM64_BUILD)/sinq $(ARM64_TESTS) && sh tests/slow/arm64.sh $(ARM64_BUILD) $(ARM64_TESTS); \
