@@ -47,11 +47,11 @@
 #define LOAD_ALL                                                                                                       \
     LOAD(20, "(%[scales])")                                                                                            \
     LOAD(21, "(%[scales],%[panel_stride])") LOAD(22, "(%[zeros])") LOAD(23, "(%[zeros],%[panel_stride])")
+/* clang-format off */
 #define END_ALL_TOKENS                                                                                                 \
-    END_TOKEN(0, 0, 8)                                                                                                 \
-    END_TOKEN(1, 1, 9)                                                                                                 \
-    END_TOKEN(2, 2, 10) END_TOKEN(3, 3, 11) END_TOKEN(4, 4, 12) END_TOKEN(5, 5, 13) END_TOKEN(6, 6, 14)                \
-        END_TOKEN(7, 7, 15)
+    END_TOKEN(0, 0, 8) END_TOKEN(1, 1, 9) END_TOKEN(2, 2, 10) END_TOKEN(3, 3, 11)                                      \
+    END_TOKEN(4, 4, 12) END_TOKEN(5, 5, 13) END_TOKEN(6, 6, 14) END_TOKEN(7, 7, 15)
+/* clang-format on */
 #define END_GROUP                                                                                                      \
     LOAD_ALL END_ALL_TOKENS STEP("%[step]", scales) STEP("%[step]", zeros) STEP("$32", x_scales) STEP("$32", x_sums)
 
