@@ -11,7 +11,7 @@ const struct sinq_quantize_kernels *sinq_get_quantize_kernels(void) {
     case SINQ_CPU_AVX2_VNNI:
         return &sinq_quantize_kernels_avx2;
     case SINQ_CPU_AVX512_VNNI:
-        return &sinq_quantize_kernels_avx512;
+        return sinq_cpu_has_extension() ? &sinq_quantize_kernels_avx512vbmi : &sinq_quantize_kernels_avx512;
 #elif defined(__aarch64__)
     case SINQ_CPU_NEON:
         return &sinq_quantize_kernels_neon;

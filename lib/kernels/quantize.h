@@ -62,17 +62,25 @@ struct sinq_lane_line {
 
 #define SINQ_DOMINANT_MEAN 0.9
 
+/* What a pass over a strip finds. */
+struct sinq_strip_sums {
+    double *row_sum, *row_square, *col_sum, *col_square;
+    bool adds; /* to what the rows' arrays hold: the strip is not a tile's first */
+    /* Of a tile's last strip: deviations of its rows, of `row_values` values each, as find_deviations finds them. Else NULL. */
+    float *row_deviation;
+    double row_values;
+    bool has_dominant; /* set with them */
+};
+
 struct sinq_quantize_kernels {
     /*
      * Sums and sums of squares, in f64, of the rows and columns of C = M * inverse_cols[j] * inverse_rows[i] (in f32) over a
-     * strip of `rows` rows, a multiple of 16. All are added to what the arrays hold.
+     * strip of `rows` rows, a multiple of 16.
      */
     void (*measure_strip_f32)(const float *values, size_t stride, size_t rows, unsigned vectors,
-                              const float *inverse_cols, const float *inverse_rows, double *row_sum, double *row_square,
-                              double *col_sum, double *col_square);
+                              const float *inverse_cols, const float *inverse_rows, struct sinq_strip_sums *sums);
     void (*measure_strip_bf16)(const uint16_t *values, size_t stride, size_t rows, unsigned vectors,
-                               const float *inverse_cols, const float *inverse_rows, double *row_sum,
-                               double *row_square, double *col_sum, double *col_square);
+                               const float *inverse_cols, const float *inverse_rows, struct sinq_strip_sums *sums);
 
     /*
      * deviation[i] = sqrt((square - sum^2 / values) / (values - 1)). `count` is padded to sixteen. Returns whether any
@@ -173,6 +181,7 @@ extern const struct sinq_quantize_kernels sinq_quantize_kernels_c;
 extern const struct sinq_quantize_kernels sinq_quantize_kernels_sse2;
 extern const struct sinq_quantize_kernels sinq_quantize_kernels_avx2;
 extern const struct sinq_quantize_kernels sinq_quantize_kernels_avx512;
+extern const struct sinq_quantize_kernels sinq_quantize_kernels_avx512vbmi;
 #elif defined(__aarch64__)
 extern const struct sinq_quantize_kernels sinq_quantize_kernels_neon;
 #endif

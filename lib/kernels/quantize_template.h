@@ -42,58 +42,104 @@ static inline v16 divide(bool is_quick, v16 a, v16 b, v16 by_b) {
 DEFINE_TINY_TEST(f32, float, uint32_t, UINT32_MAX)
 DEFINE_TINY_TEST(bf16, uint16_t, uint16_t, UINT16_MAX)
 
-#define DEFINE_STRIP_KERNELS(SUFFIX, ELEMENT, LOAD)                                                                    \
-    static inline __attribute__((always_inline)) void measure_vectors_##SUFFIX(                                        \
-        const ELEMENT *values, size_t stride, size_t rows, unsigned vectors, const float *inverse_cols,                \
-        const float *inverse_rows, double *row_sum, double *row_square, double *col_sum, double *col_square) {         \
+/* Vector `v` of a row's `vectors`. */
+INLINE v16 load_f32(const float *row, unsigned v, unsigned vectors) {
+    (void)vectors;
+    return v_load(row + SINQ_LANES * v);
+}
+INLINE v16 load_bf16(const uint16_t *row, unsigned v, unsigned vectors) {
+#ifdef V_LOADS_PAIRS
+    if ((v | 1) < vectors) return v_load_bf16_half(row + SINQ_LANES * (v & ~1u), v & 1);
+#endif
+    (void)vectors;
+    return v_load_bf16(row + SINQ_LANES * v);
+}
+
+/* Of sixteen rows; returns whether a mean is dominant. */
+INLINE bool put_deviations(const double *sum, const double *square, double values, float *deviation) {
+    const double by_values = 1.0 / values;
+    int dominant = 0;
+    v_store(deviation, v_deviation(sum, square, by_values, 1.0 / (values - 1.0)));
+    for (unsigned l = 0; l < SINQ_LANES; l++) dominant |= sum[l] * sum[l] * by_values > SINQ_DOMINANT_MEAN * square[l];
+    return dominant != 0;
+}
+
+#define ROWS_AT_ONCE 8u
+#define CACHE_LINE   64u
+
+INLINE void put_row_sums(bool adds, const v8d *sums, double *to) {
+    const v8d folded = v_fold_halves(sums);
+    if (adds) {
+        v_add_half_to(to, folded);
+    } else {
+        v_store_half(to, folded);
+    }
+}
+
+#define DEFINE_STRIP_KERNELS(SUFFIX, ELEMENT)                                                                          \
+    /* Eight rows of a strip; those sixteen further on are called for. */                                              \
+    INLINE void measure_rows_##SUFFIX(const ELEMENT *values, size_t stride, unsigned vectors, const v16 *inverse,      \
+                                      const float *inverse_rows, v8d *row_sums, v8d *row_squares, v16d *sums,          \
+                                      v16d *squares) {                                                                 \
+        for (unsigned r = 0; r < ROWS_AT_ONCE; r++) {                                                                  \
+            const ELEMENT *const row = values + r * stride;                                                            \
+            const v16 by_row = v_set(inverse_rows[r]);                                                                 \
+            v16d total, total_square;                                                                                  \
+            for (unsigned v = 0; v < vectors; v++) {                                                                   \
+                const v16 c = v_mul(v_mul(load_##SUFFIX(row, v, vectors), inverse[v]), by_row);                        \
+                if (v % (CACHE_LINE / SINQ_LANES / sizeof(ELEMENT)) == 0) {                                            \
+                    __builtin_prefetch(row + SINQ_LANES * (stride + v));                                               \
+                }                                                                                                      \
+                total = v == 0 ? v_widen(c) : v_add_value(total, c);                                                   \
+                total_square = v == 0 ? v_square(c) : v_add_square(total_square, c);                                   \
+                sums[v] = v_add_value(sums[v], c);                                                                     \
+                squares[v] = v_add_square(squares[v], c);                                                              \
+            }                                                                                                          \
+            row_sums[r] = v_halve(total);                                                                              \
+            row_squares[r] = v_halve(total_square);                                                                    \
+        }                                                                                                              \
+    }                                                                                                                  \
+                                                                                                                       \
+    INLINE void measure_vectors_##SUFFIX(const ELEMENT *values, size_t stride, size_t rows, unsigned vectors,          \
+                                         const float *inverse_cols, const float *inverse_rows,                         \
+                                         struct sinq_strip_sums *found) {                                              \
         v16 inverse[SINQ_STRIP_VECTORS];                                                                               \
         v16d sums[SINQ_STRIP_VECTORS], squares[SINQ_STRIP_VECTORS];                                                    \
+        bool has_dominant = false;                                                                                     \
         for (unsigned v = 0; v < vectors; v++) {                                                                       \
             inverse[v] = v_load(inverse_cols + SINQ_LANES * v);                                                        \
             sums[v] = squares[v] = v_zero_sums();                                                                      \
         }                                                                                                              \
-        for (size_t first = 0; first < rows; first += SINQ_LANES) {                                                    \
-            v16d row_sums[SINQ_LANES], row_squares[SINQ_LANES];                                                        \
-            for (unsigned r = 0; r < SINQ_LANES; r++) {                                                                \
-                const ELEMENT *const row = values + (first + r) * stride;                                              \
-                const v16 by_row = v_set(inverse_rows[first + r]);                                                     \
-                __builtin_prefetch(row + SINQ_LANES * stride);                                                         \
-                v16d total = v_zero_sums(), total_square = v_zero_sums();                                              \
-                for (unsigned v = 0; v < vectors; v++) {                                                               \
-                    const v16 c = v_mul(v_mul(LOAD(row + SINQ_LANES * v), inverse[v]), by_row);                        \
-                    total = v_add_value(total, c);                                                                     \
-                    total_square = v_add_square(total_square, c);                                                      \
-                    sums[v] = v_add_value(sums[v], c);                                                                 \
-                    squares[v] = v_add_square(squares[v], c);                                                          \
-                }                                                                                                      \
-                row_sums[r] = total;                                                                                   \
-                row_squares[r] = total_square;                                                                         \
-            }                                                                                                          \
-            v_add_sums_to(row_sum + first, v_fold_sums(row_sums));                                                     \
-            v_add_sums_to(row_square + first, v_fold_sums(row_squares));                                               \
+        for (size_t first = 0; first < rows; first += ROWS_AT_ONCE) {                                                  \
+            v8d row_sums[ROWS_AT_ONCE], row_squares[ROWS_AT_ONCE];                                                     \
+            measure_rows_##SUFFIX(values + first * stride, stride, vectors, inverse, inverse_rows + first, row_sums,   \
+                                  row_squares, sums, squares);                                                         \
+            put_row_sums(found->adds, row_sums, found->row_sum + first);                                               \
+            put_row_sums(found->adds, row_squares, found->row_square + first);                                         \
+            if (found->row_deviation == NULL || first % SINQ_LANES == 0) continue;                                     \
+            const size_t pair = first - ROWS_AT_ONCE;                                                                  \
+            has_dominant |= put_deviations(found->row_sum + pair, found->row_square + pair, found->row_values,         \
+                                           found->row_deviation + pair);                                               \
         }                                                                                                              \
         for (unsigned v = 0; v < vectors; v++) {                                                                       \
-            v_add_sums_to(col_sum + SINQ_LANES * v, sums[v]);                                                          \
-            v_add_sums_to(col_square + SINQ_LANES * v, squares[v]);                                                    \
+            v_store_sums(found->col_sum + SINQ_LANES * v, sums[v]);                                                    \
+            v_store_sums(found->col_square + SINQ_LANES * v, squares[v]);                                              \
         }                                                                                                              \
+        found->has_dominant = has_dominant;                                                                            \
     }                                                                                                                  \
                                                                                                                        \
     static void measure_strip_##SUFFIX(const ELEMENT *values, size_t stride, size_t rows, unsigned vectors,            \
-                                       const float *inverse_cols, const float *inverse_rows, double *row_sum,          \
-                                       double *row_square, double *col_sum, double *col_square) {                      \
+                                       const float *inverse_cols, const float *inverse_rows,                           \
+                                       struct sinq_strip_sums *sums) {                                                 \
         /* A constant count keeps the sums in registers. */                                                            \
         if (vectors == SINQ_STRIP_VECTORS) {                                                                           \
-            measure_vectors_##SUFFIX(values, stride, rows, SINQ_STRIP_VECTORS, inverse_cols, inverse_rows, row_sum,    \
-                                     row_square, col_sum, col_square);                                                 \
+            measure_vectors_##SUFFIX(values, stride, rows, SINQ_STRIP_VECTORS, inverse_cols, inverse_rows, sums);      \
         } else if (vectors == 2) { /* groups of 32 */                                                                  \
-            measure_vectors_##SUFFIX(values, stride, rows, 2, inverse_cols, inverse_rows, row_sum, row_square,         \
-                                     col_sum, col_square);                                                             \
+            measure_vectors_##SUFFIX(values, stride, rows, 2, inverse_cols, inverse_rows, sums);                       \
         } else if (vectors == 1) {                                                                                     \
-            measure_vectors_##SUFFIX(values, stride, rows, 1, inverse_cols, inverse_rows, row_sum, row_square,         \
-                                     col_sum, col_square);                                                             \
+            measure_vectors_##SUFFIX(values, stride, rows, 1, inverse_cols, inverse_rows, sums);                       \
         } else {                                                                                                       \
-            measure_vectors_##SUFFIX(values, stride, rows, vectors, inverse_cols, inverse_rows, row_sum, row_square,   \
-                                     col_sum, col_square);                                                             \
+            measure_vectors_##SUFFIX(values, stride, rows, vectors, inverse_cols, inverse_rows, sums);                 \
         }                                                                                                              \
     }                                                                                                                  \
                                                                                                                        \
@@ -107,7 +153,8 @@ DEFINE_TINY_TEST(bf16, uint16_t, uint16_t, UINT16_MAX)
         for (unsigned r = 0; r < SINQ_LANES; r++) {                                                                    \
             const v16 u = v_set(row_scale[r]), by_u = v_set(by_row[r]);                                                \
             for (unsigned v = 0; v < vectors; v++) {                                                                   \
-                const v16 m = LOAD(values + r * stride + SINQ_LANES * v), t = v_load(col_scale + SINQ_LANES * v);      \
+                const v16 m = load_##SUFFIX(values + r * stride, v, vectors);                                          \
+                const v16 t = v_load(col_scale + SINQ_LANES * v);                                                      \
                 const v16 x = divide(is_quick, divide(is_quick, m, t, by_col[v]), u, by_u);                            \
                 v_store(out + r * out_stride + SINQ_LANES * v, x);                                                     \
                 low[r] = v == 0 ? x : v_min(low[r], x);                                                                \
@@ -136,21 +183,17 @@ DEFINE_TINY_TEST(bf16, uint16_t, uint16_t, UINT16_MAX)
         }                                                                                                              \
     }
 
-DEFINE_STRIP_KERNELS(f32, float, v_load)
-DEFINE_STRIP_KERNELS(bf16, uint16_t, v_load_bf16)
+DEFINE_STRIP_KERNELS(f32, float)
+DEFINE_STRIP_KERNELS(bf16, uint16_t)
 
 static inline v16 clamp(v16 v, float low, float high) { return v_min(v_max(v, v_set(low)), v_set(high)); }
 
 static bool find_deviations(size_t count, double values, const double *sum, const double *square, float *deviation) {
-    const double by_values = 1.0 / values;
-    int dominant = 0;
+    bool has_dominant = false;
     for (size_t i = 0; i < count; i += SINQ_LANES) {
-        v_store(deviation + i, v_deviation(sum + i, square + i, by_values, 1.0 / (values - 1.0)));
-        for (size_t l = i; l < i + SINQ_LANES; l++) {
-            dominant |= sum[l] * sum[l] * by_values > SINQ_DOMINANT_MEAN * square[l];
-        }
+        has_dominant |= put_deviations(sum + i, square + i, values, deviation + i);
     }
-    return dominant != 0;
+    return has_dominant;
 }
 
 static void find_extremes(size_t count, const float *values, float *lowest, float *highest) {

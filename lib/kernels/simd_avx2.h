@@ -82,21 +82,41 @@ static inline v16d v_add_square(v16d sums, v16 v) {
     for (int p = 0; p < 4; p++) sums.part[p] = _mm256_fmadd_pd(wide.part[p], wide.part[p], sums.part[p]);
     return sums;
 }
+static inline v16d v_square(v16 v) {
+    v16d wide = v_widen(v);
+    for (int p = 0; p < 4; p++) wide.part[p] = _mm256_mul_pd(wide.part[p], wide.part[p]);
+    return wide;
+}
 static inline void v_add_sums_to(double *to, v16d sums) {
     for (int p = 0; p < 4; p++) _mm256_storeu_pd(to + 4 * p, _mm256_add_pd(_mm256_loadu_pd(to + 4 * p), sums.part[p]));
 }
-static inline __m256d fold_to_four(const __m256d part[4]) {
-    return _mm256_add_pd(_mm256_add_pd(part[0], part[2]), _mm256_add_pd(part[1], part[3]));
+static inline void v_store_sums(double *to, v16d sums) {
+    for (int p = 0; p < 4; p++) _mm256_storeu_pd(to + 4 * p, sums.part[p]);
 }
+/* Eight f64 sums: lanes l and l + 8 of sixteen added. */
+typedef struct {
+    __m256d part[2];
+} v8d;
+static inline v8d v_halve(v16d sums) {
+    return (v8d){{_mm256_add_pd(sums.part[0], sums.part[2]), _mm256_add_pd(sums.part[1], sums.part[3])}};
+}
+static inline void v_store_half(double *to, v8d sums) {
+    for (int p = 0; p < 2; p++) _mm256_storeu_pd(to + 4 * p, sums.part[p]);
+}
+static inline void v_add_half_to(double *to, v8d sums) {
+    for (int p = 0; p < 2; p++) _mm256_storeu_pd(to + 4 * p, _mm256_add_pd(_mm256_loadu_pd(to + 4 * p), sums.part[p]));
+}
+static inline __m256d fold_to_four(v8d sums) { return _mm256_add_pd(sums.part[0], sums.part[1]); }
 static inline __m256d fold_to_two(__m256d a, __m256d b) {
     return _mm256_add_pd(_mm256_permute2f128_pd(a, b, 0x20), _mm256_permute2f128_pd(a, b, 0x31));
 }
-static inline v16d v_fold_sums(const v16d rows[16]) {
-    v16d result;
-    for (int p = 0; p < 4; p++) {
-        const v16d *const r = rows + 4 * p;
-        const __m256d even = fold_to_two(fold_to_four(r[0].part), fold_to_four(r[2].part));
-        const __m256d odd = fold_to_two(fold_to_four(r[1].part), fold_to_four(r[3].part));
+/* Folds the lanes of row r into lane r: l + 4, l + 2, l + 1. */
+static inline v8d v_fold_halves(const v8d rows[8]) {
+    v8d result;
+    for (int p = 0; p < 2; p++) {
+        const v8d *const r = rows + 4 * p;
+        const __m256d even = fold_to_two(fold_to_four(r[0]), fold_to_four(r[2]));
+        const __m256d odd = fold_to_two(fold_to_four(r[1]), fold_to_four(r[3]));
         result.part[p] = _mm256_add_pd(_mm256_unpacklo_pd(even, odd), _mm256_unpackhi_pd(even, odd));
     }
     return result;

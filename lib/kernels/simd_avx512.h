@@ -14,6 +14,18 @@ static inline v16 v_load_bf16(const uint16_t *from) {
     const __m256i halves = _mm256_loadu_si256((const __m256i *)(const void *)from);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
+#ifdef __AVX512VBMI__
+#define V_LOADS_PAIRS
+/* The first or second half of 32 values, a byte's place each: one operation in place of two. */
+static inline v16 v_load_bf16_half(const uint16_t *from, unsigned half) {
+    const __m512i first = _mm512_setr_epi32(0x01000000, 0x03020000, 0x05040000, 0x07060000, 0x09080000, 0x0b0a0000,
+                                            0x0d0c0000, 0x0f0e0000, 0x11100000, 0x13120000, 0x15140000, 0x17160000,
+                                            0x19180000, 0x1b1a0000, 0x1d1c0000, 0x1f1e0000);
+    const __m512i places = half == 0 ? first : _mm512_add_epi8(first, _mm512_set1_epi8(32));
+    return _mm512_castsi512_ps(
+        _mm512_maskz_permutexvar_epi8(0xccccccccccccccccu, places, _mm512_loadu_si512((const void *)from)));
+}
+#endif
 static inline v16 v_add(v16 a, v16 b) { return _mm512_add_ps(a, b); }
 static inline v16 v_sub(v16 a, v16 b) { return _mm512_sub_ps(a, b); }
 static inline v16 v_mul(v16 a, v16 b) { return _mm512_mul_ps(a, b); }
@@ -59,24 +71,37 @@ static inline v16d v_add_square(v16d sums, v16 v) {
     const v16d wide = v_widen(v);
     return (v16d){_mm512_fmadd_pd(wide.low, wide.low, sums.low), _mm512_fmadd_pd(wide.high, wide.high, sums.high)};
 }
+static inline v16d v_square(v16 v) {
+    const v16d wide = v_widen(v);
+    return (v16d){_mm512_mul_pd(wide.low, wide.low), _mm512_mul_pd(wide.high, wide.high)};
+}
 static inline void v_add_sums_to(double *to, v16d sums) {
     _mm512_storeu_pd(to, _mm512_add_pd(_mm512_loadu_pd(to), sums.low));
     _mm512_storeu_pd(to + 8, _mm512_add_pd(_mm512_loadu_pd(to + 8), sums.high));
 }
-/* Lanes l + 8 and l + 4 of two rows. */
-static inline __m512d fold_to_four(const v16d *a, const v16d *b) {
-    const __m512d x = _mm512_add_pd(a->low, a->high), y = _mm512_add_pd(b->low, b->high);
-    return _mm512_add_pd(_mm512_shuffle_f64x2(x, y, 0x44), _mm512_shuffle_f64x2(x, y, 0xee));
+static inline void v_store_sums(double *to, v16d sums) {
+    _mm512_storeu_pd(to, sums.low);
+    _mm512_storeu_pd(to + 8, sums.high);
+}
+/* Eight f64 sums: lanes l and l + 8 of sixteen added. */
+typedef __m512d v8d;
+static inline v8d v_halve(v16d sums) { return _mm512_add_pd(sums.low, sums.high); }
+static inline void v_store_half(double *to, v8d sums) { _mm512_storeu_pd(to, sums); }
+static inline void v_add_half_to(double *to, v8d sums) {
+    _mm512_storeu_pd(to, _mm512_add_pd(_mm512_loadu_pd(to), sums));
+}
+static inline __m512d fold_to_four(__m512d a, __m512d b) {
+    return _mm512_add_pd(_mm512_shuffle_f64x2(a, b, 0x44), _mm512_shuffle_f64x2(a, b, 0xee));
 }
 static inline __m512d fold_to_two(__m512d a, __m512d b) {
     return _mm512_add_pd(_mm512_shuffle_f64x2(a, b, 0x88), _mm512_shuffle_f64x2(a, b, 0xdd));
 }
-static inline __m512d fold_eight_rows(const v16d *r) {
-    const __m512d even = fold_to_two(fold_to_four(r, r + 2), fold_to_four(r + 4, r + 6));
-    const __m512d odd = fold_to_two(fold_to_four(r + 1, r + 3), fold_to_four(r + 5, r + 7));
+/* Folds the lanes of row r into lane r: l + 4, l + 2, l + 1. */
+static inline v8d v_fold_halves(const v8d r[8]) {
+    const __m512d even = fold_to_two(fold_to_four(r[0], r[2]), fold_to_four(r[4], r[6]));
+    const __m512d odd = fold_to_two(fold_to_four(r[1], r[3]), fold_to_four(r[5], r[7]));
     return _mm512_add_pd(_mm512_unpacklo_pd(even, odd), _mm512_unpackhi_pd(even, odd));
 }
-static inline v16d v_fold_sums(const v16d rows[16]) { return (v16d){fold_eight_rows(rows), fold_eight_rows(rows + 8)}; }
 static inline __m256 deviation_of_eight(const double *sum, const double *square, __m512d by_count, __m512d by_freedom) {
     const __m512d s = _mm512_loadu_pd(sum);
     const __m512d difference = _mm512_sub_pd(_mm512_loadu_pd(square), _mm512_mul_pd(_mm512_mul_pd(s, s), by_count));

@@ -52,6 +52,16 @@ typedef struct {
 } v16d;
 
 static inline v16d v_zero_sums(void) { return (v16d){{0}}; }
+static inline v16d v_widen(v16 v) {
+    v16d wide;
+    for (int l = 0; l < 16; l++) wide.lane[l] = (double)v.lane[l];
+    return wide;
+}
+static inline v16d v_square(v16 v) {
+    v16d square;
+    for (int l = 0; l < 16; l++) square.lane[l] = (double)v.lane[l] * (double)v.lane[l];
+    return square;
+}
 static inline v16d v_add_value(v16d sums, v16 v) {
     for (int l = 0; l < 16; l++) sums.lane[l] += (double)v.lane[l];
     return sums;
@@ -63,11 +73,26 @@ static inline v16d v_add_square(v16d sums, v16 v) {
 static inline void v_add_sums_to(double *to, v16d sums) {
     for (int l = 0; l < 16; l++) to[l] += sums.lane[l];
 }
-static inline v16d v_fold_sums(const v16d rows[16]) {
-    v16d result;
-    for (int r = 0; r < 16; r++) {
-        v16d fold = rows[r];
-        for (int half = 8; half > 0; half /= 2) {
+static inline void v_store_sums(double *to, v16d sums) { memcpy(to, sums.lane, sizeof sums.lane); }
+/* Eight f64 sums: lanes l and l + 8 of sixteen added. */
+typedef struct {
+    double lane[8];
+} v8d;
+static inline v8d v_halve(v16d sums) {
+    v8d half;
+    for (int l = 0; l < 8; l++) half.lane[l] = sums.lane[l] + sums.lane[l + 8];
+    return half;
+}
+static inline void v_store_half(double *to, v8d sums) { memcpy(to, sums.lane, sizeof sums.lane); }
+static inline void v_add_half_to(double *to, v8d sums) {
+    for (int l = 0; l < 8; l++) to[l] += sums.lane[l];
+}
+/* Folds the lanes of row r into lane r: l + 4, l + 2, l + 1. */
+static inline v8d v_fold_halves(const v8d rows[8]) {
+    v8d result;
+    for (int r = 0; r < 8; r++) {
+        v8d fold = rows[r];
+        for (int half = 4; half > 0; half /= 2) {
             for (int l = 0; l < half; l++) fold.lane[l] += fold.lane[l + half];
         }
         result.lane[r] = fold.lane[0];

@@ -81,18 +81,39 @@ static inline v16d v_add_square(v16d sums, v16 v) {
     for (int p = 0; p < 8; p++) sums.part[p] = vfmaq_f64(sums.part[p], wide.part[p], wide.part[p]);
     return sums;
 }
+static inline v16d v_square(v16 v) {
+    v16d wide = v_widen(v);
+    for (int p = 0; p < 8; p++) wide.part[p] = vmulq_f64(wide.part[p], wide.part[p]);
+    return wide;
+}
 static inline void v_add_sums_to(double *to, v16d sums) {
     for (int p = 0; p < 8; p++) vst1q_f64(to + 2 * p, vaddq_f64(vld1q_f64(to + 2 * p), sums.part[p]));
 }
-static inline float64x2_t fold_to_two(const float64x2_t part[8]) {
-    const float64x2_t low = vaddq_f64(vaddq_f64(part[0], part[4]), vaddq_f64(part[2], part[6]));
-    const float64x2_t high = vaddq_f64(vaddq_f64(part[1], part[5]), vaddq_f64(part[3], part[7]));
-    return vaddq_f64(low, high);
+static inline void v_store_sums(double *to, v16d sums) {
+    for (int p = 0; p < 8; p++) vst1q_f64(to + 2 * p, sums.part[p]);
 }
-static inline v16d v_fold_sums(const v16d rows[16]) {
-    v16d result;
-    for (int p = 0; p < 8; p++)
-        result.part[p] = vpaddq_f64(fold_to_two(rows[2 * p].part), fold_to_two(rows[2 * p + 1].part));
+/* Eight f64 sums: lanes l and l + 8 of sixteen added. */
+typedef struct {
+    float64x2_t part[4];
+} v8d;
+static inline v8d v_halve(v16d sums) {
+    v8d half;
+    for (int p = 0; p < 4; p++) half.part[p] = vaddq_f64(sums.part[p], sums.part[p + 4]);
+    return half;
+}
+static inline void v_store_half(double *to, v8d sums) {
+    for (int p = 0; p < 4; p++) vst1q_f64(to + 2 * p, sums.part[p]);
+}
+static inline void v_add_half_to(double *to, v8d sums) {
+    for (int p = 0; p < 4; p++) vst1q_f64(to + 2 * p, vaddq_f64(vld1q_f64(to + 2 * p), sums.part[p]));
+}
+static inline float64x2_t fold_to_two(v8d sums) {
+    return vaddq_f64(vaddq_f64(sums.part[0], sums.part[2]), vaddq_f64(sums.part[1], sums.part[3]));
+}
+/* Folds the lanes of row r into lane r: l + 4, l + 2, l + 1. */
+static inline v8d v_fold_halves(const v8d rows[8]) {
+    v8d result;
+    for (int p = 0; p < 4; p++) result.part[p] = vpaddq_f64(fold_to_two(rows[2 * p]), fold_to_two(rows[2 * p + 1]));
     return result;
 }
 static inline float32x2_t deviation_of_two(const double *sum, const double *square, double by_count,

@@ -84,18 +84,40 @@ static inline v16d v_add_square(v16d sums, v16 v) {
     for (int p = 0; p < 8; p++) sums.part[p] = _mm_add_pd(sums.part[p], _mm_mul_pd(wide.part[p], wide.part[p]));
     return sums;
 }
+static inline v16d v_square(v16 v) {
+    v16d wide = v_widen(v);
+    for (int p = 0; p < 8; p++) wide.part[p] = _mm_mul_pd(wide.part[p], wide.part[p]);
+    return wide;
+}
 static inline void v_add_sums_to(double *to, v16d sums) {
     for (int p = 0; p < 8; p++) _mm_storeu_pd(to + 2 * p, _mm_add_pd(_mm_loadu_pd(to + 2 * p), sums.part[p]));
 }
-static inline __m128d fold_to_two(const __m128d part[8]) {
-    const __m128d low = _mm_add_pd(_mm_add_pd(part[0], part[4]), _mm_add_pd(part[2], part[6]));
-    const __m128d high = _mm_add_pd(_mm_add_pd(part[1], part[5]), _mm_add_pd(part[3], part[7]));
-    return _mm_add_pd(low, high);
+static inline void v_store_sums(double *to, v16d sums) {
+    for (int p = 0; p < 8; p++) _mm_storeu_pd(to + 2 * p, sums.part[p]);
 }
-static inline v16d v_fold_sums(const v16d rows[16]) {
-    v16d result;
-    for (int p = 0; p < 8; p++) {
-        const __m128d a = fold_to_two(rows[2 * p].part), b = fold_to_two(rows[2 * p + 1].part);
+/* Eight f64 sums: lanes l and l + 8 of sixteen added. */
+typedef struct {
+    __m128d part[4];
+} v8d;
+static inline v8d v_halve(v16d sums) {
+    v8d half;
+    for (int p = 0; p < 4; p++) half.part[p] = _mm_add_pd(sums.part[p], sums.part[p + 4]);
+    return half;
+}
+static inline void v_store_half(double *to, v8d sums) {
+    for (int p = 0; p < 4; p++) _mm_storeu_pd(to + 2 * p, sums.part[p]);
+}
+static inline void v_add_half_to(double *to, v8d sums) {
+    for (int p = 0; p < 4; p++) _mm_storeu_pd(to + 2 * p, _mm_add_pd(_mm_loadu_pd(to + 2 * p), sums.part[p]));
+}
+static inline __m128d fold_to_two(v8d sums) {
+    return _mm_add_pd(_mm_add_pd(sums.part[0], sums.part[2]), _mm_add_pd(sums.part[1], sums.part[3]));
+}
+/* Folds the lanes of row r into lane r: l + 4, l + 2, l + 1. */
+static inline v8d v_fold_halves(const v8d rows[8]) {
+    v8d result;
+    for (int p = 0; p < 4; p++) {
+        const __m128d a = fold_to_two(rows[2 * p]), b = fold_to_two(rows[2 * p + 1]);
         result.part[p] = _mm_add_pd(_mm_unpacklo_pd(a, b), _mm_unpackhi_pd(a, b));
     }
     return result;

@@ -2,26 +2,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu.h"
+#include "cpu_levels.h"
 #include "kernels/quantize.h"
 #include "unit.h"
 
 enum { MOST_ROWS = 208, MOST_COLS = 80, GUARD = 64 };
-
-static const struct {
-    enum sinq_cpu_level level;
-    const struct sinq_quantize_kernels *table;
-    const char *name;
-} versions[] = {
-#if defined(__x86_64__)
-    {SINQ_CPU_SSE2, &sinq_quantize_kernels_sse2, "sse2"},
-    {SINQ_CPU_AVX2, &sinq_quantize_kernels_avx2, "avx2"},
-    {SINQ_CPU_AVX512_VNNI, &sinq_quantize_kernels_avx512, "avx512-vnni"},
-#elif defined(__aarch64__)
-    {SINQ_CPU_NEON, &sinq_quantize_kernels_neon, "neon"},
-#endif
-    {SINQ_CPU_C, &sinq_quantize_kernels_c, "c"},
-};
 
 enum data_kind { GAUSSIAN, TINY, HUGE_VALUES, MIXED, CONSTANT, ZEROS, SUBNORMAL, DATA_KINDS };
 static const char *const kind_names[DATA_KINDS] = {"gaussian", "tiny",  "huge",     "mixed",
@@ -105,13 +90,22 @@ static void clear_results(struct results *r) {
 static void run_measure(const struct sinq_quantize_kernels *k, bool is_bf16, size_t rows, unsigned vectors,
                         struct results *r) {
     clear_results(r);
-    if (is_bf16) {
-        k->measure_strip_bf16(data.bf16, MOST_COLS, rows, vectors, data.cols, data.rows, r->row_sum, r->row_square,
-                              r->col_sum, r->col_square);
-    } else {
-        k->measure_strip_f32(data.f32, MOST_COLS, rows, vectors, data.cols, data.rows, r->row_sum, r->row_square,
-                             r->col_sum, r->col_square);
+    struct sinq_strip_sums sums = {.row_sum = r->row_sum,
+                                   .row_square = r->row_square,
+                                   .col_sum = r->col_sum,
+                                   .col_square = r->col_square,
+                                   .row_values = 2.0 * SINQ_LANES * vectors};
+    /* A tile's first strip, then its last. */
+    for (int strip = 0; strip < 2; strip++) {
+        sums.adds = strip == 1;
+        sums.row_deviation = strip == 1 ? r->row_a : NULL;
+        if (is_bf16) {
+            k->measure_strip_bf16(data.bf16 + strip, MOST_COLS, rows, vectors, data.cols, data.rows, &sums);
+        } else {
+            k->measure_strip_f32(data.f32 + strip, MOST_COLS, rows, vectors, data.cols, data.rows, &sums);
+        }
     }
+    r->scalars[0] = sums.has_dominant;
 }
 
 static void run_deviations(const struct sinq_quantize_kernels *k, size_t rows, const struct results *sums,
@@ -237,11 +231,10 @@ static void run_products(const struct sinq_quantize_kernels *k, size_t rows, str
     k->subtract_products(data.f32, data.f32 + 7, 9, rows % 37, 5, r->x + 640);
 }
 
-static void check_version(size_t version, enum data_kind kind) {
-    const struct sinq_quantize_kernels *const c = &sinq_quantize_kernels_c, *const k = versions[version].table;
+static void check_version(const struct sinq_quantize_kernels *k, const char *name, enum data_kind kind) {
+    const struct sinq_quantize_kernels *const c = &sinq_quantize_kernels_c;
     static const size_t row_counts[] = {16, 32, 64, 80, MOST_ROWS};
     static const unsigned widths[] = {2, 3, 4, 5, 6, 8};
-    const char *const name = versions[version].name;
     for (unsigned vectors = 1; vectors <= SINQ_STRIP_VECTORS; vectors++) {
         for (size_t i = 0; i < sizeof row_counts / sizeof row_counts[0]; i++) {
             for (int is_bf16 = 0; is_bf16 < 2; is_bf16++) {
@@ -298,27 +291,33 @@ static void check_version(size_t version, enum data_kind kind) {
 }
 
 START_TEST(every_version_equals_plain_c) {
-    for (size_t version = 0; version < sizeof versions / sizeof versions[0]; version++) {
-        if (!sinq_cpu_offers(versions[version].level)) {
-            fprintf(stderr, "SKIPPED: this machine has no %s\n", versions[version].name);
-            continue;
-        }
+    const struct sinq_quantize_kernels *before = &sinq_quantize_kernels_c;
+    for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
+        if (!select_cpu_level(level) || sinq_get_quantize_kernels() == before) continue;
+        before = sinq_get_quantize_kernels();
         for (int kind = 0; kind < DATA_KINDS; kind++) {
             make_data((enum data_kind)kind);
-            check_version(version, (enum data_kind)kind);
+            check_version(sinq_get_quantize_kernels(), cpu_level_names[level], (enum data_kind)kind);
         }
     }
+    sinq_leave_out_extensions(false);
+    ck_assert_int_eq(sinq_select_cpu(NULL, NULL), SINQ_OK);
 }
 END_TEST
 
-/* The plain-C kernels against direct formulas in f64. */
+/* Element of the strip that run_measure takes first or second. */
+static double scaled_element(int strip, size_t i, size_t j) {
+    return (double)data.f32[i * MOST_COLS + j + (size_t)strip] * (double)data.cols[j] * (double)data.rows[i];
+}
+
+/* The plain-C kernels against direct formulas in f64: rows of both strips, columns of the second. */
 START_TEST(plain_c_equals_the_formula) {
     make_data(GAUSSIAN);
     run_measure(&sinq_quantize_kernels_c, false, 64, 4, &expected);
     for (size_t j = 0; j < 64; j++) {
         double sum = 0, square = 0;
         for (size_t i = 0; i < 64; i++) {
-            const double value = (double)data.f32[i * MOST_COLS + j] * (double)data.cols[j] * (double)data.rows[i];
+            const double value = scaled_element(1, i, j);
             sum += value;
             square += value * value;
         }
@@ -326,12 +325,15 @@ START_TEST(plain_c_equals_the_formula) {
         ck_assert(fabs(expected.col_square[j] - square) <= 1e-6 * square);
     }
     for (size_t i = 0; i < 64; i++) {
-        double square = 0;
-        for (size_t j = 0; j < 64; j++) {
-            const double value = (double)data.f32[i * MOST_COLS + j] * (double)data.cols[j] * (double)data.rows[i];
+        double sum = 0, square = 0;
+        for (size_t j = 0; j < 128; j++) {
+            const double value = scaled_element(j >= 64, i, j % 64);
+            sum += value;
             square += value * value;
         }
         ck_assert(fabs(expected.row_square[i] - square) <= 1e-6 * square);
+        const double deviation = sqrt((square - sum * sum / 128) / 127);
+        ck_assert(fabs((double)expected.row_a[i] - deviation) <= 1e-5 * deviation);
     }
 }
 END_TEST

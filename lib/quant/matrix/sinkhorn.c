@@ -102,42 +102,42 @@ static float find_col_deviation(const struct sinq_sinkhorn *work, const struct s
 
 /* ---- one pass over the tile ---- */
 
-static void sum_tile(struct sinq_sinkhorn *work, const struct sinq_tile *tile) {
+/* Sums of `rows` rows, a multiple of 16, and of their columns, and the rows' deviations; returns whether a row's mean is dominant. */
+static bool sum_rows(struct sinq_sinkhorn *work, const struct sinq_tile *tile, size_t first, size_t rows) {
     const struct sinq_quantize_kernels *const kernels = sinq_get_quantize_kernels();
-    const size_t rows = sinq_pad_lanes(tile->rows), cols = sinq_pad_lanes(tile->cols);
-    memset(work->row_sum, 0, rows * sizeof(double));
-    memset(work->row_square, 0, rows * sizeof(double));
-    memset(work->col_sum, 0, cols * sizeof(double));
-    memset(work->col_square, 0, cols * sizeof(double));
+    const size_t cols = sinq_pad_lanes(tile->cols);
+    const float *const inverse_rows = work->rows.inverse + first;
+    struct sinq_strip_sums sums = {
+        .row_sum = work->row_sum + first, .row_square = work->row_square + first, .row_values = (double)tile->cols};
     for (size_t j = 0; j < cols; j += SINQ_STRIP_COLUMNS) {
         const unsigned vectors = sinq_strip_vectors(tile, j);
+        sums.adds = j > 0;
+        sums.row_deviation = j + SINQ_STRIP_COLUMNS >= cols ? work->rows.deviation + first : NULL;
+        sums.col_sum = work->col_sum + j;
+        sums.col_square = work->col_square + j;
         if (tile->is_bf16) {
-            kernels->measure_strip_bf16(sinq_tile_bf16(tile, 0, j), tile->stride, rows, vectors, work->cols.inverse + j,
-                                        work->rows.inverse, work->row_sum, work->row_square, work->col_sum + j,
-                                        work->col_square + j);
+            kernels->measure_strip_bf16(sinq_tile_bf16(tile, first, j), tile->stride, rows, vectors,
+                                        work->cols.inverse + j, inverse_rows, &sums);
         } else {
-            kernels->measure_strip_f32(sinq_tile_f32(tile, 0, j), tile->stride, rows, vectors, work->cols.inverse + j,
-                                       work->rows.inverse, work->row_sum, work->row_square, work->col_sum + j,
-                                       work->col_square + j);
+            kernels->measure_strip_f32(sinq_tile_f32(tile, first, j), tile->stride, rows, vectors,
+                                       work->cols.inverse + j, inverse_rows, &sums);
         }
     }
+    return sums.has_dominant;
 }
 
 static bool is_mean_dominant(double sum, double square, size_t values) {
     return sum * sum * (1.0 / (double)values) > SINQ_DOMINANT_MEAN * square;
 }
 
-static void measure_rows(struct sinq_sinkhorn *work, const struct sinq_tile *tile) {
-    const struct sinq_quantize_kernels *const kernels = sinq_get_quantize_kernels();
+static void measure_rows(struct sinq_sinkhorn *work, const struct sinq_tile *tile, bool has_dominant) {
     struct side *const rows = &work->rows;
-    const bool has_dominant = kernels->find_deviations(sinq_pad_lanes(tile->rows), (double)tile->cols, work->row_sum,
-                                                       work->row_square, rows->deviation);
     for (size_t i = 0; has_dominant && i < tile->rows; i++) {
         if (is_mean_dominant(work->row_sum[i], work->row_square[i], tile->cols)) {
             rows->deviation[i] = find_row_deviation(work, tile, i);
         }
     }
-    kernels->find_extremes(tile->rows, rows->deviation, &rows->smallest, &rows->largest);
+    sinq_get_quantize_kernels()->find_extremes(tile->rows, rows->deviation, &rows->smallest, &rows->largest);
 }
 
 static void measure_cols(struct sinq_sinkhorn *work, const struct sinq_tile *tile) {
@@ -155,10 +155,10 @@ static void measure_cols(struct sinq_sinkhorn *work, const struct sinq_tile *til
 
 /* Deviations of all rows and columns of C = M / t / u, and its imbalance. */
 static float measure_tile(struct sinq_sinkhorn *work, const struct sinq_tile *tile) {
-    sum_tile(work, tile);
+    const bool has_dominant_rows = sum_rows(work, tile, 0, sinq_pad_lanes(tile->rows));
     float largest = 0.0f, smallest = INFINITY;
     if (tile->cols >= 2) {
-        measure_rows(work, tile);
+        measure_rows(work, tile, has_dominant_rows);
         largest = fmaxf(largest, work->rows.largest);
         smallest = fminf(smallest, work->rows.smallest);
     }
@@ -168,6 +168,57 @@ static float measure_tile(struct sinq_sinkhorn *work, const struct sinq_tile *ti
         smallest = fminf(smallest, work->cols.smallest);
     }
     return largest / fmaxf(SMALLEST_DIVISOR, smallest);
+}
+
+/*
+ * ---- a pass that need not be made ----
+ *
+ * The last pass is made only to see the imbalance rise, and is most often made in vain: the rows that had the extreme deviations
+ * in one of the two passes before tell as much, for the imbalance of all is at least theirs.
+ */
+
+/* Below, those few rows are too large a part of a pass. */
+#define LEAST_ROWS_TO_FORESEE 512u
+
+/* The sixteens that held the smallest and the largest deviation, of the pass before and of the one before that. */
+struct extreme_rows {
+    size_t first[4];
+    unsigned count;
+};
+
+/* The sixteen rows that hold a deviation. */
+static size_t find_sixteen(const float *deviation, size_t rows, float wanted) {
+    for (size_t first = 0; first + SINQ_LANES <= rows; first += SINQ_LANES) {
+        unsigned found = 0;
+        for (size_t i = first; i < first + SINQ_LANES; i++) found += deviation[i] == wanted;
+        if (found > 0) return first;
+    }
+    return 0;
+}
+
+static void keep_extremes(const struct side *rows, size_t count, struct extreme_rows *extremes) {
+    if (count < LEAST_ROWS_TO_FORESEE) return;
+    extremes->first[2] = extremes->first[0];
+    extremes->first[3] = extremes->first[1];
+    extremes->first[0] = find_sixteen(rows->deviation, count, rows->smallest);
+    extremes->first[1] = find_sixteen(rows->deviation, count, rows->largest);
+    extremes->count = extremes->count == 0 ? 2 : 4;
+}
+
+/* Whether the imbalance will be more than `most`. What is measured here, a pass measures again. */
+static bool foresee_excess(struct sinq_sinkhorn *work, const struct sinq_tile *tile,
+                           const struct extreme_rows *extremes, float most) {
+    float largest = 0.0f, smallest = INFINITY;
+    for (unsigned i = 0; i < extremes->count; i++) {
+        const size_t first = extremes->first[i];
+        float low, high;
+        if (sum_rows(work, tile, first, SINQ_LANES)) return false;
+        sinq_get_quantize_kernels()->find_extremes(SINQ_LANES, work->rows.deviation + first, &low, &high);
+        smallest = fminf(smallest, low);
+        largest = fmaxf(largest, high);
+        if (largest / fmaxf(SMALLEST_DIVISOR, smallest) > most) return true;
+    }
+    return false;
 }
 
 static float clamp_deviation(float deviation) { return fminf(fmaxf(deviation, SMALLEST_DEVIATION), LARGEST_DEVIATION); }
@@ -205,12 +256,15 @@ void sinq_normalize_tile(struct sinq_sinkhorn *work, const struct sinq_tile *til
     start_side(&work->rows, tile->rows);
     start_side(&work->cols, tile->cols);
     float target = 0.0f;
+    struct extreme_rows extremes = {.count = 0};
     /* `scale` holds this step's scales and `best` those of the step before, the best as long as the imbalance falls. */
     bool is_current_best = true;
     const bool has_deviations = tile->rows >= 2 || tile->cols >= 2;
     for (unsigned step = 0; has_deviations && step < SINQ_SINKHORN_STEPS; step++) {
         mute_padding(&work->rows, tile->rows);
         mute_padding(&work->cols, tile->cols);
+        is_current_best = !foresee_excess(work, tile, &extremes, result->imbalance_after);
+        if (!is_current_best) break;
         const float imbalance = measure_tile(work, tile);
         result->passes++;
         if (step == 0) {
@@ -222,6 +276,7 @@ void sinq_normalize_tile(struct sinq_sinkhorn *work, const struct sinq_tile *til
         if (!is_current_best) break;
         result->imbalance_after = imbalance;
         if (step + 1 == SINQ_SINKHORN_STEPS) break;
+        if (tile->cols >= 2) keep_extremes(&work->rows, tile->rows, &extremes);
         float change = 0.0f;
         if (tile->cols >= 2) change = fmaxf(change, step_side(&work->rows, tile->rows, target));
         if (tile->rows >= 2) change = fmaxf(change, step_side(&work->cols, tile->cols, target));
