@@ -7,42 +7,88 @@
 #define THREAD_COLS 8u
 #define MOST_INPUT  32639.0f /* 256 * 127 + 127: both digits fit 8 bits */
 
-/* Eight columns of one thread; all threads of a group's columns take part. Lanes of a group are group / 8 neighbours. */
-static __device__ __forceinline__ void store_columns(const struct sinq_cuda_input &input, uint32_t row, uint32_t first,
-                                                     const float *x) {
-    float largest = 0;
-    bool is_finite = true;
-    for (uint32_t i = 0; i < THREAD_COLS; i++) {
-        largest = fmaxf(largest, fabsf(x[i]));
-        is_finite = is_finite && isfinite(x[i]);
-    }
-    if (!is_finite) largest = INFINITY;
-    for (uint32_t distance = input.group / THREAD_COLS / 2; distance > 0; distance /= 2) {
-        largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, distance));
-    }
+/* Four columns' integers and 128, in the lower halves of words: as digits. What is added carries from the low digit, a signed byte. */
+static __device__ __forceinline__ void split_digits(const uint32_t *words, uint32_t *high, uint32_t *low) {
+    const uint32_t first = __byte_perm(words[0], words[1], 0x5140), last = __byte_perm(words[2], words[3], 0x5140);
+    *high = __byte_perm(first, last, 0x7632);
+    *low = __byte_perm(first, last, 0x5410) ^ 0x80808080u;
+}
+
+/*
+ * Eight columns of one thread, whose group's largest magnitude is `largest`, infinity where one is not finite. All threads of a group's
+ * columns take part. Lanes of a group are group / 8 neighbours.
+ */
+static __device__ __forceinline__ void store_digits(const struct sinq_cuda_input &input, uint32_t group, uint32_t row,
+                                                    uint32_t first, const float (&x)[THREAD_COLS], float largest) {
+    /* Added to what is small, it leaves an integer, rounded, in the lower bits: 1.5 * 2^23, and the 128 of split_digits. */
+    const float shift = 12583040.0f;
     const bool is_zero = largest < 0x1p-100f || largest == INFINITY;
     const float by = is_zero ? 0.0f : MOST_INPUT / largest;
-    int sum = 0;
-    uint32_t high[2] = {0, 0}, low[2] = {0, 0};
+    uint32_t words[THREAD_COLS], high[2], low[2], sum = -THREAD_COLS * __float_as_uint(shift);
+#pragma unroll
     for (uint32_t i = 0; i < THREAD_COLS; i++) {
-        const int value = is_zero ? 0 : __float2int_rn(x[i] * by);
-        const int top = (value + 128) >> 8, bottom = value - top * 256;
-        sum += value;
-        high[i / 4] |= (uint32_t)(top & 255) << 8 * (i % 4);
-        low[i / 4] |= (uint32_t)(bottom & 255) << 8 * (i % 4);
+        words[i] = __float_as_uint(fmaf(x[i], by, shift));
+        sum += words[i];
     }
-    for (uint32_t distance = input.group / THREAD_COLS / 2; distance > 0; distance /= 2) {
+    split_digits(words, &high[0], &low[0]);
+    split_digits(words + 4, &high[1], &low[1]);
+    for (uint32_t distance = group / THREAD_COLS / 2; distance > 0; distance /= 2) {
         sum += __shfl_xor_sync(0xffffffffu, sum, distance);
     }
     if (first >= input.padded) return;
     int8_t *const digits = input.digits + (size_t)row * 2 * input.padded + first;
     *(uint2 *)digits = make_uint2(high[0], high[1]);
     *(uint2 *)(digits + input.padded) = make_uint2(low[0], low[1]);
-    if (first % input.group != 0) return;
-    float *const scales = input.scales + ((size_t)row * (input.padded / input.group) + first / input.group) * 2;
+    if (first % group != 0) return;
     /* What is not finite must show. */
-    scales[0] = largest == INFINITY ? NAN : is_zero ? 0.0f : largest / MOST_INPUT;
-    scales[1] = (float)sum;
+    const float scale = largest == INFINITY ? NAN : is_zero ? 0.0f : largest * (1.0f / MOST_INPUT);
+    float2 *const scales = (float2 *)input.scales + (size_t)row * (input.padded / group) + first / group;
+    *scales = make_float2(scale, (float)(int)sum);
+}
+
+/* The largest magnitude of the thread's eight columns and those of the rest of the group. */
+static __device__ __forceinline__ float find_largest(const float (&x)[THREAD_COLS], uint32_t group) {
+    float largest = 0;
+#pragma unroll
+    for (uint32_t i = 0; i < THREAD_COLS; i++) largest = fmaxf(largest, fabsf(x[i]));
+    for (uint32_t distance = group / THREAD_COLS / 2; distance > 0; distance /= 2) {
+        largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, distance));
+    }
+    return largest;
+}
+
+static __device__ __forceinline__ void store_columns(const struct sinq_cuda_input &input, uint32_t row, uint32_t first,
+                                                     float (&x)[THREAD_COLS]) {
+    float spoiled = 0; /* NaN once a column is not finite */
+#pragma unroll
+    for (uint32_t i = 0; i < THREAD_COLS; i++) spoiled += x[i] * 0.0f;
+    if (spoiled != 0.0f) x[0] = INFINITY;
+    store_digits(input, input.group, row, first, x, find_largest(x, input.group));
+}
+
+/* Of eight columns; 1 where there are none. */
+static __device__ __forceinline__ uint4 load_column_scales(const uint8_t *column_scale, uint32_t first) {
+    const uint32_t ones = 0x3c003c00u;
+    return column_scale == NULL ? make_uint4(ones, ones, ones, ones)
+                                : *(const uint4 *)(column_scale + 2 * (size_t)first);
+}
+
+/* Eight columns times their scales. */
+static __device__ __forceinline__ void scale_columns(const float (&x)[THREAD_COLS], const uint4 &scales,
+                                                     float (&scaled)[THREAD_COLS]) {
+    const uint32_t words[4] = {scales.x, scales.y, scales.z, scales.w};
+#pragma unroll
+    for (uint32_t i = 0; i < 4; i++) {
+        const float2 pair = __half22float2(*(const __half2 *)&words[i]);
+        scaled[2 * i] = x[2 * i] * pair.x, scaled[2 * i + 1] = x[2 * i + 1] * pair.y;
+    }
+}
+
+static __device__ __forceinline__ void store_scaled(const struct sinq_cuda_input &input, uint32_t row, uint32_t first,
+                                                    const float (&x)[THREAD_COLS], const uint4 &scales) {
+    float scaled[THREAD_COLS];
+    scale_columns(x, scales, scaled);
+    store_columns(input, row, first, scaled);
 }
 
 #endif

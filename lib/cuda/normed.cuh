@@ -22,16 +22,11 @@ static __host__ __device__ __forceinline__ uint32_t find_plane_bytes(uint32_t co
 static __host__ __device__ __forceinline__ uint32_t count_set_bytes(uint32_t cols, uint32_t bits, uint32_t group) {
     return (2 * find_plane_bytes(cols, bits) + cols / group * 8 + 15) / 16 * 16;
 }
-static __device__ __forceinline__ struct sinq_cuda_input find_set(uint8_t *memory, const struct sinq_cuda_product &product,
-                                                                  uint32_t set) {
+static __device__ __forceinline__ struct sinq_cuda_input
+find_set(uint8_t *memory, const struct sinq_cuda_product &product, uint32_t set) {
     const uint32_t cols = product.matrix.cols, plane = find_plane_bytes(cols, product.matrix.bits);
     uint8_t *const at = memory + set * count_set_bytes(cols, product.matrix.bits, product.input.group);
     return {(int8_t *)at, (float *)(at + 2 * plane), plane, product.input.group};
-}
-
-static __device__ __forceinline__ uint4 load_column_scales(const uint8_t *column_scale, uint32_t first) {
-    const uint32_t ones = 0x3c003c00u;
-    return column_scale == NULL ? make_uint4(ones, ones, ones, ones) : *(const uint4 *)(column_scale + 2 * (size_t)first);
 }
 
 struct eight_values {
@@ -63,84 +58,84 @@ static __device__ __forceinline__ void call_constants(const struct sinq_cuda_pro
     }
 }
 
-static __device__ __forceinline__ void store_scaled(const struct sinq_cuda_input &input, uint32_t first,
-                                                    const float (&x)[THREAD_COLS], const uint4 &scales) {
-    const uint32_t words[4] = {scales.x, scales.y, scales.z, scales.w};
-    float scaled[THREAD_COLS];
-#pragma unroll
-    for (uint32_t i = 0; i < 4; i++) {
-        const float2 pair = __half22float2(*(const __half2 *)&words[i]);
-        scaled[2 * i] = x[2 * i] * pair.x, scaled[2 * i + 1] = x[2 * i + 1] * pair.y;
-    }
-    store_columns(input, 0, first, scaled);
+/* One over the root mean square, of warps' sums of squares: a warp finds it. What is not finite must show. */
+template <uint32_t WARPS>
+static __device__ __forceinline__ float find_inverse(const struct sinq_cuda_products &p, const float *squares) {
+    const uint32_t lane = threadIdx.x % 32;
+    const double sum = warp_sum(lane < WARPS ? (double)squares[lane] : 0.0);
+    const float mean = (float)(sum / p.products[0].matrix.cols + (double)p.normed.eps);
+    return mean < INFINITY ? 1.0f / sqrtf(mean) : NAN;
 }
 
-/* Over the block: a warp's part in f32, the warps' in f64, which each warp adds up for itself. */
-template <uint32_t WARPS> static __device__ __forceinline__ double add_squares(float sum) {
-    __shared__ float sums[WARPS];
-    sum = warp_sum(sum);
-    if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = sum;
-    __syncthreads();
-    const uint32_t lane = threadIdx.x % 32;
-    return warp_sum(lane < WARPS ? (double)sums[lane] : 0.0);
-}
+/* Inputs whose column scales are asked for together with the row; a block rarely has more. */
+#define SETS_AT_ONCE 2u
 
 /*
- * The row's blocks all do the same; the first one leaves what was normed where other kernels look for it. Columns come in 256s: a warp
- * has columns of a round, or none. GO_ON comes when all that is needed is asked for, and not there yet.
+ * The row's blocks all do the same; the first one leaves what was normed where other kernels look for it. Inputs are of the row times
+ * the norm's weights: sums are divided by the root mean square, of which `squares` holds each warp's part. Columns come in 256s: a
+ * warp has columns of a round, or none. GO_ON comes when all that is needed is asked for, and not there yet.
  */
-template <uint32_t WARPS, typename GO_ON>
-static __device__ __forceinline__ void make_normed(const struct sinq_cuda_products &p, struct sets sets, uint8_t *memory,
-                                                   GO_ON go_on) {
+template <uint32_t WARPS, uint32_t GROUP, typename GO_ON>
+static __device__ __forceinline__ void make_normed(const struct sinq_cuda_products &p, struct sets sets,
+                                                   uint8_t *memory, float *squares, GO_ON go_on) {
     const uint32_t cols = p.products[0].matrix.cols;
     constexpr uint32_t ROUNDS = count_rounds(WARPS);
     struct eight_values in[ROUNDS], weights[ROUNDS];
-    uint4 scales[ROUNDS];
-    float x[THREAD_COLS];
+    uint4 scales[ROUNDS][SETS_AT_ONCE];
     float sum = 0;
 #pragma unroll
     for (uint32_t r = 0; r < ROUNDS; r++) {
         if (find_column(r) >= cols) break;
         in[r] = load_eight(p.normed.in + find_column(r));
-    }
-#pragma unroll
-    for (uint32_t r = 0; r < ROUNDS; r++) {
-        if (find_column(r) >= cols) break;
         weights[r] = load_eight(p.normed.weight + find_column(r));
-        scales[r] = load_column_scales(p.products[sets.first].matrix.column_scale, find_column(r));
+#pragma unroll
+        for (uint32_t s = 0; s < SETS_AT_ONCE; s++) {
+            if (s < sets.count)
+                scales[r][s] = load_column_scales(p.products[sets.first + s].matrix.column_scale, find_column(r));
+        }
     }
     go_on();
 #pragma unroll
     for (uint32_t r = 0; r < ROUNDS; r++) {
-        if (find_column(r) >= cols) break;
-        spread_eight(in[r], x);
-#pragma unroll
-        for (uint32_t i = 0; i < THREAD_COLS; i++) sum += x[i] * x[i];
-    }
-    const float inverse = 1.0f / sqrtf((float)(add_squares<WARPS>(sum) / cols + (double)p.normed.eps));
-#pragma unroll
-    for (uint32_t r = 0; r < ROUNDS; r++) {
         const uint32_t first = find_column(r);
         if (first >= cols) break;
-        float weight[THREAD_COLS];
+        float x[THREAD_COLS], weight[THREAD_COLS], scaled[THREAD_COLS];
         spread_eight(in[r], x);
         spread_eight(weights[r], weight);
 #pragma unroll
-        for (uint32_t i = 0; i < THREAD_COLS; i++) x[i] = x[i] * inverse * weight[i];
-        if (blockIdx.x == 0 && p.normed.out != NULL) {
-            float4 *const out = (float4 *)(p.normed.out + first);
-            out[0] = make_float4(x[0], x[1], x[2], x[3]);
-            out[1] = make_float4(x[4], x[5], x[6], x[7]);
+        for (uint32_t i = 0; i < THREAD_COLS; i++) {
+            sum += x[i] * x[i];
+            x[i] *= weight[i];
         }
-        uint4 next = scales[r];
+        const auto store_set = [&](uint32_t s, const uint4 &by) {
+            scale_columns(x, by, scaled);
+            store_digits(find_set(memory, p.products[sets.first + s], s), GROUP, 0, first, scaled,
+                         find_largest(scaled, GROUP));
+        };
+#pragma unroll
+        for (uint32_t s = 0; s < SETS_AT_ONCE; s++) {
+            if (s < sets.count) store_set(s, scales[r][s]);
+        }
 #pragma unroll 1
-        for (uint32_t s = 0; s < sets.count; s++) {
-            const uint4 now = next;
-            if (s + 1 < sets.count) next = load_column_scales(p.products[sets.first + s + 1].matrix.column_scale, first);
-            store_scaled(find_set(memory, p.products[sets.first + s], s), first, x, now);
+        for (uint32_t s = SETS_AT_ONCE; s < sets.count; s++) {
+            store_set(s, load_column_scales(p.products[sets.first + s].matrix.column_scale, first));
         }
     }
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) squares[threadIdx.x / 32] = sum;
     __syncthreads();
+    if (blockIdx.x != 0 || p.normed.out == NULL) return;
+    const float inverse = find_inverse<WARPS>(p, squares);
+#pragma unroll
+    for (uint32_t r = 0; r < ROUNDS; r++) {
+        if (find_column(r) >= cols) break;
+        const struct eight_values &v = in[r], &w = weights[r];
+        float4 *const out = (float4 *)(p.normed.out + find_column(r));
+        out[0] = make_float4(v.low.x * inverse * w.low.x, v.low.y * inverse * w.low.y, v.low.z * inverse * w.low.z,
+                             v.low.w * inverse * w.low.w);
+        out[1] = make_float4(v.high.x * inverse * w.high.x, v.high.y * inverse * w.high.y,
+                             v.high.z * inverse * w.high.z, v.high.w * inverse * w.high.w);
+    }
 }
 
 #endif

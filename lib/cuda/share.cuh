@@ -8,8 +8,8 @@
 /* Calls for what comes first, in stages [FIRST, END). */
 template <uint32_t FIRST, uint32_t END, int BITS, int GROUP, bool LEVELS>
 static __device__ __forceinline__ void fill_stages(struct filler<BITS, GROUP, LEVELS> &filler,
-                                                   const struct sinq_cuda_products &p, struct span share, uint32_t tiles,
-                                                   uint8_t *ring) {
+                                                   const struct sinq_cuda_products &p, struct span share,
+                                                   uint32_t tiles, uint8_t *ring) {
 #pragma unroll 1
     for (uint32_t s = FIRST; s < END; s++) {
         if (share.first + s < share.end) filler.fill(p, tiles, ring + s * stage<BITS, GROUP, LEVELS>::BYTES);
@@ -21,11 +21,10 @@ static __device__ __forceinline__ void fill_stages(struct filler<BITS, GROUP, LE
  * A warp's tiles, with those of their copies that it has not called for yet; sums of each pair go to `pair_sums`. GO_ON comes when the
  * first tile's input is asked for.
  */
-template <int BITS, int GROUP, bool LEVELS, bool IS_MADE, typename GO_ON>
+template <int BITS, int GROUP, bool LEVELS, typename GO_ON>
 static __device__ __forceinline__ void add_share(const struct sinq_cuda_products &p, struct span share, uint32_t tiles,
                                                  struct filler<BITS, GROUP, LEVELS> &filler, uint8_t *ring, uint4 table,
-                                                 uint32_t first_set, uint8_t *inputs, float *pair_sums,
-                                                 GO_ON go_on) {
+                                                 uint32_t first_set, uint8_t *inputs, float *pair_sums, GO_ON go_on) {
     using T = stage<BITS, GROUP, LEVELS>;
     using INPUT = struct input<BITS, GROUP, LEVELS>;
     const uint32_t lane = threadIdx.x % 32, g = lane >> 2, t = lane & 3;
@@ -39,7 +38,8 @@ static __device__ __forceinline__ void add_share(const struct sinq_cuda_products
                                   m.zero_low,       m.zero_step,     m.scale_sign};
         if (LEVELS && which != known) table = find_table(m);
         known = which;
-        const struct sinq_cuda_input input = IS_MADE ? find_set(inputs, product, which - first_set) : product.input;
+        const struct sinq_cuda_input input =
+            p.makes_input ? find_set(inputs, product, which - first_set) : product.input;
         const int8_t *const x = input.digits + (g & 1) * input.padded + INPUT::find_digits(g >> 1, t);
         const float2 *const scales = (const float2 *)input.scales + t;
         const uint32_t end = min(tiles, tile + left);

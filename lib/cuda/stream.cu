@@ -18,12 +18,14 @@ static __global__ void __launch_bounds__(stage<BITS, GROUP, LEVELS>::ROOM, 1)
     using T = stage<BITS, GROUP, LEVELS>;
     extern __shared__ __align__(128) uint8_t memory[];
     __shared__ struct ending ending;
+    __shared__ float squares[T::WARPS];
     const uint32_t warp = threadIdx.x / 32, warps = T::WARPS, tiles = p.products[0].matrix.cols / T::TILE;
     const struct span all = {0, p.first_pair[p.count] * tiles};
     const struct span own = find_share(all, blockIdx.x, gridDim.x), share = find_share(own, warp, warps);
     const uint32_t first_pair = own.first / tiles, last_pair = (own.end - 1) / tiles;
     uint8_t *const ring = memory + warp * T::STAGES * T::BYTES, *const inputs = memory + warps * T::STAGES * T::BYTES;
-    float *const pair_sums = (float *)(inputs + p.input_bytes), *const sums = pair_sums + ((int)warp - (int)first_pair) * 32;
+    float *const pair_sums = (float *)(inputs + p.input_bytes), *const sums =
+                                                                    pair_sums + ((int)warp - (int)first_pair) * 32;
     call_dependents();
     struct filler<BITS, GROUP, LEVELS> filler = {
         share.first / tiles, share.first % tiles
@@ -35,16 +37,16 @@ static __global__ void __launch_bounds__(stage<BITS, GROUP, LEVELS>::ROOM, 1)
     if (LEVELS) table = find_table(p.products[find_product(p, share.first / tiles)].matrix);
     if (p.activates) call_unit_scales(p, first_pair, last_pair);
     const auto fill_late = [&] { fill_stages<T::EARLY, T::STAGES>(filler, p, share, tiles, ring); };
+    const struct sets sets = find_sets(p, first_pair, last_pair);
+    if (p.makes_input) call_constants(p, sets);
+    await_kernel();
     if (p.makes_input) {
-        const struct sets sets = find_sets(p, first_pair, last_pair);
-        call_constants(p, sets);
-        await_kernel();
-        make_normed<T::WARPS>(p, sets, inputs, fill_late);
-        add_share<BITS, GROUP, LEVELS, true>(p, share, tiles, filler, ring, table, sets.first, inputs, sums, [] {});
-    } else {
-        await_kernel();
-        add_share<BITS, GROUP, LEVELS, false>(p, share, tiles, filler, ring, table, 0, inputs, sums, fill_late);
+        make_normed<T::WARPS, GROUP>(p, sets, inputs, squares, fill_late);
+        if (warp == 0) divide_ending(p, &ending, find_inverse<T::WARPS>(p, squares));
     }
+    add_share<BITS, GROUP, LEVELS>(p, share, tiles, filler, ring, table, sets.first, inputs, sums, [&] {
+        if (!p.makes_input) fill_late();
+    });
     __syncthreads();
     if (p.activates) {
         for (uint32_t unit = first_pair / UNIT + warp; unit <= last_pair / UNIT; unit += warps) {
@@ -163,7 +165,8 @@ bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_pr
     const struct sinq_cuda_matrix *const m = &p->products[0].matrix;
     const struct kernel kernel = find_kernel(m);
     if (p->blocks == 0 || values->origin != SINQ_CUDA_NORMED || values->gather) return false;
-    if (m->cols % (32 * THREAD_COLS) != 0 || m->cols > count_rounds(kernel.warps) * THREAD_COLS * 32 * kernel.warps) return false;
+    if (m->cols % (32 * THREAD_COLS) != 0 || m->cols > count_rounds(kernel.warps) * THREAD_COLS * 32 * kernel.warps)
+        return false;
     if (!is_aligned(values->in.data) || !is_aligned(values->out.data) || !is_aligned(values->weight)) return false;
     for (uint32_t i = 0; i < p->count; i++) {
         if (!is_aligned(p->products[i].matrix.column_scale)) return false;
@@ -171,7 +174,8 @@ bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_pr
     struct sinq_cuda_products made = *p;
     made.normed = {values->in.data, values->out.data, values->weight, values->eps};
     made.makes_input = true;
-    made.input_bytes = count_block_products(made, m->cols / kernel.tile) * count_set_bytes(m->cols, m->bits, p->products[0].input.group);
+    made.input_bytes = count_block_products(made, m->cols / kernel.tile) *
+                       count_set_bytes(m->cols, m->bits, p->products[0].input.group);
     if (!fits_shared(line, made, kernel)) return false;
     *p = made;
     return true;
@@ -182,7 +186,8 @@ bool sinq_cuda_activate_products(struct sinq_cuda_line line, struct sinq_cuda_pr
                                  const struct sinq_cuda_input *input, uint64_t words) {
     const uint32_t rows = p->products[0].matrix.rows;
     if (p->blocks == 0 || p->count != 2 || values->origin != SINQ_CUDA_ACTIVATED) return false;
-    if (p->products[1].matrix.rows != rows || next->cols != rows || input->padded != rows || rows % UNIT_COLS != 0) return false;
+    if (p->products[1].matrix.rows != rows || next->cols != rows || input->padded != rows || rows % UNIT_COLS != 0)
+        return false;
     if (p->products[0].accumulate || p->products[1].accumulate || UNIT_COLS % input->group != 0) return false;
     /* A unit has tiles of two blocks at most. */
     if (p->first_pair[2] < p->blocks * UNIT || (uint64_t)p->blocks * (1 + UNIT_WORDS) > words) return false;

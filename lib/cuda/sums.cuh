@@ -37,6 +37,12 @@ static __device__ void prepare_ending(const struct sinq_cuda_products &p, struct
     ending->products[i] = {from.y.data, from.bias, from.matrix.factor, from.accumulate};
 }
 
+/* Sums are multiplied by the inverse of what all columns of the input have been left undivided by. */
+static __device__ __forceinline__ void divide_ending(const struct sinq_cuda_products &p, struct ending *ending,
+                                                     float inverse) {
+    if (threadIdx.x < p.count) ending->products[threadIdx.x].factor *= inverse;
+}
+
 /*
  * Adds what the other block has of the pair, if that came before; else leaves it to the other one. What is exchanged are the complements
  * of sums: 0 stands for none, and would be a NaN that arithmetic does not make.
@@ -52,12 +58,12 @@ static __device__ __forceinline__ bool join_blocks(uint32_t *slot, float *sum) {
 /* What the block's warps have of tiles [begin, end), which are one pair's. */
 static __device__ __forceinline__ float add_warps(const struct ending &ending, uint32_t begin, uint32_t end,
                                                   const float *sums) {
+    const uint32_t lane = threadIdx.x % 32, warp = min(lane, blockDim.x / 32 - 1);
+    const bool has_tiles = max(ending.first_tiles[warp], begin) < min(ending.first_tiles[warp + 1], end);
+    uint32_t left = __ballot_sync(0xffffffffu, lane == warp && has_tiles);
     float sum = 0;
-    for (uint32_t w = 0; w < blockDim.x / 32; w++) {
-        if (max(ending.first_tiles[w], begin) < min(ending.first_tiles[w + 1], end)) {
-            sum += sums[w * 32 + threadIdx.x % 32];
-        }
-    }
+#pragma unroll 1
+    for (; left != 0; left &= left - 1) sum += sums[(__ffs((int)left) - 1) * 32 + lane];
     return sum;
 }
 

@@ -6,12 +6,12 @@
 #include "cuda/sums.cuh"
 
 /* Two pairs of gates and two of ups, by turns: 64 columns of the next product's input. A warp finishes them. */
-#define UNIT        4u
-#define UNIT_COLS   (UNIT / 2 * 32)
-#define UNIT_WORDS  (UNIT * 32)
+#define UNIT       4u
+#define UNIT_COLS  (UNIT / 2 * 32)
+#define UNIT_WORDS (UNIT * 32)
 
-static __host__ __device__ __forceinline__ struct sets find_sets(const struct sinq_cuda_products &p, uint32_t first_pair,
-                                                                 uint32_t last_pair) {
+static __host__ __device__ __forceinline__ struct sets find_sets(const struct sinq_cuda_products &p,
+                                                                 uint32_t first_pair, uint32_t last_pair) {
     if (p.activates) return {0, p.count};
     const uint32_t first = find_product(p, first_pair);
     return {first, find_product(p, last_pair) + 1 - first};
@@ -32,20 +32,28 @@ static __device__ __forceinline__ bool join_units(uint32_t *counter, uint32_t *s
     uint32_t before = 0;
     if (lane == 0) before = atomicAdd(counter, 1);
     before = __shfl_sync(0xffffffffu, before, 0);
+    volatile uint32_t *const own = slots + lane;
+    if (before == 0) {
+#pragma unroll
+        for (uint32_t k = 0; k < UNIT; k++) own[k * 32] = ~__float_as_uint(sums[k]);
+        return false;
+    }
+    uint32_t others[UNIT];
+    bool are_there;
+    do {
+        are_there = true;
+#pragma unroll
+        for (uint32_t k = 0; k < UNIT; k++) others[k] = own[k * 32];
+#pragma unroll
+        for (uint32_t k = 0; k < UNIT; k++) are_there = are_there && others[k] != 0;
+    } while (!are_there);
 #pragma unroll
     for (uint32_t k = 0; k < UNIT; k++) {
-        volatile uint32_t *const slot = slots + k * 32 + lane;
-        if (before == 0) {
-            *slot = ~__float_as_uint(sums[k]);
-            continue;
-        }
-        uint32_t other;
-        while ((other = *slot) == 0) {}
-        *slot = 0;
-        sums[k] += __uint_as_float(~other);
+        own[k * 32] = 0;
+        sums[k] += __uint_as_float(~others[k]);
     }
-    if (before != 0 && lane == 0) *counter = 0;
-    return before != 0;
+    if (lane == 0) *counter = 0;
+    return true;
 }
 
 static __device__ void finish_unit(const struct sinq_cuda_products &p, const struct ending &ending, struct span own,
@@ -78,10 +86,11 @@ static __device__ void finish_unit(const struct sinq_cuda_products &p, const str
 #pragma unroll
     for (uint32_t i = 0; i < THREAD_COLS; i++) {
         const uint32_t from = lane * THREAD_COLS + i;
-        const float low = __shfl_sync(0xffffffffu, values[0], from % 32), high = __shfl_sync(0xffffffffu, values[1], from % 32);
+        const float low = __shfl_sync(0xffffffffu, values[0], from % 32),
+                    high = __shfl_sync(0xffffffffu, values[1], from % 32);
         x[i] = from < 32 ? low : high;
     }
-    store_scaled(p.given_input, has_columns ? column : p.given_input.padded, x, scales);
+    store_scaled(p.given_input, 0, has_columns ? column : p.given_input.padded, x, scales);
 }
 
 #endif
