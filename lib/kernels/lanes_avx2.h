@@ -35,11 +35,6 @@ static inline __m256 half_load_f16(const uint16_t *from) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)from));
 }
 static inline v16 v_load_f16(const uint16_t *from) { return (v16){half_load_f16(from), half_load_f16(from + 8)}; }
-static inline void v_store_f16(uint16_t *to, v16 v) {
-    _mm_storeu_si128((__m128i *)(void *)to, _mm256_cvtps_ph(v.low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-    _mm_storeu_si128((__m128i *)(void *)(to + 8),
-                     _mm256_cvtps_ph(v.high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-}
 static inline v16 v_load_u8(const uint8_t *from) {
     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)from);
     return (v16){_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),

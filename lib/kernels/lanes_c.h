@@ -18,9 +18,6 @@ static inline v16 v_load_f16(const uint16_t *from) {
     sinq_convert_to_float(SINQ_F16, from, 16, result.lane);
     return result;
 }
-static inline void v_store_f16(uint16_t *to, v16 v) {
-    for (int l = 0; l < 16; l++) to[l] = sinq_float_to_half(v.lane[l]);
-}
 static inline v16 v_load_u8(const uint8_t *from) { EACH_LANE((float)from[l]); }
 static inline v16 v_load_i8(const uint8_t *from) { EACH_LANE((float)(int8_t)from[l]); }
 /* Entries of seven bits m and a sign, bit 7: +-(1 + m / 128). */

@@ -23,9 +23,6 @@ static inline v16 v_fnma(v16 a, v16 b, v16 c) { EACH_PART(vfmsq_f32(c.part[p], a
 static inline v16 v_load_f16(const uint16_t *from) {
     EACH_PART(vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from + 4 * p))));
 }
-static inline void v_store_f16(uint16_t *to, v16 v) {
-    for (int p = 0; p < 4; p++) vst1_u16(to + 4 * p, vreinterpret_u16_f16(vcvt_f16_f32(v.part[p])));
-}
 static inline v16 v_load_u8(const uint8_t *from) {
     const uint8x16_t bytes = vld1q_u8(from);
     const uint16x8_t low = vmovl_u8(vget_low_u8(bytes)), high = vmovl_u8(vget_high_u8(bytes));

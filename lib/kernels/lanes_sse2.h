@@ -32,11 +32,6 @@ static inline v16 v_load_f16(const uint16_t *from) {
     }
     return result;
 }
-static inline void v_store_f16(uint16_t *to, v16 v) {
-    float values[16];
-    v_store(values, v);
-    for (int l = 0; l < 16; l++) to[l] = sinq_float_to_half(values[l]);
-}
 static inline __m128i load_sixteen(const uint8_t *from) { return _mm_loadu_si128((const __m128i *)(const void *)from); }
 static inline v16 v_load_u8(const uint8_t *from) {
     const __m128i bytes = load_sixteen(from), none = _mm_setzero_si128();

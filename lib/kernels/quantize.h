@@ -98,6 +98,15 @@ struct sinq_quantize_kernels {
     float (*step_scales)(size_t rows, const float *deviation, float tau, const float *scale, float *next,
                          float *inverse);
 
+    /*
+     * Min-max parameters of sixteen groups: scale the larger of (highest - lowest) / top and |lowest| / most_zero, zero the integer
+     * nearest to -lowest / scale. Returns false where that does not make sense: a group has no range, or one that underflows.
+     */
+    bool (*choose_ranges)(const float *lowest, const float *highest, float top, float most_zero, float *scale,
+                          float *zero);
+    /* Rounds to f16, `count` a multiple of 16. */
+    void (*store_halves)(const float *values, size_t count, uint16_t *halves);
+
     /* out[i][j] = (M / col_scale[j]) / row_scale[i] for 16 rows, and each row's extremes. out has out_stride columns. */
     void (*normalize_rows_f32)(const float *values, size_t stride, unsigned vectors, const float *col_scale,
                                const float *row_scale, float *out, size_t out_stride, float *lowest, float *highest);

@@ -231,6 +231,25 @@ static float step_scales(size_t rows, const float *deviation, float tau, const f
     return v_first(v_max_rows(folds));
 }
 
+static bool choose_ranges(const float *lowest, const float *highest, float top, float most_zero, float *scale,
+                          float *zero) {
+    const v16 none = v_set(0.0f), low = v_load(lowest), most = v_set(most_zero);
+    const v16 step = v_div(v_sub(v_load(highest), low), v_set(top));
+    const v16 farthest = v_div(v_max(low, v_sub(none, low)), most);
+    const v16 chosen = v_where_greater(farthest, step, farthest, step);
+    float steps[SINQ_LANES];
+    unsigned without = 0;
+    v_store(steps, step);
+    for (unsigned l = 0; l < SINQ_LANES; l++) without += steps[l] == 0.0f;
+    v_store(scale, chosen);
+    v_store(zero, clamp(v_sub(none, v_round(v_div(low, chosen))), -most_zero, most_zero));
+    return without == 0;
+}
+
+static void store_halves(const float *values, size_t count, uint16_t *halves) {
+    for (size_t i = 0; i < count; i += SINQ_LANES) v_store_f16(halves + i, v_load(values + i));
+}
+
 /* Squared error and squared norm of one vector, weighted, onto the running sums. */
 static inline void add_error(v16 x, v16 rebuilt, v16 weight, v16 *error, v16 *norm) {
     const v16 e = v_mul(v_sub(x, rebuilt), weight), w = v_mul(x, weight);
@@ -360,6 +379,8 @@ const struct sinq_quantize_kernels KERNELS = {
     .find_deviations = find_deviations,
     .find_extremes = find_extremes,
     .step_scales = step_scales,
+    .choose_ranges = choose_ranges,
+    .store_halves = store_halves,
     .normalize_rows_f32 = normalize_rows_f32,
     .normalize_rows_bf16 = normalize_rows_bf16,
     .encode_uniform = encode_uniform,

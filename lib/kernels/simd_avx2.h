@@ -59,6 +59,11 @@ static inline void v_store_u8(uint8_t *to, v16 v) {
     _mm_storeu_si128((__m128i *)(void *)to, bytes);
 }
 
+static inline void v_store_f16(uint16_t *to, v16 v) {
+    _mm_storeu_si128((__m128i *)(void *)to, _mm256_cvtps_ph(v.low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128((__m128i *)(void *)(to + 8),
+                     _mm256_cvtps_ph(v.high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 /* Sixteen f64 sums. The square of an f32 is exact in f64, so the fused multiply-add makes no difference. */
 typedef struct {
     __m256d part[4];

@@ -54,6 +54,9 @@ static inline void v_store_u8(uint8_t *to, v16 v) {
     _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(v)));
 }
 
+static inline void v_store_f16(uint16_t *to, v16 v) {
+    _mm256_storeu_si256((__m256i *)(void *)to, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 /* Sixteen f64 sums. The square of an f32 is exact in f64, so the fused multiply-add makes no difference. */
 typedef struct {
     __m512d low, high;

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "tensor/dtype.h"
+
 typedef struct {
     float lane[16];
 } v16;
@@ -46,6 +48,9 @@ static inline void v_store_u8(uint8_t *to, v16 v) {
     for (int l = 0; l < 16; l++) to[l] = (uint8_t)v.lane[l];
 }
 
+static inline void v_store_f16(uint16_t *to, v16 v) {
+    for (int l = 0; l < 16; l++) to[l] = sinq_float_to_half(v.lane[l]);
+}
 /* Sixteen f64 sums. The square of an f32 is exact in f64, so a fused multiply-add makes no difference. */
 typedef struct {
     double lane[16];

@@ -53,6 +53,9 @@ static inline void v_store_u8(uint8_t *to, v16 v) {
     vst1_u8(to + 8, vqmovn_u16(vcombine_u16(words[2], words[3])));
 }
 
+static inline void v_store_f16(uint16_t *to, v16 v) {
+    for (int p = 0; p < 4; p++) vst1_u16(to + 4 * p, vreinterpret_u16_f16(vcvt_f16_f32(v.part[p])));
+}
 /* Sixteen f64 sums. The square of an f32 is exact in f64, so the fused multiply-add makes no difference. */
 typedef struct {
     float64x2_t part[8];

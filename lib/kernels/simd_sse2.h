@@ -5,6 +5,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "tensor/dtype.h"
+
 typedef struct {
     __m128 part[4];
 } v16;
@@ -56,6 +58,11 @@ static inline void v_store_u8(uint8_t *to, v16 v) {
     _mm_storeu_si128((__m128i *)(void *)to, _mm_packus_epi16(low, high));
 }
 
+static inline void v_store_f16(uint16_t *to, v16 v) {
+    float values[16];
+    v_store(values, v);
+    for (int l = 0; l < 16; l++) to[l] = sinq_float_to_half(values[l]);
+}
 /* Sixteen f64 sums. The square of an f32 is exact in f64, so a fused multiply-add would make no difference. */
 typedef struct {
     __m128d part[8];

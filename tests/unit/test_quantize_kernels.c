@@ -68,7 +68,7 @@ struct results {
     double row_sum[MOST_ROWS + GUARD], row_square[MOST_ROWS + GUARD];
     float row_a[MOST_ROWS + GUARD], row_b[MOST_ROWS + GUARD], row_c[MOST_ROWS + GUARD];
     float x[SINQ_LANES * MOST_COLS + GUARD];
-    uint8_t codes[SINQ_LANES * MOST_COLS + GUARD];
+    _Alignas(uint16_t) uint8_t codes[SINQ_LANES * MOST_COLS + GUARD];
     float scalars[4];
 };
 static struct results expected, found;
@@ -115,6 +115,22 @@ static void run_deviations(const struct sinq_quantize_kernels *k, size_t rows, c
     r->scalars[2] = k->find_deviations(padded, 64.0, sums->row_sum, sums->row_square, r->row_a);
     k->find_extremes(rows, r->row_a, &r->scalars[0], &r->scalars[1]);
     r->scalars[3] = k->step_scales(padded, r->row_a, 0.0123f, data.rows, r->row_b, r->row_c);
+}
+
+/* Ranges on both sides of zero, far from it, none at all, and of values of every size; scales as halves. */
+static void run_ranges(const struct sinq_quantize_kernels *k, float top, size_t first, struct results *r) {
+    float lowest[SINQ_LANES], highest[SINQ_LANES];
+    clear_results(r);
+    for (size_t l = 0; l < SINQ_LANES; l++) {
+        const float a = data.f32[first + l], b = data.f32[first + l + SINQ_LANES];
+        lowest[l] = fminf(a, b) + (l == 2 ? 1000.0f : 0.0f);
+        highest[l] = fmaxf(a, b) + (l == 2 ? 1000.0f : 0.0f);
+    }
+    r->scalars[0] = k->choose_ranges(lowest, highest, top, 2047.0f, r->row_a, r->row_b);
+    k->store_halves(data.f32 + first, 3 * SINQ_LANES, (uint16_t *)(void *)r->codes);
+    if (r->scalars[0] != 0.0f) return;
+    memset(r->row_a, 0, SINQ_LANES * sizeof(float)); /* may be anything */
+    memset(r->row_b, 0, SINQ_LANES * sizeof(float));
 }
 
 static void run_normalize(const struct sinq_quantize_kernels *k, bool is_bf16, unsigned vectors, struct results *r) {
@@ -273,6 +289,11 @@ static void check_version(const struct sinq_quantize_kernels *k, const char *nam
     }
     for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
         const float top = (float)((1u << widths[w]) - 1);
+        for (size_t first = 0; first < 640; first += 2 * SINQ_LANES) {
+            run_ranges(c, top, first, &expected);
+            run_ranges(k, top, first, &found);
+            compare(name, "choose_ranges, store_halves", kind, 16, 1);
+        }
         run_search(c, top, kind, &expected);
         run_search(k, top, kind, &found);
         compare(name, "search_line, refit_scale", kind, 16, 4);

@@ -11,6 +11,16 @@
 /* A scale stored too small clips the ends of its groups: by this many steps at most, else it is stored too large. */
 #define ALLOWED_CLIPPING 0.25f
 
+void sinq_store_kept_scales(const struct sinq_unit_job *job, const struct sinq_unit_block *block) {
+    float wished[BLOCK_ROWS];
+    uint16_t halves[BLOCK_ROWS];
+    const float unit = ldexpf(1.0f, -job->scale_exponent);
+    for (size_t r = 0; r < block->rows; r++) wished[r] = block->parameters.scale[r] * block->row_scale[r] * unit;
+    sinq_store_halves(wished, block->rows, halves);
+    sinq_write_halves(job->sizes, halves, block->first, block->rows, block->group->index, job->sizes->scale_offset,
+                      job->blob);
+}
+
 float sinq_store_block_scales(const struct sinq_unit_job *job, struct sinq_unit_block *block) {
     float wished[BLOCK_ROWS], deviation = 0.0f;
     bool is_free[BLOCK_ROWS];
@@ -91,24 +101,36 @@ static void store_searched_zeros(const struct sinq_unit_job *job, const struct s
     sinq_refit_scales(job->bits, &block->values, work->values, block->zero, &block->parameters);
 }
 
+/* Integer zeros, which f16 holds, or which become codes when all of them are known. */
+static void store_integer_zeros(const struct sinq_unit_job *job, const struct sinq_unit_block *block) {
+    if (job->integer_zeros == NULL) {
+        uint16_t halves[BLOCK_ROWS];
+        sinq_store_halves(block->zero, block->rows, halves);
+        sinq_write_halves(job->sizes, halves, block->first, block->rows, block->group->index, job->sizes->zero_offset,
+                          job->blob);
+        return;
+    }
+    for (size_t r = 0; r < block->rows; r++) {
+        job->integer_zeros[sinq_locate_entry(job->sizes, block->first + r, block->group->index)] =
+            (int16_t)block->zero[r];
+    }
+}
+
 void sinq_store_block_zeros(const struct sinq_unit_job *job, struct sinq_unit_block *block) {
     const bool is_integer = sinq_method_has_integer_zeros(job->method);
     const bool is_kept = job->description->scale_type == SINQ_AUX_F16;
     const bool none_free[BLOCK_ROWS] = {false};
-    if (sinq_method_is_symmetric(job->method)) {
-        memcpy(block->zero, block->parameters.zero, sizeof block->zero);
-        return;
-    }
-    for (size_t r = 0; r < block->rows; r++) {
-        const bool is_placed = is_integer && !is_kept && block->scale[r] > 0 && !block->parameters.is_constant[r];
-        block->zero[r] =
-            is_placed ? sinq_place_zero(block->values.lowest[r], block->scale[r]) : block->parameters.zero[r];
-        if (is_integer) {
-            job->integer_zeros[sinq_locate_entry(job->sizes, block->first + r, block->group->index)] =
-                (int16_t)block->zero[r];
+    memcpy(block->zero, block->parameters.zero, sizeof block->zero);
+    if (sinq_method_is_symmetric(job->method)) return;
+    for (size_t r = 0; is_integer && !is_kept && r < block->rows; r++) {
+        if (block->scale[r] > 0 && !block->parameters.is_constant[r]) {
+            block->zero[r] = sinq_place_zero(block->values.lowest[r], block->scale[r]);
         }
     }
-    if (is_integer) return;
+    if (is_integer) {
+        store_integer_zeros(job, block);
+        return;
+    }
     struct sinq_stored_column stored;
     sinq_store_column(job->description->zero_type, block->zero, none_free, block->rows, INFINITY, &stored);
     sinq_write_column(job->sizes, job->description->zero_type, &stored, block->first, block->rows, block->group->index,

@@ -126,11 +126,12 @@ static int prepare_units(struct sinq_packing *packing, struct sinq_error *error)
     job->scale_entries = has_scales ? calloc((size_t)entries, 1) : NULL;
     job->zero_entries = has_zeros ? calloc((size_t)entries, 1) : NULL;
     job->outcomes = calloc((size_t)job->units->unit_count, sizeof *job->outcomes);
-    job->integer_zeros = is_integer ? calloc((size_t)entries, sizeof *job->integer_zeros) : NULL;
+    const bool has_integers = is_integer && description->zero_type == SINQ_AUX_U8;
+    job->integer_zeros = has_integers ? calloc((size_t)entries, sizeof *job->integer_zeros) : NULL;
     job->description = description;
     job->sizes = &packing->sizes;
     job->blob = packing->blob->bytes;
-    if (job->outcomes != NULL && (!is_integer || job->integer_zeros != NULL) &&
+    if (job->outcomes != NULL && (!has_integers || job->integer_zeros != NULL) &&
         (!has_scales || job->scale_entries != NULL) && (!has_zeros || job->zero_entries != NULL)) {
         return SINQ_OK;
     }
@@ -249,8 +250,9 @@ void sinq_packing_finish(struct sinq_packing *packing, struct sinq_dual_scale *d
     if (job->scale_entries != NULL) write_entries(job->sizes, job->scale_entries, blob + job->sizes->scale_offset);
     if (job->zero_entries != NULL) write_entries(job->sizes, job->zero_entries, blob + job->sizes->zero_offset);
     if (packing->job.has_levels) write_levels(&packing->job, blob);
-    if (is_integer && description->zero_type != SINQ_AUX_NONE)
-        sinq_write_integer_zeros(description, &packing->sizes, packing->job.integer_zeros, blob);
+    if (job->integer_zeros != NULL) {
+        sinq_write_integer_zeros(description, &packing->sizes, job->integer_zeros, blob);
+    }
     sinq_dual_scale_seal(description, blob);
     *outcome = packing->outcome;
     outcome->was_widened = description->scale_type != wished->scale_type ||

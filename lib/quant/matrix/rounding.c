@@ -1,6 +1,7 @@
 #include "quant/matrix/rounding.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "quant/matrix/matrix.h"
 
@@ -17,8 +18,11 @@ bool sinq_method_can_feed_back(enum sinq_method method) {
     return sinq_method_is_searched(method) || sinq_method_has_byte_levels(method);
 }
 
+/* Scale and zero point from the lowest and the highest value alone. */
+static bool is_min_max(enum sinq_method method) { return method == SINQ_METHOD_SINQ || method == SINQ_METHOD_RTN; }
+
 bool sinq_method_has_integer_zeros(enum sinq_method method) {
-    return method == SINQ_METHOD_SINQ || method == SINQ_METHOD_RTN || sinq_method_is_symmetric(method);
+    return is_min_max(method) || sinq_method_is_symmetric(method);
 }
 
 enum sinq_method sinq_drop_normalization(enum sinq_method method) {
@@ -161,8 +165,29 @@ static void choose_hqq(const float *x, size_t cols, unsigned bits, float lowest,
     follow_hqq(x, cols, top, *scale, start + 0.25f, zero, &least);
 }
 
+/* Sixteen groups at a time where nothing is unusual about them. */
+static void choose_ranges(unsigned bits, const struct sinq_group_block *block, struct sinq_group_parameters *p) {
+    const struct sinq_quantize_kernels *const kernels = sinq_get_quantize_kernels();
+    const float top = (float)((1u << bits) - 1u);
+    for (size_t first = 0; first < block->rows; first += SINQ_LANES) {
+        const size_t end = block->rows - first < SINQ_LANES ? block->rows : first + SINQ_LANES;
+        memset(p->is_constant + first, 0, (end - first) * sizeof *p->is_constant);
+        if (end - first == SINQ_LANES && kernels->choose_ranges(block->lowest + first, block->highest + first, top,
+                                                                SINQ_LARGEST_ZERO, p->scale + first, p->zero + first)) {
+            continue;
+        }
+        for (size_t r = first; r < end; r++) {
+            choose_uniform(block->lowest[r], block->highest[r], bits, &p->scale[r], &p->zero[r], &p->is_constant[r]);
+        }
+    }
+}
+
 void sinq_choose_parameters(enum sinq_method method, unsigned bits, const struct sinq_group_block *block,
                             struct sinq_group_parameters *parameters) {
+    if (is_min_max(method) || sinq_method_is_searched(method)) { /* what is searched begins with these */
+        choose_ranges(bits, block, parameters);
+        return;
+    }
     for (size_t r = 0; r < block->rows; r++) {
         const float *const x = block->x + r * block->stride;
         const float lowest = block->lowest[r], highest = block->highest[r];
@@ -179,12 +204,8 @@ void sinq_choose_parameters(enum sinq_method method, unsigned bits, const struct
         case SINQ_METHOD_SINQ_HQQ:
             choose_hqq(x, block->cols, bits, lowest, highest, scale, zero, is_constant);
             break;
-        case SINQ_METHOD_NOZ:
-        case SINQ_METHOD_SINQ_NOZ:
-            choose_symmetric(lowest, highest, bits, scale, zero, is_constant);
-            break;
         default:
-            choose_uniform(lowest, highest, bits, scale, zero, is_constant);
+            choose_symmetric(lowest, highest, bits, scale, zero, is_constant);
             break;
         }
     }

@@ -179,6 +179,7 @@ static float measure_tile(struct sinq_sinkhorn *work, const struct sinq_tile *ti
 
 /* Below, those few rows are too large a part of a pass. */
 #define LEAST_ROWS_TO_FORESEE 512u
+#define ROWS_TO_LOOK_AT       128u
 
 /* The sixteens that held the smallest and the largest deviation, of the pass before and of the one before that. */
 struct extreme_rows {
@@ -186,22 +187,30 @@ struct extreme_rows {
     unsigned count;
 };
 
-/* The sixteen rows that hold a deviation. */
-static size_t find_sixteen(const float *deviation, size_t rows, float wanted) {
-    for (size_t first = 0; first + SINQ_LANES <= rows; first += SINQ_LANES) {
+/* The first of `count` deviations that is this one, or as many. */
+static size_t find_deviation(const float *deviation, size_t count, float wanted) {
+    size_t first = 0;
+    for (; first + ROWS_TO_LOOK_AT <= count; first += ROWS_TO_LOOK_AT) { /* whole vectors: no end within */
         unsigned found = 0;
-        for (size_t i = first; i < first + SINQ_LANES; i++) found += deviation[i] == wanted;
-        if (found > 0) return first;
+        for (size_t i = first; i < first + ROWS_TO_LOOK_AT; i++) found |= deviation[i] == wanted;
+        if (found != 0) break;
     }
-    return 0;
+    while (first < count && deviation[first] != wanted) first++;
+    return first;
+}
+
+/* The sixteen rows around a deviation, none of which is padding. */
+static size_t find_sixteen(const struct side *rows, size_t count, float wanted) {
+    const size_t row = find_deviation(rows->deviation, count, wanted), last = count - SINQ_LANES;
+    return (row < last ? row : last) / SINQ_LANES * SINQ_LANES;
 }
 
 static void keep_extremes(const struct side *rows, size_t count, struct extreme_rows *extremes) {
     if (count < LEAST_ROWS_TO_FORESEE) return;
     extremes->first[2] = extremes->first[0];
     extremes->first[3] = extremes->first[1];
-    extremes->first[0] = find_sixteen(rows->deviation, count, rows->smallest);
-    extremes->first[1] = find_sixteen(rows->deviation, count, rows->largest);
+    extremes->first[0] = find_sixteen(rows, count, rows->smallest);
+    extremes->first[1] = find_sixteen(rows, count, rows->largest);
     extremes->count = extremes->count == 0 ? 2 : 4;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "kernels/quantize.h"
 #include "tensor/dtype.h"
 
 /* The smallest f16 above zero: the step of a range whose values are all equal. */
@@ -12,11 +13,10 @@
 /* In place of fminf and fmaxf, which are calls. */
 static inline float hold_in_byte(float place) { return place < 0.0f ? 0.0f : place > 255.0f ? 255.0f : place; }
 
-static void store_halves(const float *values, size_t rows, struct sinq_stored_column *stored) {
-    for (size_t r = 0; r < rows; r++) {
-        stored->half[r] = sinq_float_to_half(values[r]);
-        stored->value[r] = sinq_half_to_float(stored->half[r]);
-    }
+void sinq_store_halves(const float *values, size_t rows, uint16_t *halves) {
+    const size_t whole = rows - rows % SINQ_LANES;
+    sinq_get_quantize_kernels()->store_halves(values, whole, halves);
+    for (size_t r = whole; r < rows; r++) halves[r] = sinq_float_to_half(values[r]);
 }
 
 void sinq_choose_range(const float *values, const bool *is_free, size_t rows, float most, uint16_t range[2]) {
@@ -37,7 +37,8 @@ void sinq_choose_range(const float *values, const bool *is_free, size_t rows, fl
 void sinq_store_column(enum sinq_aux_type type, const float *values, const bool *is_free, size_t rows, float shortfall,
                        struct sinq_stored_column *stored) {
     if (type == SINQ_AUX_F16) {
-        store_halves(values, rows, stored);
+        sinq_store_halves(values, rows, stored->half);
+        for (size_t r = 0; r < rows; r++) stored->value[r] = sinq_half_to_float(stored->half[r]);
         return;
     }
     sinq_choose_range(values, is_free, rows, 255.0f, stored->range);
@@ -78,18 +79,32 @@ void sinq_write_range(const struct sinq_dual_scale_sizes *sizes, const uint16_t 
     put_half(to + 2, range[1]);
 }
 
+/* Entries of `size` bytes: those of a panel's rows lie side by side. */
+static void write_entries(const struct sinq_dual_scale_sizes *sizes, const uint8_t *entries, size_t size,
+                          uint64_t first_row, size_t rows, uint64_t group, uint8_t *section) {
+    for (size_t r = 0; r < rows;) {
+        const uint64_t row = first_row + r;
+        const size_t in_panel = (size_t)sinq_min_u64(rows - r, SINQ_PANEL_ROWS - row % SINQ_PANEL_ROWS);
+        memcpy(section + sinq_locate_entry(sizes, row, group) * size, entries + r * size, in_panel * size);
+        r += in_panel;
+    }
+}
+
+/* In the order of bytes that the layout has and all processors this is made for. */
+void sinq_write_halves(const struct sinq_dual_scale_sizes *sizes, const uint16_t *halves, uint64_t first_row,
+                       size_t rows, uint64_t group, uint64_t offset, uint8_t *blob) {
+    write_entries(sizes, (const uint8_t *)halves, sizeof *halves, first_row, rows, group, blob + offset);
+}
+
 void sinq_write_column(const struct sinq_dual_scale_sizes *sizes, enum sinq_aux_type type,
                        const struct sinq_stored_column *stored, uint64_t first_row, size_t rows, uint64_t group,
                        uint64_t offset, uint64_t range_offset, uint8_t *blob) {
-    for (size_t r = 0; r < rows; r++) {
-        const uint64_t entry = sinq_locate_entry(sizes, first_row + r, group);
-        if (type == SINQ_AUX_F16) {
-            put_half(blob + offset + 2 * entry, stored->half[r]);
-        } else {
-            blob[offset + entry] = stored->code[r];
-        }
+    if (type == SINQ_AUX_F16) {
+        sinq_write_halves(sizes, stored->half, first_row, rows, group, offset, blob);
+        return;
     }
-    if (type == SINQ_AUX_F16 || range_offset == SINQ_NO_RANGES) return;
+    write_entries(sizes, stored->code, 1, first_row, rows, group, blob + offset);
+    if (range_offset == SINQ_NO_RANGES) return;
     sinq_write_range(sizes, stored->range, first_row, group, range_offset, blob);
 }
 
@@ -158,10 +173,9 @@ void sinq_put_codes(const struct sinq_dual_scale_sizes *sizes, const uint8_t *co
 void sinq_write_integer_zeros(struct sinq_dual_scale *matrix, struct sinq_dual_scale_sizes *sizes, const int16_t *zero,
                               uint8_t *blob) {
     int widest_block = 0;
-    const bool wants_codes = matrix->zero_type == SINQ_AUX_U8;
     const struct span all = survey_zeros(matrix, sizes, zero, &widest_block);
-    const bool fits_matrix = wants_codes && all.highest - all.lowest <= 255;
-    matrix->zero_per_block = wants_codes && !fits_matrix && widest_block <= 255;
+    const bool fits_matrix = all.highest - all.lowest <= 255;
+    matrix->zero_per_block = !fits_matrix && widest_block <= 255;
     matrix->zero_type = fits_matrix || matrix->zero_per_block ? SINQ_AUX_U8 : SINQ_AUX_F16;
     matrix->zero_low = fits_matrix ? (float)all.lowest : 0.0f;
     matrix->zero_step = fits_matrix ? 1.0f : 0.0f;

@@ -96,6 +96,23 @@ static void normalize_group(const struct sinq_unit_job *job, struct sinq_unit_wo
     }
 }
 
+/* Calls for what these rows will be written to, which nothing has read: lines of codes, scales and zero points. */
+static void call_for_output(const struct sinq_unit_job *job, uint64_t unit, size_t first, size_t rows) {
+    const uint64_t blocks = sinq_divide_up(job->units->unit_cols, SINQ_BLOCK_COLUMNS);
+    const uint64_t group = unit * sinq_divide_up(job->units->unit_cols, sinq_unit_group_width(job->units));
+    const struct sinq_dual_scale *const description = job->description;
+    const uint64_t scale_bytes = description->scale_type == SINQ_AUX_F16 ? 2 : 1;
+    const uint64_t zero_bytes = description->zero_type == SINQ_AUX_F16 ? 2 : 1;
+    for (uint64_t row = first; row < first + rows; row += SINQ_PANEL_ROWS) {
+        const uint64_t entry = sinq_locate_entry(job->sizes, row, group);
+        const uint8_t *const lines =
+            job->blob + sinq_block_offset(description, job->sizes, row / SINQ_PANEL_ROWS, unit * blocks);
+        for (uint64_t i = 0; i < blocks * description->bits; i++) __builtin_prefetch(lines + i * SINQ_LINE_BYTES, 1);
+        __builtin_prefetch(job->blob + job->sizes->scale_offset + entry * scale_bytes, 1);
+        __builtin_prefetch(job->blob + job->sizes->zero_offset + entry * zero_bytes, 1);
+    }
+}
+
 static void pack_rows(const struct sinq_unit_job *job, const struct sinq_unit_work *work, uint64_t unit, size_t first,
                       size_t rows) {
     const struct sinq_tile tile = sinq_unit_tile(job->units, unit);
@@ -138,17 +155,18 @@ void sinq_quantize_unit(const struct sinq_unit_job *job, struct sinq_unit_work *
         const struct sinq_unit_group group = find_group(job, work, unit, g);
         normalize_group(job, work, &group);
     }
+    struct sinq_unit_block block = {.stride = tile.stride};
     for (size_t first = 0; first < tile.rows; first += BLOCK_ROWS) {
         const size_t rows = (size_t)sinq_min_u64(BLOCK_ROWS, tile.rows - first);
+        if (job->blob != NULL) call_for_output(job, unit, first, rows);
         for (size_t g = 0; g < groups; g++) {
             const struct sinq_unit_group group = find_group(job, work, unit, g);
-            struct sinq_unit_block block = {.group = &group,
-                                            .first = first,
-                                            .rows = rows,
-                                            .x = work->x + group.in_unit,
-                                            .codes = work->codes + group.in_unit,
-                                            .stride = tile.stride,
-                                            .row_scale = group.row_scale + first};
+            block.group = &group;
+            block.first = first;
+            block.rows = rows;
+            block.x = work->x + group.in_unit;
+            block.codes = work->codes + group.in_unit;
+            block.row_scale = group.row_scale + first;
             sinq_round_block(job, work, &block, &job->outcomes[unit]);
         }
         if (job->blob != NULL) pack_rows(job, work, unit, first, rows);

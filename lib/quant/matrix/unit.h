@@ -39,7 +39,7 @@ struct sinq_unit_job {
     const struct sinq_dual_scale *description;
     const struct sinq_dual_scale_sizes *sizes;
     uint8_t *blob;
-    int16_t *integer_zeros; /* per entry of the blob's zero section */
+    int16_t *integer_zeros; /* per entry of the blob's zero section, of those that become codes at the end. Else NULL */
     int scale_exponent;     /* stored scales are scales times 2^-scale_exponent */
     struct sinq_unit_outcome *outcomes;
 };

@@ -142,26 +142,33 @@ static void add_ideal(const struct sinq_unit_block *block, const struct sinq_blo
     outcome->ideal_square = square;
 }
 
+/* Scales of 11 bits change nothing worth rounding again for, and the codes stay those of the paper. */
+static void round_kept(const struct sinq_unit_job *job, const struct sinq_unit_work *work,
+                       struct sinq_unit_block *block, struct sinq_unit_outcome *outcome) {
+    float scale[BLOCK_ROWS], zero[BLOCK_ROWS];
+    struct sinq_block_error cost;
+    sinq_store_kept_scales(job, block);
+    sinq_store_block_zeros(job, block);
+    use_parameters(block, block->parameters.scale, block->zero, scale, zero);
+    encode_block(job, work, block, scale, zero, block->codes, &cost);
+    add_block(block, &cost, outcome);
+}
+
 /* Rounds one block for the blob: parameters first as stored, then codes for them. */
 static void round_for_blob(const struct sinq_unit_job *job, const struct sinq_unit_work *work,
                            struct sinq_unit_block *block, struct sinq_unit_outcome *outcome) {
     float scale[BLOCK_ROWS], zero[BLOCK_ROWS];
     struct sinq_block_error cost, ideal;
     const bool is_integer = sinq_method_has_integer_zeros(job->method);
-    /* Scales of 11 bits change nothing worth rounding again for, and the codes stay those of the paper. */
-    const bool is_kept = job->description->scale_type == SINQ_AUX_F16 && is_integer;
     const float deviation = sinq_store_block_scales(job, block);
     sinq_store_block_zeros(job, block);
-    const bool may_cost = !is_kept && (deviation > HARMLESS_DEVIATION || !is_integer);
-    if (may_cost || is_kept) {
+    const bool may_cost = deviation > HARMLESS_DEVIATION || !is_integer;
+    if (may_cost) {
         use_parameters(block, block->parameters.scale, block->parameters.zero, scale, zero);
         encode_block(job, work, block, scale, zero, block->codes, &ideal);
-        cost = ideal;
     }
-    if (!is_kept) {
-        use_parameters(block, block->scale, block->zero, scale, zero);
-        encode_block(job, work, block, scale, zero, block->codes, &cost);
-    }
+    use_parameters(block, block->scale, block->zero, scale, zero);
+    encode_block(job, work, block, scale, zero, block->codes, &cost);
     if (may_cost) add_excess(block, &cost, &ideal, outcome);
     add_block(block, &cost, outcome);
 }
@@ -243,12 +250,16 @@ void sinq_round_block(const struct sinq_unit_job *job, const struct sinq_unit_wo
     if (job->blob != NULL) {
         /* A group of zeros is exact with any scale if its zero point is. */
         const bool has_real_zeros = !sinq_method_has_integer_zeros(job->method) && !is_searched;
+        unsigned exact = 0;
         for (size_t r = 0; r < block->rows; r++) {
-            outcome->needs_exact_storage |=
-                block->parameters.is_constant[r] || (has_real_zeros && block->parameters.scale[r] == 0.0f);
+            exact |= block->parameters.is_constant[r] | (has_real_zeros & (block->parameters.scale[r] == 0.0f));
         }
+        outcome->needs_exact_storage |= exact != 0;
+        const bool is_kept = job->description->scale_type == SINQ_AUX_F16 && sinq_method_has_integer_zeros(job->method);
         if (is_searched) {
             round_searched(job, work, block, outcome);
+        } else if (is_kept) {
+            round_kept(job, work, block, outcome);
         } else {
             round_for_blob(job, work, block, outcome);
         }

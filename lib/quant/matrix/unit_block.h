@@ -55,6 +55,8 @@ void sinq_round_block(const struct sinq_unit_job *job, const struct sinq_unit_wo
  * block->parameters.
  */
 
+/* In f16, where the codes stay as they are for what was wished; block->scale is not set. */
+void sinq_store_kept_scales(const struct sinq_unit_job *job, const struct sinq_unit_block *block);
 /* Returns the largest relative difference to what was wished. */
 float sinq_store_block_scales(const struct sinq_unit_job *job, struct sinq_unit_block *block);
 /* Zero points for the scales as stored: integers are placed anew, real ones go into the blob here. */
