@@ -18,7 +18,9 @@ static struct sinq_cuda_attention describe_attention(struct sinq_cuda_builder *b
                                     .window = op->attention.window,
                                     .scale = op->attention.scale,
                                     .cap = op->attention.cap};
-    const uint64_t blocks = sinq_divide_up(a.heads, 4) * step->rows, tiles = sinq_divide_up(a.cache.capacity, 32);
+    const uint32_t sharing = a.heads / a.cache.kv_heads;
+    const uint64_t groups = a.cache.kv_heads * sinq_divide_up(sharing, SINQ_CUDA_ATTENDED_HEADS);
+    const uint64_t blocks = groups * step->rows, tiles = sinq_divide_up(a.cache.capacity, 32);
     const uint64_t wanted = (uint64_t)BLOCKS_PER_UNIT * builder->queue->backend->line.processors / blocks;
     a.parts = sinq_cuda_can_attend_rows(&a, step->rows) ? 1 : (uint32_t)sinq_max_u64(1, sinq_min_u64(tiles, wanted));
     a.partial = sinq_cuda_take_scratch(builder, sinq_cuda_attention_bytes(&a, step->rows));
@@ -83,12 +85,15 @@ int sinq_cuda_add_turn(struct sinq_cuda_builder *builder, const struct sinq_cuda
 
 /* ---- attention ---- */
 
+static bool is_aligned(const void *at) { return ((uintptr_t)at & 15) == 0; }
+
 /* Parts are joined by the block that ends last, where their heads are whole groups of the product's input. */
 static void join_for_product(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *product,
                              struct sinq_cuda_attention *a) {
     const struct sinq_cuda_matrix *const matrix = sinq_cuda_find_matrix(product, product->operation->linear.weight);
     const struct sinq_cuda_input input = sinq_cuda_take_input(builder, matrix, product->rows);
     if (a->parts == 1 || input.padded != matrix->cols || a->cache.value_dim % input.group != 0) return;
+    if (!is_aligned(matrix->column_scale) || !is_aligned(a->out.data) || a->out.stride % 4 != 0) return;
     if ((uint64_t)product->rows * a->heads > builder->queue->finished.bytes / sizeof(uint32_t)) return;
     a->finished = (uint32_t *)(void *)builder->queue->finished.data;
     a->input = input;

@@ -43,55 +43,85 @@ static __device__ float finish_total(const struct sinq_cuda_attention &a, uint32
     return shrink / (total * shrink + expf(sink - top));
 }
 
+/* Parts of a head, as other blocks leave them in memory. */
+struct stored_parts {
+    const float *parts;
+    uint32_t size;
+    __device__ __forceinline__ float4 load_four(uint32_t part, uint32_t at) const {
+        return __ldcg((const float4 *)(parts + part * size + at));
+    }
+    __device__ __forceinline__ float load(uint32_t part, uint32_t at) const { return __ldcg(parts + part * size + at); }
+};
+static __device__ __forceinline__ struct stored_parts find_parts(const struct sinq_cuda_attention &a, uint32_t row,
+                                                                 uint32_t head) {
+    return {find_partial(a, row, head, 0), partial_size(a)};
+}
+
 /* COUNT values of a part from `first` on, 0 beyond the last; eights lie on 16 bytes. */
 template <int COUNT>
-static __device__ __forceinline__ void load_partial(const float *partial, uint32_t first, uint32_t width,
-                                                    float (&out)[COUNT]) {
+static __device__ __forceinline__ void load_partial(const struct stored_parts &parts, uint32_t part, uint32_t first,
+                                                    uint32_t width, float (&out)[COUNT]) {
     if constexpr (COUNT == 8) {
-        const float4 low = __ldcg((const float4 *)(partial + first)), high = __ldcg((const float4 *)(partial + first + 4));
+        const float4 low = parts.load_four(part, first), high = parts.load_four(part, first + 4);
         out[0] = low.x, out[1] = low.y, out[2] = low.z, out[3] = low.w;
         out[4] = high.x, out[5] = high.y, out[6] = high.z, out[7] = high.w;
     } else {
 #pragma unroll
-        for (int i = 0; i < COUNT; i++) out[i] = first + i < width ? partial[first + i] : 0.0f;
+        for (int i = 0; i < COUNT; i++) out[i] = first + i < width ? parts.load(part, first + i) : 0.0f;
     }
 }
 
-/* Values [first, first + COUNT) of a head, of all its parts, AT_ONCE of which are asked for at once. Eights: there are as many. */
+/* What sums of values go with. */
+struct joined {
+    float largest, total;
+};
+
+/*
+ * Sums [first, first + COUNT) of a head's values, over every `step`-th of its parts from `begin` on, AT_ONCE of which are asked for at
+ * once. Eights: there are as many.
+ */
 template <int COUNT, int AT_ONCE>
-static __device__ __forceinline__ void join_values(const struct sinq_cuda_attention &a, uint32_t parts, uint32_t row,
-                                                   uint32_t head, uint32_t first, float (&out)[COUNT]) {
-    const uint32_t width = a.cache.value_dim, size = partial_size(a);
-    const float *const partials = find_partial(a, row, head, 0);
-    float largest = -INFINITY, total = 0;
+static __device__ __forceinline__ struct joined join_sums(const struct stored_parts &parts, uint32_t begin,
+                                                          uint32_t step, uint32_t count, uint32_t width, uint32_t first,
+                                                          float (&out)[COUNT]) {
+    struct joined joined = {-INFINITY, 0};
 #pragma unroll
     for (int i = 0; i < COUNT; i++) out[i] = 0;
-    for (uint32_t p = 0; p < parts; p += AT_ONCE) {
-        float values[AT_ONCE][COUNT], scores[AT_ONCE], totals[AT_ONCE], now = largest;
+    for (uint32_t p = begin; p < count; p += AT_ONCE * step) {
+        float values[AT_ONCE][COUNT], scores[AT_ONCE], totals[AT_ONCE], now = joined.largest;
 #pragma unroll
         for (uint32_t i = 0; i < AT_ONCE; i++) {
-            const float *const partial = partials + min(p + i, parts - 1) * size;
-            load_partial<COUNT>(partial, first, width, values[i]);
-            scores[i] = __ldcg(partial + width);
-            totals[i] = __ldcg(partial + width + 1);
+            const uint32_t part = min(p + i * step, count - 1);
+            load_partial<COUNT>(parts, part, first, width, values[i]);
+            scores[i] = parts.load(part, width);
+            totals[i] = parts.load(part, width + 1);
         }
 #pragma unroll
         for (uint32_t i = 0; i < AT_ONCE; i++) now = fmaxf(now, scores[i]);
-        const float shrink = largest == -INFINITY ? 0.0f : expf(largest - now);
-        total *= shrink;
+        const float shrink = joined.largest == -INFINITY ? 0.0f : expf(joined.largest - now);
+        joined.total *= shrink;
 #pragma unroll
         for (int k = 0; k < COUNT; k++) out[k] *= shrink;
-        largest = now;
+        joined.largest = now;
 #pragma unroll
         for (uint32_t i = 0; i < AT_ONCE; i++) {
-            if (p + i >= parts) break;
-            const float by = expf(scores[i] - largest);
-            total += totals[i] * by;
+            if (p + i * step >= count) break;
+            const float by = expf(scores[i] - now);
+            joined.total += totals[i] * by;
 #pragma unroll
             for (int k = 0; k < COUNT; k++) out[k] += values[i][k] * by;
         }
     }
-    const float by = finish_total(a, head, largest, total);
+    return joined;
+}
+
+/* The same, as shares of all parts. */
+template <int COUNT, int AT_ONCE>
+static __device__ __forceinline__ void join_values(const struct sinq_cuda_attention &a, uint32_t parts, uint32_t row,
+                                                   uint32_t head, uint32_t first, float (&out)[COUNT]) {
+    const struct joined joined =
+        join_sums<COUNT, AT_ONCE>(find_parts(a, row, head), 0, 1, parts, a.cache.value_dim, first, out);
+    const float by = finish_total(a, head, joined.largest, joined.total);
 #pragma unroll
     for (int i = 0; i < COUNT; i++) out[i] *= by;
 }

@@ -20,8 +20,8 @@ cudaError_t sinq_cuda_store(struct sinq_cuda_line line, const struct sinq_cuda_c
     return launch(line, store_kernel, dim3(cache->kv_heads, rows), THREADS, 0, *cache, keys, values, state);
 }
 
-static __global__ void __launch_bounds__(THREADS) turn_kernel(const __grid_constant__ struct sinq_cuda_turn t,
-                                                              const struct sinq_cuda_state *state) {
+static __global__ void __launch_bounds__(THREADS)
+    turn_kernel(const __grid_constant__ struct sinq_cuda_turn t, const struct sinq_cuda_state *state) {
     __shared__ float head[STRIP_SIZE];
     const struct sinq_cuda_cache &cache = t.cache;
     const uint32_t row = blockIdx.y, position = state->position + row; /* no kernel writes it */
@@ -38,11 +38,13 @@ static __global__ void __launch_bounds__(THREADS) turn_kernel(const __grid_const
     const float *const weight = is_query ? t.query_weight : t.key_weight;
     float *const at = rows.data + (size_t)row * rows.stride + (size_t)number * cache.key_dim;
     struct strip values;
-    struct turning turning;
+    struct strip weights;
+    struct angles angles;
     values.load(at, cache.key_dim);
-    turning.load(t, row, weight);
-    turn_head(t, turning, weight != NULL, is_query ? t.query_eps : t.key_eps, values, head);
-    if (!is_query) store_key(cache, number, position, head);
+    if (weight != NULL) weights.load(weight, cache.key_dim);
+    angles.load(t, row);
+    turn_head(t, angles, weight != NULL, weights, is_query ? t.query_eps : t.key_eps, values, head);
+    if (!is_query) store_key(cache, number, position, head, NULL);
     values.load(head, cache.key_dim);
     values.store(at, cache.key_dim);
 }

@@ -171,6 +171,8 @@ struct sinq_cuda_attention {
     const uint8_t *column_scale;
 };
 
+#define SINQ_CUDA_ATTENDED_HEADS 2u /* of one block, at most: they share a head of the cache */
+
 cudaError_t sinq_cuda_store(struct sinq_cuda_line line, const struct sinq_cuda_cache *cache, struct sinq_cuda_rows keys,
                             struct sinq_cuda_rows values, uint32_t rows, const struct sinq_cuda_state *state);
 uint64_t sinq_cuda_attention_bytes(const struct sinq_cuda_attention *attention, uint32_t rows);

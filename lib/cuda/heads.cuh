@@ -61,9 +61,10 @@ static __device__ __forceinline__ float store_scale(float largest, float *scale_
 }
 
 static __device__ __forceinline__ void store_loaded(int type, const struct strip &values, uint32_t count, size_t entry,
-                                                    uint8_t *section, float *scales) {
+                                                    uint8_t *section, float *scales, uint8_t *copy) {
     const float by = type == SINQ_KV_I8 ? store_scale(values.find_largest(), scales + entry) : 1.0f;
     store_strip(type, values, count, by, section, entry * count);
+    if (copy != NULL) store_strip(type, values, count, by, copy, 0);
 }
 
 static __device__ __forceinline__ void store_vector(int type, const float *values, uint32_t count, size_t entry,
@@ -81,34 +82,33 @@ static __device__ __forceinline__ void store_vector(int type, const float *value
     }
 }
 
-/* What a head's norm and rope need beside its values. */
-struct turning {
-    struct strip weights;
+/* How far the pairs of a head turn. */
+struct angles {
     float cosines[STRIP / 2], sines[STRIP / 2];
-    __device__ __forceinline__ void load(const struct sinq_cuda_turn &t, uint32_t row, const float *weight) {
-        const float *const angles = t.rotation.data + (size_t)row * t.rotation.stride;
+    __device__ __forceinline__ void load(const struct sinq_cuda_turn &t, uint32_t row) {
+        const float *const from = t.rotation.data + (size_t)row * t.rotation.stride;
         const uint32_t pairs = t.dims / 2;
-        if (weight != NULL) weights.load(weight, t.cache.key_dim);
 #pragma unroll
         for (uint32_t j = 0; j < STRIP / 2; j++) {
             const uint32_t i = threadIdx.x % 32 + 32 * j;
-            cosines[j] = i < pairs ? angles[i] : 0.0f;
-            sines[j] = i < pairs ? angles[pairs + i] : 0.0f;
+            cosines[j] = i < pairs ? from[i] : 0.0f;
+            sines[j] = i < pairs ? from[pairs + i] : 0.0f;
         }
     }
 };
 
 /* A head's values, divided by their root mean square where they are normed, and turned, go to shared memory. */
-static __device__ __forceinline__ void turn_head(const struct sinq_cuda_turn &t, const struct turning &by, bool is_normed,
-                                                 float eps, struct strip &values, float *head) {
+static __device__ __forceinline__ void turn_head(const struct sinq_cuda_turn &t, const struct angles &by,
+                                                 bool is_normed, const struct strip &weights, float eps,
+                                                 struct strip &values, float *head) {
     const uint32_t width = t.cache.key_dim, pairs = t.dims / 2;
     if (is_normed) {
-        double sum = 0;
+        float sum = 0;
 #pragma unroll
-        for (uint32_t j = 0; j < STRIP; j++) sum += (double)values.value[j] * values.value[j];
-        const float inverse = 1.0f / sqrtf((float)(warp_sum(sum) / width + (double)eps));
+        for (uint32_t j = 0; j < STRIP; j++) sum += values.value[j] * values.value[j];
+        const float inverse = 1.0f / sqrtf(warp_sum(sum) / width + eps);
 #pragma unroll
-        for (uint32_t j = 0; j < STRIP; j++) values.value[j] = values.value[j] * inverse * by.weights.value[j];
+        for (uint32_t j = 0; j < STRIP; j++) values.value[j] = values.value[j] * inverse * weights.value[j];
     }
     values.store(head, width);
     __syncwarp();
@@ -129,12 +129,13 @@ static __device__ __forceinline__ size_t find_entry(const struct sinq_cuda_cache
     return (size_t)kv_head * cache.capacity + position % cache.capacity;
 }
 
-/* A key that was turned, into the cache. */
-static __device__ __forceinline__ void store_key(const struct sinq_cuda_cache &cache, uint32_t kv_head, uint32_t position,
-                                                 const float *head) {
+/* A key that was turned, into the cache; `copy`: where it goes as well, as it is stored, or NULL. */
+static __device__ __forceinline__ void store_key(const struct sinq_cuda_cache &cache, uint32_t kv_head,
+                                                 uint32_t position, const float *head, uint8_t *copy) {
     struct strip turned;
     turned.load(head, cache.key_dim);
-    store_loaded(cache.type, turned, cache.key_dim, find_entry(cache, kv_head, position), cache.keys, cache.key_scales);
+    store_loaded(cache.type, turned, cache.key_dim, find_entry(cache, kv_head, position), cache.keys, cache.key_scales,
+                 copy);
 }
 
 #endif

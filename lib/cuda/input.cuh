@@ -66,6 +66,11 @@ static __device__ __forceinline__ void store_columns(const struct sinq_cuda_inpu
     store_digits(input, input.group, row, first, x, find_largest(x, input.group));
 }
 
+/* Calls a line into the second-level cache. */
+static __device__ __forceinline__ void call_line(const void *from) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
+}
+
 /* Of eight columns; 1 where there are none. */
 static __device__ __forceinline__ uint4 load_column_scales(const uint8_t *column_scale, uint32_t first) {
     const uint32_t ones = 0x3c003c00u;

@@ -43,9 +43,6 @@ static __device__ __forceinline__ void spread_eight(const struct eight_values &v
 static __device__ __forceinline__ uint32_t find_column(uint32_t round) {
     return (threadIdx.x + round * blockDim.x) * THREAD_COLS;
 }
-static __device__ __forceinline__ void call_line(const void *from) {
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
-}
 
 /* Calls what does not depend on earlier kernels into the second-level cache. */
 static __device__ __forceinline__ void call_constants(const struct sinq_cuda_products &p, struct sets sets) {
