@@ -12,7 +12,7 @@ struct sinq_bench_arguments {
     const char *shape;
     struct sinq_number_list prompts, depths, threads;
     unsigned predict, repeat, batch;
-    const char *bits, *group_size, *method, *scale_type, *head_bits;
+    const char *bits, *group_size, *method, *recipe, *scale_type, *head_bits;
     const char *kv, *device;
     bool exact, small_pages;
     bool no_limits, profile;

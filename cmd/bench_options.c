@@ -85,6 +85,13 @@ const struct sinq_option sinq_bench_options[] = {
      PLACE(method),
      .help = "as `sinq quantize` has them: those that begin with sinq have column scales, nf4 and nf3 tables of levels "
              "(default: sinq)"},
+    {.name = "recipe",
+     .kind = SINQ_OPTION_CHOICE,
+     .argument = "NAME",
+     .choices = "default paper",
+     PLACE(recipe),
+     .help = "what is not said above and below is as this recipe of `sinq quantize` has it: with default, tensors have "
+             "forms of their own, and the head stays bf16"},
     {.name = "scale-type",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "TYPE",
@@ -141,10 +148,11 @@ const struct sinq_bench_arguments sinq_default_bench_arguments = {.predict = 32,
 
 const char *sinq_find_bench_conflict(const struct sinq_bench_arguments *arguments, bool has_model) {
     const bool quantizes = arguments->bits != NULL || arguments->group_size != NULL || arguments->method != NULL ||
-                           arguments->scale_type != NULL || arguments->head_bits != NULL || arguments->small_pages;
+                           arguments->recipe != NULL || arguments->scale_type != NULL || arguments->head_bits != NULL ||
+                           arguments->small_pages;
     if (has_model && arguments->shape != NULL) return "--shape takes the place of a MODEL: one of them";
     if (quantizes && arguments->shape == NULL)
-        return "--bits, --group-size, --method, --scale-type, --head-bits and --small-pages are for --shape";
+        return "--bits, --group-size, --method, --recipe, --scale-type, --head-bits and --small-pages are for --shape";
     if (!has_model && arguments->shape == NULL && arguments->no_limits)
         return "--no-limits leaves nothing to measure without a MODEL or --shape";
     if (arguments->buffer > 0 && arguments->no_limits) return "--buffer is for limits, and --no-limits measures none";
@@ -177,13 +185,20 @@ static unsigned find_most(const struct sinq_number_list *list) {
 
 struct sinq_quantize_options sinq_read_bench_quantizing(const struct sinq_bench_arguments *arguments) {
     struct sinq_quantize_options options = sinq_default_quantize_options();
-    options.method = arguments->method != NULL ? sinq_method_from_name(arguments->method) : SINQ_METHOD_SINQ;
+    if (arguments->method != NULL) {
+        options.method = sinq_method_from_name(arguments->method);
+    } else if (arguments->recipe == NULL) {
+        options.method = SINQ_METHOD_SINQ;
+    }
+    options.recipe = arguments->recipe;
     if (arguments->bits != NULL) options.bits = read_number(arguments->bits, 0);
     if (arguments->group_size != NULL) options.group_size = read_number(arguments->group_size, (int)SINQ_GROUP_ROW);
     if (arguments->scale_type != NULL) options.scale_type = sinq_read_scale_type(arguments->scale_type);
     const bool has_three = arguments->method != NULL && strstr(arguments->method, "nf3") != NULL;
     const int bits = options.bits != 0 ? options.bits : has_three ? 3 : 4;
-    options.head_bits = arguments->head_bits != NULL ? read_number(arguments->head_bits, 0) : bits;
+    options.head_bits = arguments->head_bits != NULL ? read_number(arguments->head_bits, 0)
+                        : arguments->recipe != NULL  ? 0
+                                                     : bits;
     options.embed_bits = options.head_bits;
     options.threads = find_most(&arguments->threads);
     return options;

@@ -13,25 +13,37 @@
 
 #define FIRST_SHARE 6u /* of the table's columns */
 
-/* The first quantized matrix whose name has one of two parts in it; false where there is none. */
+static bool is_coded_alike(const struct sinq_matrix_info *a, const struct sinq_matrix_info *b) {
+    return a->method == b->method && a->bits == b->bits && a->group_size == b->group_size &&
+           a->scale_type == b->scale_type;
+}
+
+/* The first quantized matrix whose name has one of two parts in it, and whether others of them differ; false where there is none. */
 static bool find_matrix(const struct sinq_source *source, const char *part, const char *other,
-                        struct sinq_matrix_info *info) {
+                        struct sinq_matrix_info *first, bool *have_others) {
+    bool is_found = false;
+    *have_others = false;
     for (size_t i = 0; i < sinq_source_tensor_count(source); i++) {
         const struct sinq_tensor *const tensor = sinq_source_tensor(source, i);
         const bool is_wanted = strstr(tensor->name, part) != NULL || strstr(tensor->name, other) != NULL;
+        struct sinq_matrix_info info;
         struct sinq_error error;
         if (tensor->dtype != SINQ_DUAL_SCALE || !is_wanted) continue;
-        return sinq_source_matrix_info(source, i, 0, info, &error) == SINQ_OK;
+        if (sinq_source_matrix_info(source, i, 0, &info, &error) != SINQ_OK) return is_found;
+        if (!is_found) *first = info;
+        is_found = true;
+        *have_others = *have_others || !is_coded_alike(first, &info);
     }
-    return false;
+    return is_found;
 }
 
 /* The matrices of layers, and the head, or the embedding that is its head. */
-static bool find_layers(const struct sinq_bench *bench, struct sinq_matrix_info *info) {
-    return find_matrix(bench->source, "layers.", ".h.", info);
+static bool find_layers(const struct sinq_bench *bench, struct sinq_matrix_info *info, bool *have_others) {
+    return find_matrix(bench->source, "layers.", ".h.", info, have_others);
 }
 static bool find_head(const struct sinq_bench *bench, struct sinq_matrix_info *info) {
-    return find_matrix(bench->source, "lm_head", "embed_tokens", info);
+    bool have_others;
+    return find_matrix(bench->source, "lm_head", "embed_tokens", info, &have_others);
 }
 
 /* ---- for people ---- */
@@ -70,13 +82,14 @@ static void report_limits(const struct sinq_bench *bench) {
 static void report_coding(const struct sinq_bench *bench) {
     struct sinq_matrix_info layers, head;
     char coding[SINQ_DESCRIPTION_SIZE], head_coding[SINQ_DESCRIPTION_SIZE] = "not quantized";
-    if (!find_layers(bench, &layers)) return;
+    bool have_others;
+    if (!find_layers(bench, &layers, &have_others)) return;
     if (find_head(bench, &head)) {
         (void)sinq_describe_coding(head_coding, head.method, head.bits, head.group_size, head.scale_type);
     }
-    sinq_print_fact("coding", "%s, the head %s",
+    sinq_print_fact("coding", "%s%s, the head %s",
                     sinq_describe_coding(coding, layers.method, layers.bits, layers.group_size, layers.scale_type),
-                    head_coding);
+                    have_others ? " and others" : "", head_coding);
 }
 
 static void report_device(const struct sinq_bench *bench) {
@@ -232,11 +245,13 @@ static void write_coding(struct sinq_json_writer *json, const char *key, const s
 
 static void write_codings(struct sinq_json_writer *json, const struct sinq_bench *bench) {
     struct sinq_matrix_info info;
-    if (find_layers(bench, &info)) {
+    bool have_others;
+    if (find_layers(bench, &info, &have_others)) {
         write_coding(json, "layers", &info);
     } else {
         sinq_write_null(json, "layers");
     }
+    sinq_write_flag(json, "layers_differ", have_others);
     if (find_head(bench, &info)) {
         write_coding(json, "head", &info);
     } else {

@@ -91,7 +91,7 @@ static bool is_aligned(const void *at) { return ((uintptr_t)at & 15) == 0; }
 static void join_for_product(struct sinq_cuda_builder *builder, const struct sinq_cuda_step *product,
                              struct sinq_cuda_attention *a) {
     const struct sinq_cuda_matrix *const matrix = sinq_cuda_find_matrix(product, product->operation->linear.weight);
-    const struct sinq_cuda_input input = sinq_cuda_take_input(builder, matrix, product->rows);
+    const struct sinq_cuda_input input = sinq_cuda_take_input(builder, matrix->cols, product->rows, matrix->group_size);
     if (a->parts == 1 || input.padded != matrix->cols || a->cache.value_dim % input.group != 0) return;
     if (!is_aligned(matrix->column_scale) || !is_aligned(a->out.data) || a->out.stride % 4 != 0) return;
     if ((uint64_t)product->rows * a->heads > builder->queue->finished.bytes / sizeof(uint32_t)) return;

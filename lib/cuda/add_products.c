@@ -43,18 +43,43 @@ static bool are_alike(const struct sinq_cuda_matrix *a, const struct sinq_cuda_m
            sinq_cuda_is_usual(a) == sinq_cuda_is_usual(b);
 }
 
-uint32_t sinq_cuda_count_products(const struct sinq_cuda_step *steps, uint32_t left) {
-    return sinq_cuda_count_alike(steps, left, are_alike);
+/* One kernel does both, where it can do all together (sinq_cuda_share_mixed). */
+static bool have_one_width(const struct sinq_cuda_matrix *a, const struct sinq_cuda_matrix *b) {
+    return sinq_cuda_can_multiply(b) && a->cols == b->cols;
+}
+
+static void describe_matrices(const struct sinq_cuda_step *steps, struct sinq_cuda_products *products) {
+    for (uint32_t i = 0; i < products->count; i++) {
+        struct sinq_cuda_matrix *const matrix = &products->products[i].matrix;
+        *matrix = *sinq_cuda_find_matrix(&steps[i], steps[i].operation->linear.weight);
+        products->first_pair[i + 1] = products->first_pair[i] + (uint32_t)sinq_divide_up(matrix->panels, 2);
+    }
+}
+
+uint32_t sinq_cuda_count_products(struct sinq_cuda_line line, const struct sinq_cuda_step *steps, uint32_t left) {
+    const uint32_t alike = sinq_cuda_count_alike(steps, left, are_alike);
+    struct sinq_cuda_products all = {.count = sinq_cuda_count_alike(steps, left, have_one_width)};
+    if (steps[0].rows != 1 || all.count <= alike) return alike;
+    describe_matrices(steps, &all);
+    return sinq_cuda_share_mixed(line, &all, false) ? all.count : alike;
+}
+
+static bool are_of_one_form(const struct sinq_cuda_products *products) {
+    for (uint32_t i = 1; i < products->count; i++) {
+        if (!are_alike(&products->products[0].matrix, &products->products[i].matrix)) return false;
+    }
+    return true;
 }
 
 /* One row: blocks share out the columns as suits the device. */
-static void share_columns(struct sinq_cuda_builder *builder, struct sinq_cuda_products *products, uint32_t rows) {
+static void share_columns(struct sinq_cuda_builder *builder, struct sinq_cuda_products *products, uint32_t rows,
+                          bool is_made) {
     const uint32_t pairs = products->first_pair[products->count];
     const struct sinq_cuda_line line = builder->queue->backend->line;
     products->exchange = products->finished = (uint32_t *)(void *)builder->queue->finished.data;
-    if (rows == 1 && line.processors * 32 <= builder->queue->finished.bytes / sizeof(uint32_t) &&
-        sinq_cuda_share_tiles(line, products)) {
-        return;
+    if (rows == 1 && line.processors * 32 <= builder->queue->finished.bytes / sizeof(uint32_t)) {
+        if (are_of_one_form(products) && sinq_cuda_share_tiles(line, products)) return;
+        if (sinq_cuda_share_mixed(line, products, is_made)) return;
     }
     sinq_cuda_share_columns(line.processors, products);
     if (rows != 1 || pairs > builder->queue->finished.bytes / sizeof(uint32_t)) products->splits = 1;
@@ -67,19 +92,20 @@ static struct sinq_cuda_products describe_products(struct sinq_cuda_builder *bui
                                                    const struct sinq_cuda_step *steps, uint32_t count,
                                                    const struct sinq_cuda_values *values) {
     struct sinq_cuda_products products = {.count = count};
+    const bool is_made = values->origin == SINQ_CUDA_MADE;
+    describe_matrices(steps, &products);
+    share_columns(builder, &products, steps[0].rows, is_made);
     for (uint32_t i = 0; i < count; i++) {
         const struct sinq_operation *const op = steps[i].operation;
         struct sinq_cuda_product *const product = &products.products[i];
-        product->matrix = *sinq_cuda_find_matrix(&steps[i], op->linear.weight);
-        product->input = values->origin == SINQ_CUDA_MADE
-                             ? values->made
-                             : sinq_cuda_take_input(builder, &product->matrix, steps[i].rows);
+        const uint32_t group = product->matrix.group_size;
+        product->input = is_made ? values->made
+                                 : sinq_cuda_take_input(builder, product->matrix.cols, steps[i].rows,
+                                                        products.is_mixed ? sinq_cuda_mixed_input_group(group) : group);
         product->y = sinq_cuda_find_rows(&steps[i], op->linear.out);
         product->bias = sinq_cuda_find_vector(&steps[i], op->linear.bias);
         product->accumulate = op->linear.accumulate;
-        products.first_pair[i + 1] = products.first_pair[i] + (uint32_t)sinq_divide_up(product->matrix.panels, 2);
     }
-    share_columns(builder, &products, steps[0].rows);
     return products;
 }
 
@@ -115,7 +141,7 @@ int sinq_cuda_add_gated_products(struct sinq_cuda_builder *builder, const struct
     const struct sinq_cuda_step *const down = &steps[3];
     struct sinq_cuda_products products = describe_products(builder, steps, 2, values);
     const struct sinq_cuda_matrix *const matrix = sinq_cuda_find_matrix(down, down->operation->linear.weight);
-    const struct sinq_cuda_input input = sinq_cuda_take_input(builder, matrix, down->rows);
+    const struct sinq_cuda_input input = sinq_cuda_take_input(builder, matrix->cols, down->rows, matrix->group_size);
     struct sinq_cuda_values activated = sinq_cuda_describe_values(&steps[2]);
     if (sinq_cuda_activate_products(builder->queue->backend->line, &products, &activated, matrix, &input,
                                     builder->queue->finished.bytes / sizeof(uint32_t))) {

@@ -34,10 +34,10 @@ void *sinq_cuda_take_scratch(struct sinq_cuda_builder *builder, uint64_t bytes) 
     return taken;
 }
 
-struct sinq_cuda_input sinq_cuda_take_input(struct sinq_cuda_builder *builder, const struct sinq_cuda_matrix *matrix,
-                                            uint64_t rows) {
-    struct sinq_cuda_input input = {.padded = (uint32_t)sinq_round_up(matrix->cols, SINQ_CUDA_PADDING),
-                                    .group = sinq_cuda_input_group(matrix->group_size)};
+struct sinq_cuda_input sinq_cuda_take_input(struct sinq_cuda_builder *builder, uint32_t cols, uint64_t rows,
+                                            uint32_t group_size) {
+    struct sinq_cuda_input input = {.padded = (uint32_t)sinq_round_up(cols, SINQ_CUDA_PADDING),
+                                    .group = sinq_cuda_input_group(group_size)};
     input.digits = sinq_cuda_take_scratch(builder, rows * 2 * input.padded);
     input.scales = sinq_cuda_take_scratch(builder, rows * (input.padded / input.group) * 2 * sizeof(float));
     return input;

@@ -21,8 +21,8 @@ struct sinq_cuda_action *sinq_cuda_add_action(struct sinq_cuda_builder *builder,
                                               const struct sinq_cuda_step *step);
 /* Scratch memory, until builder->used is 0 again. */
 void *sinq_cuda_take_scratch(struct sinq_cuda_builder *builder, uint64_t bytes);
-struct sinq_cuda_input sinq_cuda_take_input(struct sinq_cuda_builder *builder, const struct sinq_cuda_matrix *matrix,
-                                            uint64_t rows);
+struct sinq_cuda_input sinq_cuda_take_input(struct sinq_cuda_builder *builder, uint32_t cols, uint64_t rows,
+                                            uint32_t group_size);
 
 static inline bool sinq_cuda_same_view(struct sinq_view a, struct sinq_view b) {
     return a.slot == b.slot && a.offset == b.offset;
@@ -37,7 +37,7 @@ uint32_t sinq_cuda_count_alike(const struct sinq_cuda_step *steps, uint32_t left
 
 bool sinq_cuda_is_quantized_product(const struct sinq_cuda_step *step);
 /* How many products from this step on, a quantized one, are carried out as one. */
-uint32_t sinq_cuda_count_products(const struct sinq_cuda_step *steps, uint32_t left);
+uint32_t sinq_cuda_count_products(struct sinq_cuda_line line, const struct sinq_cuda_step *steps, uint32_t left);
 /* Whether the values of a norm or an activation can be made together with the input of the products behind it. */
 bool sinq_cuda_makes_input(const struct sinq_cuda_step *step, const struct sinq_cuda_step *next, uint32_t products);
 /* The input of products, which `values` describes, and the products. */

@@ -221,15 +221,20 @@ struct sinq_cuda_product {
     const float *bias; /* or NULL */
     bool accumulate;
 };
-/* Products that are carried out as one: all of the same bits, group size and columns. */
+/* Products that are carried out as one: all of the same columns and, but where sinq_cuda_share_mixed says otherwise, bits and group size. */
 struct sinq_cuda_products {
     struct sinq_cuda_product products[SINQ_CUDA_MOST_PRODUCTS];
     uint32_t first_pair[SINQ_CUDA_MOST_PRODUCTS + 1]; /* pairs of panels, counted through */
     uint32_t count;
     /* One row: columns may be shared out among several blocks. */
-    uint32_t splits, warps; /* blocks of a pair, and warps of each, as sinq_cuda_share_columns says */
+    uint32_t splits,
+        warps; /* blocks of a pair, and warps of each, as sinq_cuda_share_columns says; of mixed ones warps of a block */
     bool has_many_pairs;
-    uint32_t blocks;  /* one on a multiprocessor, for sinq_cuda_stream; 0: for sinq_cuda_multiply */
+    uint32_t blocks; /* one on a multiprocessor at most, for sinq_cuda_stream; 0: for sinq_cuda_multiply */
+    /* For sinq_cuda_stream: blocks share out the sum of what tiles cost. Where forms differ (mixed.cuh), a product's tiles cost so much each. */
+    uint32_t cost;
+    bool is_mixed;
+    uint32_t costs[SINQ_CUDA_MOST_PRODUCTS], stage_bytes; /* of a tile in shared memory, at most */
     bool makes_input; /* each block makes what it needs of the inputs, of `normed`, in so many bytes of shared memory */
     uint32_t input_bytes;
     struct {
@@ -260,8 +265,12 @@ cudaError_t sinq_cuda_multiply(struct sinq_cuda_line line, const struct sinq_cud
 
 /* ---- stream.cu: products of one row, with weights on their way before the kernel before has ended ---- */
 
-/* Fills in `blocks`; false where products are not for this kernel. */
+/* Fills in `blocks` and `cost`; false where products are not for this kernel. */
 bool sinq_cuda_share_tiles(struct sinq_cuda_line line, struct sinq_cuda_products *products);
+/* The same for products of different forms, and for single ones of forms that have no kernel of their own. `is_made`: so is their input. */
+bool sinq_cuda_share_mixed(struct sinq_cuda_line line, struct sinq_cuda_products *products, bool is_made);
+/* The group of a matrix' input: that of mixed products comes in groups of 64 where those of the matrix are wider. */
+static inline uint32_t sinq_cuda_mixed_input_group(uint32_t group_size) { return group_size > 64 ? 64 : group_size; }
 /* Of products whose tiles are shared out: whether their blocks can make the inputs. They do so from now on. */
 bool sinq_cuda_make_normed_input(struct sinq_cuda_line line, struct sinq_cuda_products *products,
                                  const struct sinq_cuda_values *values);

@@ -18,10 +18,14 @@ __device__ __forceinline__ struct aux spread_bytes(uint32_t v, float low, float 
     for (int i = 0; i < 4; i++) a.value[i] = low + (float)(v >> 8 * i & 255u) * step;
     return a;
 }
+/* `sign`: the bit of a byte that is the value's sign. */
 __device__ __forceinline__ struct aux spread_signed_bytes(uint32_t v, float low, float step, uint32_t sign) {
     struct aux a = spread_bytes(v & (sign - 1) * 0x01010101u, low, step);
+    const int places = __clz((int)sign); /* of the first byte's sign, to a float's */
 #pragma unroll
-    for (int i = 0; i < 4; i++) a.value[i] = (v >> 8 * i & sign) != 0 ? -a.value[i] : a.value[i];
+    for (int i = 0; i < 4; i++) {
+        a.value[i] = __uint_as_float(__float_as_uint(a.value[i]) ^ (v << (places - 8 * i) & 0x80000000u));
+    }
     return a;
 }
 

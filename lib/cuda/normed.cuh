@@ -22,10 +22,16 @@ static __host__ __device__ __forceinline__ uint32_t find_plane_bytes(uint32_t co
 static __host__ __device__ __forceinline__ uint32_t count_set_bytes(uint32_t cols, uint32_t bits, uint32_t group) {
     return (2 * find_plane_bytes(cols, bits) + cols / group * 8 + 15) / 16 * 16;
 }
-static __device__ __forceinline__ struct sinq_cuda_input
-find_set(uint8_t *memory, const struct sinq_cuda_product &product, uint32_t set) {
-    const uint32_t cols = product.matrix.cols, plane = find_plane_bytes(cols, product.matrix.bits);
-    uint8_t *const at = memory + set * count_set_bytes(cols, product.matrix.bits, product.input.group);
+static __host__ __device__ __forceinline__ uint32_t find_set_bytes(const struct sinq_cuda_product &product) {
+    return count_set_bytes(product.matrix.cols, product.matrix.bits, product.input.group);
+}
+/* Of product `which`; that of product `first` is the first in memory. */
+static __device__ __forceinline__ struct sinq_cuda_input find_set(uint8_t *memory, const struct sinq_cuda_products &p,
+                                                                  uint32_t first, uint32_t which) {
+    const struct sinq_cuda_product &product = p.products[which];
+    const uint32_t plane = find_plane_bytes(product.matrix.cols, product.matrix.bits);
+    uint8_t *at = memory;
+    for (uint32_t s = first; s < which; s++) at += find_set_bytes(p.products[s]);
     return {(int8_t *)at, (float *)(at + 2 * plane), plane, product.input.group};
 }
 
@@ -70,7 +76,7 @@ static __device__ __forceinline__ float find_inverse(const struct sinq_cuda_prod
 /*
  * The row's blocks all do the same; the first one leaves what was normed where other kernels look for it. Inputs are of the row times
  * the norm's weights: sums are divided by the root mean square, of which `squares` holds each warp's part. Columns come in 256s: a
- * warp has columns of a round, or none. GO_ON comes when all that is needed is asked for, and not there yet.
+ * warp has columns of a round, or none. GROUP: that of all inputs, or 0. GO_ON comes when all that is needed is asked for, and not there yet.
  */
 template <uint32_t WARPS, uint32_t GROUP, typename GO_ON>
 static __device__ __forceinline__ void make_normed(const struct sinq_cuda_products &p, struct sets sets,
@@ -106,8 +112,9 @@ static __device__ __forceinline__ void make_normed(const struct sinq_cuda_produc
         }
         const auto store_set = [&](uint32_t s, const uint4 &by) {
             scale_columns(x, by, scaled);
-            store_digits(find_set(memory, p.products[sets.first + s], s), GROUP, 0, first, scaled,
-                         find_largest(scaled, GROUP));
+            const struct sinq_cuda_input set = find_set(memory, p, sets.first, sets.first + s);
+            const uint32_t group = GROUP != 0 ? GROUP : set.group;
+            store_digits(set, group, 0, first, scaled, find_largest(scaled, group));
         };
 #pragma unroll
         for (uint32_t s = 0; s < SETS_AT_ONCE; s++) {

@@ -45,7 +45,8 @@ static int add_experts(struct sinq_cuda_builder *builder, const struct sinq_cuda
                                             .per_choice = op->expert_linear.per_choice};
     action->experts.is_dense = experts->is_dense;
     if (!experts->is_dense) {
-        p->input = sinq_cuda_take_input(builder, &p->first, (uint64_t)step->rows * op->expert_linear.chosen);
+        p->input = sinq_cuda_take_input(builder, p->first.cols, (uint64_t)step->rows * op->expert_linear.chosen,
+                                        p->first.group_size);
     }
     return SINQ_OK;
 }
@@ -126,7 +127,7 @@ static int add_steps(struct sinq_cuda_builder *builder, const struct sinq_cuda_s
     if (*taken != 0) return sinq_cuda_add_tiled(builder, steps, *taken);
     *taken = 1;
     if (left > 1 && sinq_cuda_is_quantized_product(&steps[1])) {
-        const uint32_t products = sinq_cuda_count_products(steps + 1, left - 1);
+        const uint32_t products = sinq_cuda_count_products(builder->queue->backend->line, steps + 1, left - 1);
         if (sinq_cuda_makes_input(&steps[0], &steps[1], products)) {
             const struct sinq_cuda_values values = sinq_cuda_describe_values(&steps[0]);
             *taken = 1 + products;
@@ -141,7 +142,7 @@ static int add_steps(struct sinq_cuda_builder *builder, const struct sinq_cuda_s
     case SINQ_OP_LINEAR: {
         if (!sinq_cuda_is_quantized_product(&steps[0])) return sinq_cuda_add_dense(builder, &steps[0]);
         const struct sinq_cuda_values values = sinq_cuda_describe_values(&steps[0]);
-        *taken = sinq_cuda_count_products(steps, left);
+        *taken = sinq_cuda_count_products(builder->queue->backend->line, steps, left);
         return sinq_cuda_add_products(builder, steps, *taken, &values);
     }
     case SINQ_OP_ROTATION:

@@ -12,22 +12,38 @@
  * that one, and then this one's input, wait for.
  */
 #define RING_BYTES (160u << 10)
+#define STAGES     2u /* of a warp's ring */
+#define EARLY      1u /* of them that do not wait for the kernel before */
 
 /*
- * Where a tile's parts are in a stage. LEVELS: of byte levels with entries of 6 or 8 bits and no zero points, in groups of any size;
- * else of codes with zero points, in groups of 64 and 128.
+ * Where a tile's parts are in a stage: codes of both panels, scales of both, zero points of both, ranges. With levels: entries of 6 or 8
+ * bits, and no zero points. Entries come in chunks of four groups.
  */
+struct stage_parts {
+    uint32_t panel_codes, panel_entries; /* bytes, at most */
+    uint32_t scales, zeros, scale_ranges, zero_ranges, bytes;
+};
+static constexpr __host__ __device__ struct stage_parts find_parts(uint32_t bits, uint32_t tile, uint32_t chunks,
+                                                                   bool levels) {
+    const uint32_t codes = tile / 32 * bits * 64, entries = chunks * (levels ? 64 : 128), scales = 2 * codes;
+    const uint32_t zeros = scales + 2 * entries, scale_ranges = zeros + (levels ? 0 : 2 * entries);
+    const uint32_t zero_ranges = scale_ranges + 16 * chunks;
+    return {codes, entries, scales, zeros, scale_ranges, zero_ranges, zero_ranges + (levels ? 0 : 16 * chunks)};
+}
+
+/* LEVELS: codes stand for byte levels. */
 template <int BITS, int GROUP, bool LEVELS> struct stage {
     using S = shape<BITS, GROUP>;
+    static constexpr uint32_t GROUP_SIZE = GROUP;
     static constexpr uint32_t TILE = S::TILE, CHUNKS = TILE / S::CHUNK, STEPS = S::CHUNK / S::STEP; /* of a chunk */
     static constexpr bool IS_WIDE = GROUP >= S::STEP; /* a group is a step or several; else a step several groups */
     static constexpr uint32_t GROUP_STEPS = IS_WIDE ? GROUP / S::STEP : 1, STEP_GROUPS = IS_WIDE ? 1 : S::STEP / GROUP;
     static constexpr uint32_t QUADS = GROUP_STEPS * S::LANE / 8; /* pairs of quads of a lane's digits, of one group */
-    static constexpr uint32_t PANEL_CODES = TILE / 32 * BITS * 64, PANEL_ENTRIES = LEVELS ? CHUNKS * 64 : 128;
-    static constexpr uint32_t SCALES = 2 * PANEL_CODES, ZEROS = SCALES + 2 * PANEL_ENTRIES;
-    static constexpr uint32_t SCALE_RANGES = ZEROS + (LEVELS ? 0 : 2 * PANEL_ENTRIES);
-    static constexpr uint32_t ZERO_RANGES = SCALE_RANGES + 16 * CHUNKS, BYTES = ZERO_RANGES + (LEVELS ? 0 : 16);
-    static constexpr uint32_t STAGES = 2, EARLY = 1; /* of a warp; those that do not wait for the kernel before */
+    static constexpr struct stage_parts PARTS = find_parts(BITS, TILE, CHUNKS, LEVELS);
+    static constexpr uint32_t PANEL_CODES = PARTS.panel_codes, PANEL_ENTRIES = PARTS.panel_entries,
+                              SCALES = PARTS.scales;
+    static constexpr uint32_t ZEROS = PARTS.zeros, SCALE_RANGES = PARTS.scale_ranges, ZERO_RANGES = PARTS.zero_ranges;
+    static constexpr uint32_t BYTES = PARTS.bytes;
     static constexpr uint32_t FITTING = RING_BYTES / (STAGES * BYTES);
     static constexpr uint32_t WARPS = FITTING >= 16 && BITS == 4 && !LEVELS ? 16
                                       : FITTING >= 12                       ? 12
@@ -36,7 +52,6 @@ template <int BITS, int GROUP, bool LEVELS> struct stage {
                                                                             : 4;
     /* For so many threads there have to be registers, so that some are left for a block of the kernel that follows. */
     static constexpr uint32_t ROOM = WARPS < 12 || (LEVELS && GROUP < 64) ? 32 * WARPS : 640;
-    static_assert(LEVELS || CHUNKS == 1, "a tile is four groups wide");
     static_assert(PANEL_CODES % 512 == 0, "codes are copied by whole warps");
     static_assert(WARPS * STAGES * BYTES <= RING_BYTES, "rings fit");
 };
@@ -62,7 +77,8 @@ static __host__ __device__ __forceinline__ uint32_t find_product(const struct si
 }
 
 /* The pair's number in its product. */
-static __device__ __forceinline__ uint32_t find_own_pair(const struct sinq_cuda_products &p, uint32_t which, uint32_t pair) {
+static __device__ __forceinline__ uint32_t find_own_pair(const struct sinq_cuda_products &p, uint32_t which,
+                                                         uint32_t pair) {
     return p.activates ? pair >> 1 : pair - p.first_pair[which];
 }
 
@@ -77,6 +93,7 @@ static __host__ __device__ __forceinline__ uint32_t count_pieces(const struct si
  */
 template <int BITS, int GROUP, bool LEVELS> struct filler {
     using T = stage<BITS, GROUP, LEVELS>;
+    static_assert(LEVELS || T::CHUNKS == 1, "a tile is four groups wide");
     uint32_t pair, tile, end; /* of the next tile; behind the last pair that lies behind it */
     const uint8_t *codes, *entries;
     uint32_t panel_bytes;
@@ -123,6 +140,7 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
             entries = m.scale_ranges + (own * tiles + tile) * step + (lane - 2 * pieces) * 16;
         }
     }
+    __device__ __forceinline__ void find_place(const struct sinq_cuda_products &, uint32_t) {}
     /* Calls for the next tile. */
     __device__ __forceinline__ void fill(const struct sinq_cuda_products &p, uint32_t tiles, uint8_t *stage) {
         uint8_t *const lines = stage + threadIdx.x % 32 * 16;
@@ -143,30 +161,59 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
     }
 };
 
-/* A lane's part of the input, of each chunk: its digit of its own slot's group, and the scale of group t. */
-template <int BITS, int GROUP, bool LEVELS> struct input {
-    using T = stage<BITS, GROUP, LEVELS>;
-    uint2 digits[T::CHUNKS][T::QUADS];
-    float2 scales[T::CHUNKS];
+/* A lane's part of the input, of one chunk: its digit of its own slot's group, and the scale of group t. */
+template <typename T> struct chunk_input {
+    uint2 digits[T::QUADS];
+    float2 scale;
     /* Where the lane's digits begin in a chunk. */
-    static __device__ __forceinline__ uint32_t find_digits(uint32_t own, uint32_t t) {
-        return own / T::STEP_GROUPS * T::STEP_GROUPS * GROUP + t * T::S::LANE;
+    static __device__ __forceinline__ uint32_t find_digits() {
+        const uint32_t own = threadIdx.x % 32 >> 3, t = threadIdx.x % 4;
+        return own / T::STEP_GROUPS * T::STEP_GROUPS * T::GROUP_SIZE + t * T::S::LANE;
     }
     /* `x` and `from`: where the lane's are in the first tile. */
-    __device__ __forceinline__ void load(const int8_t *x, const float2 *from, uint32_t tile) {
+    __device__ __forceinline__ void load(const int8_t *x, const float2 *from, uint32_t tile, uint32_t chunk) {
         constexpr uint32_t EACH = T::S::LANE / 8;
         const uint32_t own = threadIdx.x % 32 >> 3, t = threadIdx.x % 4;
-        const bool is_own = T::IS_WIDE || t * T::S::LANE / GROUP == own % T::STEP_GROUPS;
-        x += tile * T::TILE;
+        const bool is_own = T::IS_WIDE || t * T::S::LANE / T::GROUP_SIZE == own % T::STEP_GROUPS;
+        x += tile * T::TILE + chunk * T::S::CHUNK;
 #pragma unroll
-        for (uint32_t c = 0; c < T::CHUNKS; c++) {
-#pragma unroll
-            for (uint32_t i = 0; i < T::QUADS; i++) {
-                const int8_t *const at = x + c * T::S::CHUNK + i / EACH * T::S::STEP + i % EACH * 8;
-                digits[c][i] = is_own ? *(const uint2 *)at : make_uint2(0, 0);
-            }
-            scales[c] = from[(tile * T::CHUNKS + c) * 4];
+        for (uint32_t i = 0; i < T::QUADS; i++) {
+            const int8_t *const at = x + i / EACH * T::S::STEP + i % EACH * 8;
+            digits[i] = is_own ? *(const uint2 *)at : make_uint2(0, 0);
         }
+        scale = from[(tile * T::CHUNKS + chunk) * 4];
+    }
+};
+
+/* Of a tile, all of it ahead: while a tile is multiplied, the next one's part is on its way. */
+template <typename T> struct early_input {
+    static constexpr bool IS_EARLY = true;
+    const int8_t *x;
+    const float2 *from;
+    struct chunk_input<T> next[T::CHUNKS], now[T::CHUNKS];
+    __device__ __forceinline__ void call(uint32_t tile) {
+#pragma unroll
+        for (uint32_t c = 0; c < T::CHUNKS; c++) next[c].load(x, from, tile, c);
+    }
+    __device__ __forceinline__ void begin_tile(uint32_t) {
+#pragma unroll
+        for (uint32_t c = 0; c < T::CHUNKS; c++) now[c] = next[c];
+    }
+    __device__ __forceinline__ struct chunk_input<T> get(uint32_t chunk) const { return now[chunk]; }
+};
+
+/* When it is needed: that takes fewer registers. */
+template <typename T> struct late_input {
+    static constexpr bool IS_EARLY = false;
+    const int8_t *x;
+    const float2 *from;
+    uint32_t tile;
+    __device__ __forceinline__ void call(uint32_t) {}
+    __device__ __forceinline__ void begin_tile(uint32_t number) { tile = number; }
+    __device__ __forceinline__ struct chunk_input<T> get(uint32_t chunk) const {
+        struct chunk_input<T> input;
+        input.load(x, from, tile, chunk);
+        return input;
     }
 };
 

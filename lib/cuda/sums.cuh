@@ -9,13 +9,33 @@
 
 #define MOST_WARPS 16u
 
-/* Tiles that blocks, and a block's warps, share out. */
+/* Tiles, or what they cost, that blocks, and a block's warps, share out. */
 struct span {
     uint32_t first, end;
 };
 static __host__ __device__ __forceinline__ struct span find_share(struct span all, uint32_t index, uint32_t count) {
     const uint32_t size = all.end - all.first;
     return {all.first + size * index / count, all.first + size * (index + 1) / count};
+}
+
+/* A gate and an up by turns. */
+static __host__ __device__ __forceinline__ uint32_t find_gated_tile(const struct sinq_cuda_products &p, uint32_t tiles,
+                                                                    uint32_t cost) {
+    const uint32_t gate = tiles * p.costs[0], both = gate + tiles * p.costs[1];
+    const uint32_t first = cost / both * 2 * tiles, rest = cost % both;
+    return first + (rest < gate ? rest / p.costs[0] : tiles + (rest - gate) / p.costs[1]);
+}
+/* The tile, of `tiles` a pair counted through, that lies where `cost` of all is spent, of products of different forms. */
+static __host__ __device__ __forceinline__ uint32_t find_mixed_tile(const struct sinq_cuda_products &p, uint32_t tiles,
+                                                                    uint32_t cost) {
+    if (p.activates) return find_gated_tile(p, tiles, cost);
+    uint32_t which = 0;
+    for (; which + 1 < p.count; which++) {
+        const uint32_t of_product = (p.first_pair[which + 1] - p.first_pair[which]) * tiles * p.costs[which];
+        if (cost < of_product) break;
+        cost -= of_product;
+    }
+    return p.first_pair[which] * tiles + cost / p.costs[which];
 }
 
 /* What the end of a kernel needs, in shared memory. */
@@ -29,9 +49,11 @@ struct ending {
     } products[SINQ_CUDA_MOST_PRODUCTS];
 };
 
-static __device__ void prepare_ending(const struct sinq_cuda_products &p, struct span own, struct ending *ending) {
+template <typename KIND>
+static __device__ void prepare_ending(const struct sinq_cuda_products &p, uint32_t tiles, struct span cost,
+                                      struct ending *ending) {
     const uint32_t i = threadIdx.x, warps = blockDim.x / 32;
-    if (i <= warps) ending->first_tiles[i] = own.first + (own.end - own.first) * i / warps;
+    if (i <= warps) ending->first_tiles[i] = KIND::find_tile(p, tiles, find_share(cost, i, warps).first);
     if (i >= p.count) return;
     const struct sinq_cuda_product &from = p.products[i];
     ending->products[i] = {from.y.data, from.bias, from.matrix.factor, from.accumulate};

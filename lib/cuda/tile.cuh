@@ -21,32 +21,53 @@ static __device__ __forceinline__ struct aux load_staged(const uint8_t *entries,
     return spread_bytes(bytes, low, step);
 }
 
-/* How a matrix stores its entries. */
-struct form {
+/* Four rows' bytes of a chunk's group t. */
+static __device__ __forceinline__ uint32_t load_four_entries(bool are_u6, const uint8_t *entries, uint32_t t) {
+    if (!are_u6) return *(const uint32_t *)(entries + t * 16);
+    const uint32_t low = *(const uint32_t *)(entries + t / 2 * 16), high = *(const uint32_t *)(entries + 32);
+    return (low >> t % 2 * 4 & 0x0f0f0f0fu) | (high >> 2 * t & 0x03030303u) << 4;
+}
+
+/* Scales of a chunk's group t, of both widths and with signs. */
+static __device__ __forceinline__ struct aux load_level_scales(bool are_u6, uint32_t sign, const uint8_t *entries,
+                                                               const uint8_t *range, uint32_t t, uint32_t quarter) {
+    const uint32_t bytes = load_four_entries(are_u6, entries + quarter * 4, t);
+    const __half2 r = *(const __half2 *)(range + 4 * t);
+    if (sign == 0) return spread_bytes(bytes, __low2float(r), __high2float(r));
+    return spread_signed_bytes(bytes, __low2float(r), __high2float(r), sign);
+}
+
+/* What a lane knows of a matrix all the time, of one of the forms that have kernels of their own. */
+template <int BITS, int GROUP, bool LEVELS> struct own_form {
+    using T = stage<BITS, GROUP, LEVELS>;
     bool scales_are_f16, zeros_are_f16, zeros_have_ranges, scales_are_u6;
     float zero_low, zero_step;
     uint32_t scale_sign;
-};
-
-/* Scales of a chunk's group t, of both widths and with signs. */
-static __device__ __forceinline__ struct aux load_level_scales(const struct form &m, const uint8_t *entries,
-                                                               const uint8_t *range, uint32_t t, uint32_t quarter) {
-    uint32_t bytes;
-    entries += quarter * 4;
-    if (m.scales_are_u6) {
-        const uint32_t low = *(const uint32_t *)(entries + t / 2 * 16), high = *(const uint32_t *)(entries + 32);
-        bytes = (low >> t % 2 * 4 & 0x0f0f0f0fu) | (high >> 2 * t & 0x03030303u) << 4;
-    } else {
-        bytes = *(const uint32_t *)(entries + t * 16);
+    __device__ __forceinline__ own_form(const struct sinq_cuda_matrix &m)
+        : scales_are_f16(m.scales_are_f16), zeros_are_f16(m.zeros_are_f16), zeros_have_ranges(m.zero_ranges != NULL),
+          scales_are_u6(m.scales_are_u6), zero_low(m.zero_low), zero_step(m.zero_step), scale_sign(m.scale_sign) {}
+    __device__ __forceinline__ void begin_tile(uint32_t) {}
+    /* Of a chunk's group t, for the lane's four rows. */
+    __device__ __forceinline__ void load_entries(const uint8_t *tile, uint32_t chunk, struct aux &s,
+                                                 struct aux &z) const {
+        const uint32_t lane = threadIdx.x % 32, t = lane & 3, panel = lane >> 4, quarter = lane >> 2 & 3;
+        const uint8_t *const scales = tile + T::SCALES + panel * T::PANEL_ENTRIES;
+        if (LEVELS) {
+            s = load_level_scales(scales_are_u6, scale_sign, scales + chunk * (scales_are_u6 ? 48 : 64),
+                                  tile + T::SCALE_RANGES + 16 * chunk, t, quarter);
+            z = {{zero_low, zero_low, zero_low, zero_low}};
+        } else {
+            s = load_staged(scales, tile + T::SCALE_RANGES, scales_are_f16, true, 0, 0, t, quarter);
+            z = load_staged(tile + T::ZEROS + panel * T::PANEL_ENTRIES, tile + T::ZERO_RANGES, zeros_are_f16,
+                            zeros_have_ranges, zero_low, zero_step, t, quarter);
+        }
     }
-    const __half2 r = *(const __half2 *)(range + 4 * t);
-    if (m.scale_sign == 0) return spread_bytes(bytes, __low2float(r), __high2float(r));
-    return spread_signed_bytes(bytes, __low2float(r), __high2float(r), m.scale_sign);
-}
+};
 
 /* One chunk of a tile into c and d. */
 template <int BITS, int GROUP, bool LEVELS>
-static __device__ __forceinline__ void multiply_chunk(const uint8_t *lines, const struct input<BITS, GROUP, LEVELS> &x,
+static __device__ __forceinline__ void multiply_chunk(const uint8_t *lines,
+                                                      const struct chunk_input<stage<BITS, GROUP, LEVELS>> &x,
                                                       uint32_t chunk, const uint4 &table, int (&c)[4], int (&d)[4]) {
     using T = stage<BITS, GROUP, LEVELS>;
     constexpr int LANE = T::S::LANE;
@@ -58,38 +79,29 @@ static __device__ __forceinline__ void multiply_chunk(const uint8_t *lines, cons
         uint2 right[LANE / 8];
 #pragma unroll
         for (uint32_t k = 0; k < LANE / 8; k++) {
-            const uint2 digits = x.digits[chunk][step % T::GROUP_STEPS * (LANE / 8) + k];
+            const uint2 digits = x.digits[step % T::GROUP_STEPS * (LANE / 8) + k];
             right[k] = step / T::GROUP_STEPS == own / T::STEP_GROUPS ? digits : make_uint2(0, 0);
         }
         multiply_step<BITS, LEVELS, LANE>(c, d, w, right, t, table);
     }
 }
 
-template <int BITS, int GROUP, bool LEVELS>
-static __device__ __forceinline__ void add_tile(const struct form &m, const uint8_t *tile,
-                                                const struct input<BITS, GROUP, LEVELS> &x, const uint4 &table,
-                                                float (&sums)[4]) {
+template <int BITS, int GROUP, bool LEVELS, typename FORM, typename INPUT>
+static __device__ __forceinline__ void add_tile(const FORM &form, const uint8_t *tile, const INPUT &input,
+                                                const uint4 &table, float (&sums)[4]) {
     using T = stage<BITS, GROUP, LEVELS>;
-    const uint32_t lane = threadIdx.x % 32, g = lane >> 2, t = lane & 3, panel = g >> 2, quarter = g & 3;
+    const uint32_t lane = threadIdx.x % 32, panel = lane >> 4, quarter = lane >> 2 & 3;
     const uint8_t *const lines = tile + panel * T::PANEL_CODES + quarter * 16;
-    const uint8_t *const scales = tile + T::SCALES + panel * T::PANEL_ENTRIES;
-#pragma unroll
+#pragma unroll(INPUT::IS_EARLY ? T::CHUNKS : 1)
     for (uint32_t chunk = 0; chunk < T::CHUNKS; chunk++) {
         int c[4] = {0, 0, 0, 0}, d[4] = {0, 0, 0, 0};
-        struct aux s, z = {{m.zero_low, m.zero_low, m.zero_low, m.zero_low}};
+        struct aux s, z;
+        const struct chunk_input<T> x = input.get(chunk);
         multiply_chunk<BITS, GROUP, LEVELS>(lines, x, chunk, table, c, d);
-        if (LEVELS) {
-            s = load_level_scales(m, scales + chunk * (m.scales_are_u6 ? 48 : 64), tile + T::SCALE_RANGES + 16 * chunk,
-                                  t, quarter);
-        } else {
-            s = load_staged(scales, tile + T::SCALE_RANGES, m.scales_are_f16, true, 0, 0, t, quarter);
-            z = load_staged(tile + T::ZEROS + panel * T::PANEL_ENTRIES, tile + T::ZERO_RANGES, m.zeros_are_f16,
-                            m.zeros_have_ranges, m.zero_low, m.zero_step, t, quarter);
-        }
+        form.load_entries(tile, chunk, s, z);
         const int dots[4] = {c[0] * 256 + c[1], c[2] * 256 + c[3], d[0] * 256 + d[1], d[2] * 256 + d[3]};
-        const float2 by = x.scales[chunk];
 #pragma unroll
-        for (int r = 0; r < 4; r++) sums[r] += s.value[r] * by.x * ((float)dots[r] - z.value[r] * by.y);
+        for (int r = 0; r < 4; r++) sums[r] += s.value[r] * x.scale.x * ((float)dots[r] - z.value[r] * x.scale.y);
     }
 }
 

@@ -153,26 +153,30 @@ END_TEST
  * one against batches, which are multiplied by tiles.
  */
 START_TEST(made_up_wide_model) {
-    static const int widths[] = {4, 3, 2, 8};
-    static const enum sinq_kv_type types[] = {SINQ_KV_F16, SINQ_KV_F32, SINQ_KV_F16, SINQ_KV_F32};
+    static const struct {
+        int bits, group; /* -1: a form for each tensor, as the default recipe has it (mixed.cu) */
+        enum sinq_kv_type kv;
+    } ways[] = {{4, 64, SINQ_KV_F16}, {3, 64, SINQ_KV_F32}, {2, 64, SINQ_KV_F16}, {8, 64, SINQ_KV_F32},
+                {4, -1, SINQ_KV_F32}, {3, -1, SINQ_KV_F16}, {2, -1, SINQ_KV_F32}};
     if (!has_device()) return;
-    for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
+    for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
         struct sinq_synthetic_options options = {.shape = "4b"};
         options.quantize = sinq_default_quantize_options();
-        options.quantize.bits = options.quantize.head_bits = options.quantize.embed_bits = widths[w];
-        options.quantize.group_size = 64;
+        options.quantize.bits = options.quantize.head_bits = options.quantize.embed_bits = ways[w].bits;
+        options.quantize.group_size = ways[w].group;
         struct sinq_source *source;
         struct sinq_error error;
         ck_assert_msg(sinq_open_synthetic(&options, NULL, NULL, &source, &error) == SINQ_OK, "%s", error.message);
         struct sinq_model *const model = load_on(source, open_cuda(), "4b");
-        float *const batches = find_logits(model, types[w], whole, 1), *const tokens =
-                                                                           find_logits(model, types[w], single, 1);
+        float *const batches = find_logits(model, ways[w].kv, whole, 1), *const tokens =
+                                                                             find_logits(model, ways[w].kv, single, 1);
         const double error_of_all =
             relative_norm(tokens, batches, POSITIONS * (size_t)sinq_model_facts(model).vocabulary);
         if (getenv("SINQ_VERBOSE") != NULL)
-            printf("wide, %d bits: %.2g between one by one and batches\n", widths[w], error_of_all);
-        ck_assert_msg(error_of_all <= BOUND, "%d bits: one by one and in batches differ by %g", widths[w],
-                      error_of_all);
+            printf("wide, %d bits, group %d: %.2g between one by one and batches\n", ways[w].bits, ways[w].group,
+                   error_of_all);
+        ck_assert_msg(error_of_all <= BOUND, "%d bits, group %d: one by one and in batches differ by %g", ways[w].bits,
+                      ways[w].group, error_of_all);
         free(batches);
         free(tokens);
         sinq_model_free(model);

@@ -123,7 +123,7 @@ static void check_quantized(struct sinq_backend *backend, const struct sinq_dual
 enum { TOGETHER = 3, WIDTH = 1024 };
 static const uint32_t heights[TOGETHER] = {4096, 640, 1312};
 
-static void check_together(struct sinq_backend *backend, const struct sinq_dual_scale *form) {
+static void check_together(struct sinq_backend *backend, const struct sinq_dual_scale forms[TOGETHER]) {
     const struct sinq_backend_ops *const ops = backend->ops;
     struct sinq_error error = {.message = ""};
     struct sinq_weight weights[TOGETHER];
@@ -144,7 +144,7 @@ static void check_together(struct sinq_backend *backend, const struct sinq_dual_
             status = ops->upload(backend, slots[i], 0, i == 0 ? x : before, widths[i] * sizeof(float), &error);
     }
     for (uint32_t i = 0; i < TOGETHER && status == SINQ_OK; i++) {
-        struct sinq_dual_scale matrix = *form;
+        struct sinq_dual_scale matrix = forms[i];
         matrix.rows = heights[i];
         matrix.cols = WIDTH;
         weights[i] =
@@ -178,7 +178,7 @@ static void check_together(struct sinq_backend *backend, const struct sinq_dual_
             distance += (sum - y[r]) * (sum - y[r]);
         }
         ck_assert_msg(sqrt(distance / squares) <= batches[0].bound, "%u bits, group %u, matrix %u: differs by %g",
-                      form->bits, form->group_size, i, sqrt(distance / squares));
+                      forms[i].bits, forms[i].group_size, i, sqrt(distance / squares));
         free(plain);
         free((void *)(uintptr_t)weights[i].bytes);
         ops->free_buffer(backend, slots[1 + i]);
@@ -188,20 +188,25 @@ static void check_together(struct sinq_backend *backend, const struct sinq_dual_
     ops->close_queue(queue);
 }
 
+static void check_alike(struct sinq_backend *backend, const struct sinq_dual_scale *form) {
+    const struct sinq_dual_scale forms[TOGETHER] = {*form, *form, *form};
+    check_together(backend, forms);
+}
+
 START_TEST(products_of_one_row_that_are_carried_out_as_one) {
     static const uint32_t bits[] = {2, 3, 4, 5, 6, 8}, groups[] = {64, 128};
     struct sinq_backend *const backend = open_cuda();
     if (backend == NULL) return;
     for (unsigned turn = 0; turn < 12; turn++) {
-        check_together(backend, &(struct sinq_dual_scale){.group_size = groups[turn % 2],
-                                                          .bits = bits[turn / 2],
-                                                          .scale_type = turn % 3 == 0 ? SINQ_AUX_F16 : SINQ_AUX_U8,
-                                                          .zero_type = turn % 4 == 1 ? SINQ_AUX_F16 : SINQ_AUX_U8,
-                                                          .zero_per_block = turn % 4 == 2,
-                                                          .has_column_scale = turn % 5 != 0,
-                                                          .factor = 0.75f,
-                                                          .zero_low = 1.5f,
-                                                          .zero_step = 0.03f});
+        check_alike(backend, &(struct sinq_dual_scale){.group_size = groups[turn % 2],
+                                                       .bits = bits[turn / 2],
+                                                       .scale_type = turn % 3 == 0 ? SINQ_AUX_F16 : SINQ_AUX_U8,
+                                                       .zero_type = turn % 4 == 1 ? SINQ_AUX_F16 : SINQ_AUX_U8,
+                                                       .zero_per_block = turn % 4 == 2,
+                                                       .has_column_scale = turn % 5 != 0,
+                                                       .factor = 0.75f,
+                                                       .zero_low = 1.5f,
+                                                       .zero_step = 0.03f});
     }
     backend->ops->close(backend);
 }
@@ -212,15 +217,53 @@ START_TEST(products_of_one_row_of_byte_levels) {
     struct sinq_backend *const backend = open_cuda();
     if (backend == NULL) return;
     for (unsigned turn = 0; turn < 36; turn++) {
-        check_together(backend, &(struct sinq_dual_scale){.group_size = groups[turn % 3],
-                                                          .bits = bits[turn / 3 % 3],
-                                                          .scale_type = turn < 18 ? SINQ_AUX_U6 : SINQ_AUX_U8,
-                                                          .zero_type = SINQ_AUX_NONE,
-                                                          .scale_signed = turn / 9 % 2 == 0,
-                                                          .has_column_scale = turn % 2 == 0,
-                                                          .levels = SINQ_LEVELS_BYTES,
-                                                          .factor = 0.75f,
-                                                          .zero_low = 64.0f});
+        check_alike(backend, &(struct sinq_dual_scale){.group_size = groups[turn % 3],
+                                                       .bits = bits[turn / 3 % 3],
+                                                       .scale_type = turn < 18 ? SINQ_AUX_U6 : SINQ_AUX_U8,
+                                                       .zero_type = SINQ_AUX_NONE,
+                                                       .scale_signed = turn / 9 % 2 == 0,
+                                                       .has_column_scale = turn % 2 == 0,
+                                                       .levels = SINQ_LEVELS_BYTES,
+                                                       .factor = 0.75f,
+                                                       .zero_low = 64.0f});
+    }
+    backend->ops->close(backend);
+}
+END_TEST
+
+/* A form by its number: all widths and groups, byte levels with signed scales or codes with zero points, all ways to store them. */
+static struct sinq_dual_scale make_form(unsigned number) {
+    static const uint32_t bits[] = {2, 3, 4, 5, 6, 8}, groups[] = {16, 32, 64, 128};
+    static const enum sinq_aux_type types[] = {SINQ_AUX_U6, SINQ_AUX_U8, SINQ_AUX_F16};
+    const uint32_t width = bits[number % 6];
+    struct sinq_dual_scale form = {.group_size = groups[number / 6 % 4],
+                                   .bits = width,
+                                   .scale_type = types[number % 3],
+                                   .zero_type = types[number / 3 % 3],
+                                   .zero_per_block = number % 4 == 2 && types[number / 3 % 3] != SINQ_AUX_F16,
+                                   .has_column_scale = number % 5 != 0,
+                                   .factor = 0.75f,
+                                   .zero_low = 1.5f,
+                                   .zero_step = 0.03f};
+    if (width > 4 || number / 2 % 2 == 0) return form;
+    form.scale_type = types[number % 2];
+    form.scale_signed = number % 7 != 0;
+    form.zero_type = SINQ_AUX_NONE;
+    form.levels = SINQ_LEVELS_BYTES;
+    form.zero_low = 64.0f;
+    form.zero_per_block = false;
+    return form;
+}
+
+/* As the default recipe has them; single ones of forms that have no kernel of their own, too (mixed.cu). */
+START_TEST(products_of_one_row_of_different_forms) {
+    struct sinq_backend *const backend = open_cuda();
+    if (backend == NULL) return;
+    for (unsigned number = 0; number < 72; number++) {
+        const struct sinq_dual_scale forms[TOGETHER] = {make_form(number), make_form(number * 5 + 1),
+                                                        make_form(number * 7 + 3)};
+        check_together(backend, forms);
+        check_alike(backend, &forms[0]);
     }
     backend->ops->close(backend);
 }
@@ -361,5 +404,5 @@ START_TEST(dense_matrices_of_every_type) {
 END_TEST
 
 UNIT_MAIN("CUDA products", products_of_one_row_that_are_carried_out_as_one, products_of_one_row_of_byte_levels,
-          quantized_matrices_of_every_form, matrices_of_gguf_types, byte_levels_signed_scales_and_entries_of_six_bits,
-          dense_matrices_of_every_type)
+          products_of_one_row_of_different_forms, quantized_matrices_of_every_form, matrices_of_gguf_types,
+          byte_levels_signed_scales_and_entries_of_six_bits, dense_matrices_of_every_type)
