@@ -11,6 +11,7 @@
 #include "tensor/dtype.h"
 
 #define CHUNK_BYTES ((uint64_t)1 << 20)
+#define PART_BYTES  ((uint64_t)256 << 10) /* of a chunk: what is read stays in the second cache until it is in units */
 #define COPY_BYTES  ((uint64_t)4 << 20)
 
 void sinq_free_loader(struct sinq_loader *loader) {
@@ -93,7 +94,7 @@ struct transfer {
     struct sinq_matrix_shape shape;
     uint64_t first_row; /* of the matrix, counted through the tensor */
     uint64_t row_bytes; /* as stored; 0 where rows are not stored as such */
-    uint64_t chunk_rows;
+    uint64_t chunk_rows, part_rows;
     bool is_direct; /* stored as f32 or bf16, and nothing else to apply */
     bool transposed;
     struct sinq_unit_matrix *units;
@@ -112,6 +113,7 @@ static struct transfer plan_transfer(struct sinq_loader *loader, size_t tensor, 
     transfer.is_direct = is_plain(info) && (info->dtype == SINQ_F32 || info->dtype == SINQ_BF16);
     const uint64_t row_bytes = transfer.row_bytes != 0 ? transfer.row_bytes : transfer.shape.cols * 4;
     transfer.chunk_rows = sinq_max_u64(1, CHUNK_BYTES / sinq_max_u64(1, row_bytes));
+    transfer.part_rows = sinq_max_u64(1, PART_BYTES / sinq_max_u64(1, row_bytes));
     return transfer;
 }
 
@@ -141,13 +143,12 @@ static float scan_values(const void *values, bool is_bf16, uint64_t count) {
 
 /*
  * Rows [first, first + count) of the matrix as the units want them, in `buffer`: stored bytes first, then what they become.
- * *values points into the buffer.
+ * *values points into the buffer. Stored bytes are added to what `hasher` has.
  */
-static int read_chunk(const struct transfer *t, uint64_t first, uint64_t count, uint8_t *buffer, void **values,
-                      struct sinq_hash *hash, struct sinq_error *error) {
+static int read_part(const struct transfer *t, uint64_t first, uint64_t count, uint8_t *buffer, void **values,
+                     struct sinq_hasher *hasher, struct sinq_error *error) {
     const uint64_t row = t->first_row + first, elements = count * t->shape.cols;
-    float *const floats = (float *)(void *)(buffer + sinq_round_up(t->chunk_rows * t->row_bytes, SINQ_LINE_BYTES));
-    memset(hash, 0, sizeof *hash);
+    float *const floats = (float *)(void *)(buffer + sinq_round_up(t->part_rows * t->row_bytes, SINQ_LINE_BYTES));
     if (t->row_bytes == 0) {
         *values = floats;
         return sinq_read_rows(t->loader->source, t->tensor_index, row, count, floats, error);
@@ -155,29 +156,42 @@ static int read_chunk(const struct transfer *t, uint64_t first, uint64_t count, 
     const int status =
         sinq_read_bytes(t->loader->source, t->tensor_index, row * t->row_bytes, count * t->row_bytes, buffer, error);
     if (status != SINQ_OK) return status;
-    *hash = sinq_hash_bytes(buffer, (size_t)(count * t->row_bytes));
+    sinq_hasher_update(hasher, buffer, (size_t)(count * t->row_bytes));
     *values = t->is_direct ? (void *)buffer : (void *)floats;
     if (!t->is_direct) sinq_convert_to_float(t->tensor->dtype, buffer, (size_t)elements, floats);
     return SINQ_OK;
 }
 
-static int load_chunk(const struct transfer *t, uint64_t chunk, uint8_t *buffer, float *largest,
-                      struct sinq_error *error) {
-    const uint64_t first = chunk * t->chunk_rows;
-    const uint64_t count = sinq_min_u64(t->chunk_rows, t->shape.rows - first), elements = count * t->shape.cols;
+static int load_part(const struct transfer *t, uint64_t first, uint64_t count, uint8_t *buffer, float *largest,
+                     struct sinq_hasher *hasher, struct sinq_error *error) {
+    const uint64_t elements = count * t->shape.cols;
     void *values;
-    int status = read_chunk(t, first, count, buffer, &values, &t->loader->hashes[chunk], error);
+    int status = read_part(t, first, count, buffer, &values, hasher, error);
     if (status != SINQ_OK) return status;
-    *largest = scan_values(values, t->units->is_bf16, elements);
-    if (!isfinite(*largest)) {
+    float found = scan_values(values, t->units->is_bf16, elements);
+    if (!isfinite(found)) {
         const enum sinq_dtype dtype = t->units->is_bf16 ? SINQ_BF16 : SINQ_F32;
         status =
             check_finite(t->loader, t->tensor, dtype, values, (t->first_row + first) * t->shape.cols, elements, error);
         if (status != SINQ_OK) return status;
-        *largest = scan_values(values, t->units->is_bf16, elements);
+        found = scan_values(values, t->units->is_bf16, elements);
     }
+    *largest = fmaxf(*largest, found);
     put_rows(t, first, count, values);
     return SINQ_OK;
+}
+
+static int load_chunk(const struct transfer *t, uint64_t chunk, uint8_t *buffer, float *largest,
+                      struct sinq_error *error) {
+    const uint64_t end = sinq_min_u64((chunk + 1) * t->chunk_rows, t->shape.rows);
+    struct sinq_hasher *const hasher = sinq_hasher_create();
+    if (hasher == NULL) return sinq_fail_memory(error, "a hash", 1);
+    int status = SINQ_OK;
+    for (uint64_t first = chunk * t->chunk_rows; first < end && status == SINQ_OK; first += t->part_rows) {
+        status = load_part(t, first, sinq_min_u64(t->part_rows, end - first), buffer, largest, hasher, error);
+    }
+    t->loader->hashes[chunk] = sinq_hasher_finish(hasher);
+    return status;
 }
 
 /* The chunks of one matrix, and what each thread has met among its own. */
@@ -256,9 +270,9 @@ static int prepare_load(struct sinq_matrix_load *load, uint32_t group_size, stru
     int status = sinq_shape_units(t->units, rows, cols, group_size, is_bf16, error);
     if (status != SINQ_OK) return status;
     load->chunks = sinq_divide_up(t->shape.rows, t->chunk_rows);
-    const uint64_t float_bytes = t->is_direct ? 0 : t->chunk_rows * t->shape.cols * sizeof(float);
+    const uint64_t float_bytes = t->is_direct ? 0 : t->part_rows * t->shape.cols * sizeof(float);
     load->buffer_bytes =
-        sinq_round_up(t->chunk_rows * t->row_bytes, SINQ_LINE_BYTES) + sinq_round_up(float_bytes, SINQ_LINE_BYTES);
+        sinq_round_up(t->part_rows * t->row_bytes, SINQ_LINE_BYTES) + sinq_round_up(float_bytes, SINQ_LINE_BYTES);
     status = reserve(t->loader, load->buffer_bytes, load->chunks, error);
     if (status != SINQ_OK) return status;
     load->largest = calloc(threads, sizeof *load->largest);
