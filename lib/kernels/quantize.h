@@ -72,6 +72,12 @@ struct sinq_strip_sums {
     bool has_dominant; /* set with them */
 };
 
+/* Of some bf16 or f32 values. */
+struct sinq_magnitudes {
+    uint32_t largest; /* bits of an f32, sign bit cleared: also tells whether all are finite */
+    bool has_tiny;    /* values other than zero that cannot be divided in the quick way (has_no_tiny) */
+};
+
 struct sinq_quantize_kernels {
     /*
      * Sums and sums of squares, in f64, of the rows and columns of C = M * inverse_cols[j] * inverse_rows[i] (in f32) over a
@@ -107,11 +113,16 @@ struct sinq_quantize_kernels {
     /* Rounds to f16, `count` a multiple of 16. */
     void (*store_halves)(const float *values, size_t count, uint16_t *halves);
 
-    /* out[i][j] = (M / col_scale[j]) / row_scale[i] for 16 rows, and each row's extremes. out has out_stride columns. */
-    void (*normalize_rows_f32)(const float *values, size_t stride, unsigned vectors, const float *col_scale,
-                               const float *row_scale, float *out, size_t out_stride, float *lowest, float *highest);
-    void (*normalize_rows_bf16)(const uint16_t *values, size_t stride, unsigned vectors, const float *col_scale,
-                                const float *row_scale, float *out, size_t out_stride, float *lowest, float *highest);
+    /*
+     * out[i][j] = (M / col_scale[j]) / row_scale[i] for 16 rows, and each row's extremes. out has out_stride columns. has_no_tiny:
+     * none of the values has_tiny, which else is looked into.
+     */
+    void (*normalize_rows_f32)(const float *values, size_t stride, unsigned vectors, bool has_no_tiny,
+                               const float *col_scale, const float *row_scale, float *out, size_t out_stride,
+                               float *lowest, float *highest);
+    void (*normalize_rows_bf16)(const uint16_t *values, size_t stride, unsigned vectors, bool has_no_tiny,
+                                const float *col_scale, const float *row_scale, float *out, size_t out_stride,
+                                float *lowest, float *highest);
 
     /*
      * codes = clamp(round(x / scale + zero), 0, top) for 16 rows, and per row the sums over columns of
@@ -177,9 +188,8 @@ struct sinq_quantize_kernels {
     void (*subtract_products)(const float *errors, const float *factors, size_t stride, size_t terms, size_t cols,
                               float *values);
 
-    /* Largest magnitude, sign bit cleared, of `count` bf16 or f32 bit patterns: also tells whether all are finite. */
-    uint16_t (*scan_bf16)(const uint16_t *values, size_t count);
-    uint32_t (*scan_f32)(const uint32_t *values, size_t count);
+    struct sinq_magnitudes (*scan_bf16)(const uint16_t *values, size_t count);
+    struct sinq_magnitudes (*scan_f32)(const uint32_t *values, size_t count);
 };
 
 /* The table of the level in use (kernels/cpu.h). */

@@ -57,6 +57,23 @@ static inline void v_store_u8(uint8_t *to, v16 v) {
 static inline void v_store_f16(uint16_t *to, v16 v) {
     _mm256_storeu_si256((__m256i *)(void *)to, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+/* Rounded places, as integers: what is stored as bytes need not be converted again, and four vectors are packed together. */
+#define V_HAS_CODES
+typedef __m512i v_codes;
+static inline v_codes v_round_codes(v16 places) { return _mm512_cvtps_epi32(places); }
+static inline v16 v_from_codes(v_codes codes) { return _mm512_cvtepi32_ps(codes); }
+static inline void v_store_codes(uint8_t *to, const v_codes *codes, unsigned vectors) {
+    if (vectors == 4) {
+        const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        const __m512i words = _mm512_packs_epi32(codes[0], codes[1]), more = _mm512_packs_epi32(codes[2], codes[3]);
+        _mm512_storeu_si512((void *)to, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words, more)));
+        return;
+    }
+    for (unsigned v = 0; v < vectors; v++) {
+        _mm_storeu_si128((__m128i *)(void *)(to + 16 * v), _mm512_cvtusepi32_epi8(codes[v]));
+    }
+}
+
 /* Sixteen f64 sums. The square of an f32 is exact in f64, so the fused multiply-add makes no difference. */
 typedef struct {
     __m512d low, high;

@@ -134,11 +134,22 @@ static float magnitude_of_bits(uint32_t bits) {
     return value;
 }
 
-/* Largest magnitude of the values, infinity or NaN if one is not finite. */
-static float scan_values(const void *values, bool is_bf16, uint64_t count) {
+/* What is found out about values on their way. */
+struct extremes {
+    float largest; /* magnitude; infinity or NaN if one is not finite */
+    bool has_tiny;
+};
+
+static struct extremes scan_values(const void *values, bool is_bf16, uint64_t count) {
     const struct sinq_quantize_kernels *const kernels = sinq_get_quantize_kernels();
-    return magnitude_of_bits(is_bf16 ? (uint32_t)kernels->scan_bf16(values, (size_t)count) << 16
-                                     : kernels->scan_f32(values, (size_t)count));
+    const struct sinq_magnitudes found =
+        is_bf16 ? kernels->scan_bf16(values, (size_t)count) : kernels->scan_f32(values, (size_t)count);
+    return (struct extremes){magnitude_of_bits(found.largest), found.has_tiny};
+}
+
+static void join_extremes(struct extremes *all, struct extremes some) {
+    all->largest = fmaxf(all->largest, some.largest);
+    all->has_tiny |= some.has_tiny;
 }
 
 /*
@@ -162,33 +173,33 @@ static int read_part(const struct transfer *t, uint64_t first, uint64_t count, u
     return SINQ_OK;
 }
 
-static int load_part(const struct transfer *t, uint64_t first, uint64_t count, uint8_t *buffer, float *largest,
-                     struct sinq_hasher *hasher, struct sinq_error *error) {
+static int load_part(const struct transfer *t, uint64_t first, uint64_t count, uint8_t *buffer,
+                     struct extremes *extremes, struct sinq_hasher *hasher, struct sinq_error *error) {
     const uint64_t elements = count * t->shape.cols;
     void *values;
     int status = read_part(t, first, count, buffer, &values, hasher, error);
     if (status != SINQ_OK) return status;
-    float found = scan_values(values, t->units->is_bf16, elements);
-    if (!isfinite(found)) {
+    struct extremes found = scan_values(values, t->units->is_bf16, elements);
+    if (!isfinite(found.largest)) {
         const enum sinq_dtype dtype = t->units->is_bf16 ? SINQ_BF16 : SINQ_F32;
         status =
             check_finite(t->loader, t->tensor, dtype, values, (t->first_row + first) * t->shape.cols, elements, error);
         if (status != SINQ_OK) return status;
         found = scan_values(values, t->units->is_bf16, elements);
     }
-    *largest = fmaxf(*largest, found);
+    join_extremes(extremes, found);
     put_rows(t, first, count, values);
     return SINQ_OK;
 }
 
-static int load_chunk(const struct transfer *t, uint64_t chunk, uint8_t *buffer, float *largest,
+static int load_chunk(const struct transfer *t, uint64_t chunk, uint8_t *buffer, struct extremes *extremes,
                       struct sinq_error *error) {
     const uint64_t end = sinq_min_u64((chunk + 1) * t->chunk_rows, t->shape.rows);
     struct sinq_hasher *const hasher = sinq_hasher_create();
     if (hasher == NULL) return sinq_fail_memory(error, "a hash", 1);
     int status = SINQ_OK;
     for (uint64_t first = chunk * t->chunk_rows; first < end && status == SINQ_OK; first += t->part_rows) {
-        status = load_part(t, first, sinq_min_u64(t->part_rows, end - first), buffer, largest, hasher, error);
+        status = load_part(t, first, sinq_min_u64(t->part_rows, end - first), buffer, extremes, hasher, error);
     }
     t->loader->hashes[chunk] = sinq_hasher_finish(hasher);
     return status;
@@ -198,7 +209,7 @@ static int load_chunk(const struct transfer *t, uint64_t chunk, uint8_t *buffer,
 struct sinq_matrix_load {
     struct transfer transfer;
     uint64_t chunks, buffer_bytes;
-    float *largest;
+    struct extremes *extremes;
     uint64_t *failed; /* the first chunk that failed; UINT64_MAX: none */
     struct sinq_error *errors;
 };
@@ -208,19 +219,15 @@ uint64_t sinq_load_chunk_count(const struct sinq_matrix_load *load) { return loa
 void sinq_load_chunk(struct sinq_matrix_load *load, uint64_t chunk, unsigned worker) {
     if (load->failed[worker] != UINT64_MAX) return; /* a thread's chunks come in order */
     uint8_t *const buffer = load->transfer.loader->buffers + worker * load->buffer_bytes;
-    float largest = 0;
-    if (load_chunk(&load->transfer, chunk, buffer, &largest, &load->errors[worker]) != SINQ_OK) {
-        load->failed[worker] = chunk;
-        return;
-    }
-    load->largest[worker] = fmaxf(load->largest[worker], largest);
+    const int status = load_chunk(&load->transfer, chunk, buffer, &load->extremes[worker], &load->errors[worker]);
+    if (status != SINQ_OK) load->failed[worker] = chunk;
 }
 
 /* The first failure in the file is the one reported, whichever thread met it. */
-static int collect_chunks(const struct sinq_matrix_load *job, float *largest, struct sinq_error *error) {
+static int collect_chunks(const struct sinq_matrix_load *job, struct extremes *all, struct sinq_error *error) {
     unsigned first = 0;
     for (unsigned i = 0; i < job->transfer.loader->threads; i++) {
-        *largest = fmaxf(*largest, job->largest[i]);
+        join_extremes(all, job->extremes[i]);
         if (job->failed[i] < job->failed[first]) first = i;
     }
     if (job->failed[first] == UINT64_MAX) return SINQ_OK;
@@ -255,7 +262,7 @@ static int hash_indirect(struct sinq_loader *loader, size_t tensor, struct sinq_
 }
 
 static void free_load(struct sinq_matrix_load *load) {
-    free(load->largest);
+    free(load->extremes);
     free(load->errors);
     free(load->failed);
     free(load);
@@ -275,10 +282,10 @@ static int prepare_load(struct sinq_matrix_load *load, uint32_t group_size, stru
         sinq_round_up(t->part_rows * t->row_bytes, SINQ_LINE_BYTES) + sinq_round_up(float_bytes, SINQ_LINE_BYTES);
     status = reserve(t->loader, load->buffer_bytes, load->chunks, error);
     if (status != SINQ_OK) return status;
-    load->largest = calloc(threads, sizeof *load->largest);
+    load->extremes = calloc(threads, sizeof *load->extremes);
     load->errors = calloc(threads, sizeof *load->errors);
     load->failed = malloc(threads * sizeof *load->failed);
-    if (load->largest == NULL || load->errors == NULL || load->failed == NULL) {
+    if (load->extremes == NULL || load->errors == NULL || load->failed == NULL) {
         return sinq_fail_memory(error, "reading", threads * sizeof *load->errors);
     }
     for (unsigned i = 0; i < threads; i++) load->failed[i] = UINT64_MAX;
@@ -304,10 +311,11 @@ int sinq_load_begin(struct sinq_loader *loader, size_t tensor, uint64_t index, b
 
 int sinq_load_end(struct sinq_matrix_load *load, struct sinq_hash *hash, struct sinq_error *error) {
     const struct transfer *const t = &load->transfer;
-    float largest = 0;
-    int status = collect_chunks(load, &largest, error);
+    struct extremes extremes = {0, false};
+    int status = collect_chunks(load, &extremes, error);
     if (status != SINQ_OK) goto done;
-    t->units->largest = largest;
+    t->units->largest = extremes.largest;
+    t->units->has_no_tiny = !extremes.has_tiny;
     sinq_finish_units(t->units, t->loader->threads);
     if (t->row_bytes == 0) {
         status = hash_indirect(t->loader, t->tensor_index, hash, error);

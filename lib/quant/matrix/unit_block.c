@@ -32,11 +32,12 @@ static void normalize_block(const struct sinq_unit_job *job, struct sinq_unit_bl
             float more[2][SINQ_LANES], *const low = j == 0 ? lowest : more[0], *const high = j == 0 ? highest : more[1];
             float *const out = block->x + half * block->stride + j;
             if (tile->is_bf16) {
-                kernels->normalize_rows_bf16(sinq_tile_bf16(tile, row, j), tile->stride, vectors, col_scale + j,
-                                             block->row_scale + half, out, block->stride, low, high);
+                kernels->normalize_rows_bf16(sinq_tile_bf16(tile, row, j), tile->stride, vectors,
+                                             job->units->has_no_tiny, col_scale + j, block->row_scale + half, out,
+                                             block->stride, low, high);
             } else {
-                kernels->normalize_rows_f32(sinq_tile_f32(tile, row, j), tile->stride, vectors, col_scale + j,
-                                            block->row_scale + half, out, block->stride, low, high);
+                kernels->normalize_rows_f32(sinq_tile_f32(tile, row, j), tile->stride, vectors, job->units->has_no_tiny,
+                                            col_scale + j, block->row_scale + half, out, block->stride, low, high);
             }
             for (size_t r = 0; j > 0 && r < SINQ_LANES; r++) {
                 lowest[r] = fminf(lowest[r], low[r]);

@@ -32,6 +32,7 @@ int sinq_shape_units(struct sinq_unit_matrix *units, uint64_t rows, uint64_t col
     units->is_bf16 = is_bf16;
     units->exponent = 0;
     units->largest = 0;
+    units->has_no_tiny = false;
     units->unit_cols = group_size == 0 ? cols : sinq_max_u64(group_size, SINQ_BLOCK_COLUMNS);
     units->unit_count = sinq_divide_up(cols, units->unit_cols);
     units->padded_rows = sinq_round_up(rows, SINQ_UNIT_ROW_MULTIPLE);
@@ -165,6 +166,7 @@ void sinq_finish_units(struct sinq_unit_matrix *units, unsigned threads) {
     const bool is_usual = exponent >= SMALLEST_USUAL_EXPONENT && exponent <= LARGEST_USUAL_EXPONENT;
     units->exponent = is_usual || units->largest <= 0 ? 0 : exponent;
     const bool is_much = units->exponent != 0;
+    if (is_much) units->has_no_tiny = false;
     sinq_parallel_for(is_much ? threads : 1, units->unit_count, finish_unit, units);
 }
 
