@@ -7,8 +7,7 @@
 
 #include "cuda/values.cuh"
 
-template <int BITS, int GROUP>
-struct shape {
+template <int BITS, int GROUP> struct shape {
     static constexpr int STEP = BITS == 2 || BITS == 3 ? 64 : 32; /* columns of a step: one load of the low plane */
     static constexpr int LANE = STEP / 4;                         /* consecutive ones of them of a lane */
     static constexpr int CHUNK = 4 * GROUP;                       /* columns until all slots are full */
@@ -18,18 +17,13 @@ struct shape {
 };
 
 /* Codes of four rows and LANE columns, as loaded. */
-template <int BITS>
-struct codes {
-    uint4 low, high; /* planes; 8 bits: quads */
-};
+template <int BITS> struct codes { uint4 low, high; /* planes; 8 bits: quads */ };
 
 /* The block of 32 columns in which a lane's columns of a step lie. */
-template <int BITS>
-__device__ __forceinline__ uint32_t block_number(uint32_t step, uint32_t t) {
+template <int BITS> __device__ __forceinline__ uint32_t block_number(uint32_t step, uint32_t t) {
     return BITS == 2 || BITS == 3 ? 2 * step + (t >> 1) : step;
 }
-template <int BITS>
-__device__ __forceinline__ uint32_t low_offset(uint32_t t) {
+template <int BITS> __device__ __forceinline__ uint32_t low_offset(uint32_t t) {
     return (BITS == 2 || BITS == 3 ? t & 1 : BITS == 8 ? 2 * t : t) * 64;
 }
 
@@ -46,8 +40,7 @@ __device__ __forceinline__ codes<BITS> load_codes(const uint8_t *block, uint32_t
 }
 
 /* Quad `q` of the lane's columns, of one row. */
-template <int BITS>
-__device__ __forceinline__ uint32_t unpack(uint32_t low, uint32_t high, int q, uint32_t t) {
+template <int BITS> __device__ __forceinline__ uint32_t unpack(uint32_t low, uint32_t high, int q, uint32_t t) {
     if (BITS == 2) return low >> 2 * q & 0x03030303u;
     if (BITS == 3) return (low >> 2 * q & 0x03030303u) | ((high >> (4 * (t & 1)) >> q & 0x01010101u) << 2);
     if (BITS == 4) return low >> 4 * q & 0x0f0f0f0fu;
@@ -57,7 +50,8 @@ __device__ __forceinline__ uint32_t unpack(uint32_t low, uint32_t high, int q, u
 }
 
 __device__ __forceinline__ void multiply_add(int (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint2 b) {
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+        "%3};"
         : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b.x), "r"(b.y));
 }
@@ -77,15 +71,13 @@ __device__ __forceinline__ uint32_t permute_bytes(uint32_t a, uint32_t b, uint32
 }
 
 /* Four codes, the lower nibbles, become their levels' bytes. Signs of levels are 0: each half of the table gives 0 for the other's codes. */
-template <int BITS>
-__device__ __forceinline__ uint32_t find_levels(uint32_t nibbles, const uint4 &table) {
+template <int BITS> __device__ __forceinline__ uint32_t find_levels(uint32_t nibbles, const uint4 &table) {
     const uint32_t levels = permute_bytes(table.x, table.y, nibbles);
     return BITS < 4 ? levels : levels | permute_bytes(table.z, table.w, nibbles ^ 0x8888u);
 }
 
 /* Quads m and m + LANE / 8 of the lane's columns, of one row, as nibbles: their first columns, their second ones, and so on. */
-template <int BITS>
-__device__ __forceinline__ uint32_t unpack_nibbles(uint32_t low, uint32_t high, int m, uint32_t t) {
+template <int BITS> __device__ __forceinline__ uint32_t unpack_nibbles(uint32_t low, uint32_t high, int m, uint32_t t) {
     if (BITS == 4) return low;
     const uint32_t nibbles = low >> 2 * m & 0x33333333u, back = 4 * (t & 1) + m;
     if (BITS == 2) return nibbles;
@@ -95,8 +87,8 @@ __device__ __forceinline__ uint32_t unpack_nibbles(uint32_t low, uint32_t high, 
 
 /* Levels' bytes, in the nibbles' order of columns, which the input takes as well. */
 template <int BITS, int LANE>
-__device__ __forceinline__ void multiply_levels(int (&c)[4], int (&d)[4], const codes<BITS> &w, const uint2 (&x)[LANE / 8],
-                                                uint32_t t, const uint4 &table) {
+__device__ __forceinline__ void multiply_levels(int (&c)[4], int (&d)[4], const codes<BITS> &w,
+                                                const uint2 (&x)[LANE / 8], uint32_t t, const uint4 &table) {
     const uint32_t lows[4] = {w.low.x, w.low.y, w.low.z, w.low.w}, highs[4] = {w.high.x, w.high.y, w.high.z, w.high.w};
 #pragma unroll
     for (int m = 0; m < LANE / 8; m++) {
@@ -117,12 +109,13 @@ __device__ __forceinline__ void multiply_levels(int (&c)[4], int (&d)[4], const 
 
 /* The lane's columns of one step: rows 0 and 1 into c, 2 and 3 into d. ANY: codes stand for levels. */
 template <int BITS, bool ANY, int LANE>
-__device__ __forceinline__ void multiply_step(int (&c)[4], int (&d)[4], const codes<BITS> &w, const uint2 (&x)[LANE / 8],
-                                              uint32_t t, const uint4 &table) {
+__device__ __forceinline__ void multiply_step(int (&c)[4], int (&d)[4], const codes<BITS> &w,
+                                              const uint2 (&x)[LANE / 8], uint32_t t, const uint4 &table) {
     if constexpr (ANY && BITS <= 4) {
         multiply_levels<BITS, LANE>(c, d, w, x, t, table);
     } else {
-        const uint32_t lows[4] = {w.low.x, w.low.y, w.low.z, w.low.w}, highs[4] = {w.high.x, w.high.y, w.high.z, w.high.w};
+        const uint32_t lows[4] = {w.low.x, w.low.y, w.low.z, w.low.w},
+                       highs[4] = {w.high.x, w.high.y, w.high.z, w.high.w};
 #pragma unroll
         for (int m = 0; m < LANE / 8; m++) {
             uint32_t first[4], second[4]; /* quads of the four rows */

@@ -45,7 +45,8 @@ __device__ __forceinline__ uint32_t load_entries(const uint8_t *entries, bool ar
 }
 __device__ __forceinline__ struct aux load_half_entries(const uint8_t *entries, const struct entry_place &at,
                                                         uint32_t groups) {
-    return spread_halves(*(const uint2 *)(entries + (((size_t)at.panel * groups + at.group) * 16 + at.quarter * 4) * 2));
+    return spread_halves(
+        *(const uint2 *)(entries + (((size_t)at.panel * groups + at.group) * 16 + at.quarter * 4) * 2));
 }
 
 /* ANY: what has no zero points, signed scales and entries of 6 bits, too; all others come without such questions. */

@@ -46,8 +46,7 @@ static cudaError_t launch(struct sinq_cuda_line line, void (*kernel)(Parameters.
 static inline unsigned divide_up(uint64_t a, uint64_t b) { return (unsigned)((a + b - 1) / b); }
 
 /* The sum over a warp, in every lane. */
-template <typename T>
-__device__ __forceinline__ T warp_sum(T value) {
+template <typename T> __device__ __forceinline__ T warp_sum(T value) {
     for (int distance = 16; distance > 0; distance /= 2) value += __shfl_xor_sync(0xffffffffu, value, distance);
     return value;
 }

@@ -74,8 +74,8 @@ struct any_filler {
     uint32_t pair, tile, end; /* of the next tile; behind the last pair that lies behind it */
     const uint8_t *codes, *entries;
     uint32_t panel_codes, panel_bytes;
-    uint32_t to, pieces,
-        each; /* entries: where to, how many 16 bytes of a tile are the lane's, and from one to the next */
+    /* Of entries: where to, how many 16 bytes of a tile are the lane's, and from one to the next. */
+    uint32_t to, pieces, each;
     uint32_t step, skipped;   /* from tile to tile, and after a pair's last one */
     bool are_halved, is_lost; /* the pair has begun, and where it lies is not known yet */
 

@@ -1,5 +1,5 @@
 /*
- * normed.cuh: a block makes its products' inputs of a row that is normed, in shared memory: for stream.cu. What does not depend on
+ * normed.cuh: a block makes its products' inputs of a row that is normed, in shared memory: for stream.cuh. What does not depend on
  * earlier kernels is called for before they have ended.
  */
 #ifndef SINQ_CUDA_NORMED_CUH

@@ -1,5 +1,5 @@
 /*
- * stage.cuh: tiles on their way through shared memory, for stream.cu: where a tile's parts lie in a stage, a warp's copies that fill one,
+ * stage.cuh: tiles on their way through shared memory, for stream.cuh: where a tile's parts lie in a stage, a warp's copies that fill one,
  * and a lane's part of the input that goes with it.
  */
 #ifndef SINQ_CUDA_STAGE_CUH

@@ -1,6 +1,6 @@
 /*
  * sums.cuh: how tiles are shared out among blocks and warps, and how sums of one pair that several of them have become results:
- * for stream.cu.
+ * for stream.cuh.
  */
 #ifndef SINQ_CUDA_SUMS_CUH
 #define SINQ_CUDA_SUMS_CUH

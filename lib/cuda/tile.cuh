@@ -1,4 +1,4 @@
-/* tile.cuh: the products of one tile, which lies in shared memory, with a part of the input: for stream.cu. */
+/* tile.cuh: the products of one tile, which lies in shared memory, with a part of the input: for stream.cuh. */
 #ifndef SINQ_CUDA_TILE_CUH
 #define SINQ_CUDA_TILE_CUH
 

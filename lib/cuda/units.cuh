@@ -1,4 +1,4 @@
-/* units.cuh: sums of gates and ups, which become the next product's input: for stream.cu. */
+/* units.cuh: sums of gates and ups, which become the next product's input: for stream.cuh. */
 #ifndef SINQ_CUDA_UNITS_CUH
 #define SINQ_CUDA_UNITS_CUH
 
