@@ -45,7 +45,7 @@ template <int BITS, int GROUP, bool LEVELS> struct stage {
     static constexpr uint32_t ZEROS = PARTS.zeros, SCALE_RANGES = PARTS.scale_ranges, ZERO_RANGES = PARTS.zero_ranges;
     static constexpr uint32_t BYTES = PARTS.bytes;
     static constexpr uint32_t FITTING = RING_BYTES / (STAGES * BYTES);
-    static constexpr uint32_t WARPS = FITTING >= 16 && BITS == 4 && !LEVELS ? 16
+    static constexpr uint32_t WARPS = FITTING >= 16 && BITS != 3 && !LEVELS ? 16
                                       : FITTING >= 12                       ? 12
                                       : FITTING >= 8                        ? 8
                                       : FITTING >= 6                        ? 6
