@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/past_caches.h"
 #include "quant/matrix/rounding.h"
 #include "quant/matrix/unit_block.h"
 #include "tensor/dtype.h"
@@ -96,18 +97,14 @@ static void normalize_group(const struct sinq_unit_job *job, struct sinq_unit_wo
     }
 }
 
-/* Calls for what these rows will be written to, which nothing has read: lines of codes, scales and zero points. */
-static void call_for_output(const struct sinq_unit_job *job, uint64_t unit, size_t first, size_t rows) {
-    const uint64_t blocks = sinq_divide_up(job->units->unit_cols, SINQ_BLOCK_COLUMNS);
+/* Calls for the lines that scales and zero points of these rows will be written to, which nothing has read. */
+static void call_for_entries(const struct sinq_unit_job *job, uint64_t unit, size_t first, size_t rows) {
     const uint64_t group = unit * sinq_divide_up(job->units->unit_cols, sinq_unit_group_width(job->units));
     const struct sinq_dual_scale *const description = job->description;
     const uint64_t scale_bytes = description->scale_type == SINQ_AUX_F16 ? 2 : 1;
     const uint64_t zero_bytes = description->zero_type == SINQ_AUX_F16 ? 2 : 1;
     for (uint64_t row = first; row < first + rows; row += SINQ_PANEL_ROWS) {
         const uint64_t entry = sinq_locate_entry(job->sizes, row, group);
-        const uint8_t *const lines =
-            job->blob + sinq_block_offset(description, job->sizes, row / SINQ_PANEL_ROWS, unit * blocks);
-        for (uint64_t i = 0; i < blocks * description->bits; i++) __builtin_prefetch(lines + i * SINQ_LINE_BYTES, 1);
         __builtin_prefetch(job->blob + job->sizes->scale_offset + entry * scale_bytes, 1);
         __builtin_prefetch(job->blob + job->sizes->zero_offset + entry * zero_bytes, 1);
     }
@@ -117,14 +114,16 @@ static void pack_rows(const struct sinq_unit_job *job, const struct sinq_unit_wo
                       size_t rows) {
     const struct sinq_tile tile = sinq_unit_tile(job->units, unit);
     const uint64_t first_block = unit * sinq_divide_up(job->units->unit_cols, SINQ_BLOCK_COLUMNS);
+    uint8_t lines[8 * SINQ_LINE_BYTES];
     for (size_t r = 0; r < rows; r += SINQ_PANEL_ROWS) {
         const uint32_t count = (uint32_t)sinq_min_u64(SINQ_PANEL_ROWS, rows - r);
         for (size_t j = 0; j < tile.cols; j += SINQ_BLOCK_COLUMNS) {
-            uint8_t *const lines =
+            uint8_t *const to =
                 job->blob + sinq_block_offset(job->description, job->sizes, (first + r) / SINQ_PANEL_ROWS,
                                               first_block + j / SINQ_BLOCK_COLUMNS);
             sinq_pack_block(job->bits, count, (uint32_t)sinq_min_u64(SINQ_BLOCK_COLUMNS, tile.cols - j),
                             work->codes + r * tile.stride + j, tile.stride, lines);
+            sinq_copy_past_caches(to, lines, job->bits * SINQ_LINE_BYTES);
         }
     }
 }
@@ -158,7 +157,7 @@ void sinq_quantize_unit(const struct sinq_unit_job *job, struct sinq_unit_work *
     struct sinq_unit_block block = {.stride = tile.stride};
     for (size_t first = 0; first < tile.rows; first += BLOCK_ROWS) {
         const size_t rows = (size_t)sinq_min_u64(BLOCK_ROWS, tile.rows - first);
-        if (job->blob != NULL) call_for_output(job, unit, first, rows);
+        if (job->blob != NULL) call_for_entries(job, unit, first, rows);
         for (size_t g = 0; g < groups; g++) {
             const struct sinq_unit_group group = find_group(job, work, unit, g);
             block.group = &group;
@@ -172,4 +171,5 @@ void sinq_quantize_unit(const struct sinq_unit_job *job, struct sinq_unit_work *
         if (job->blob != NULL) pack_rows(job, work, unit, first, rows);
     }
     write_column_scales(job, work, unit);
+    sinq_settle_copies();
 }

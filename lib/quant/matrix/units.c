@@ -5,11 +5,8 @@
 #include "base/error.h"
 #include "base/huge_memory.h"
 #include "base/parallel.h"
+#include "base/past_caches.h"
 #include "quant/matrix/matrix.h"
-
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 /* Bytes between units beyond their values: keeps units of a power of two from all falling into the same cache sets. */
 #define UNIT_SKEW 320u
@@ -77,29 +74,14 @@ static void pad_row(uint8_t *row, size_t width, size_t size) {
 /* A row of a unit is most often 64 bf16 values: a copy of constant size is two or four moves. */
 #define USUAL_ROW_BYTES 128u
 
-/*
- * Rows are spread over all units, each of which is read much later: stores that go past the caches need not fetch first what they
- * replace. `to` is a multiple of 16 bytes; settle_rows() before other threads read.
- */
-#ifdef __SSE2__
-static inline void copy_usual_row(uint8_t *to, const uint8_t *from) {
-    for (size_t i = 0; i < USUAL_ROW_BYTES; i += sizeof(__m128i)) {
-        _mm_stream_si128((__m128i *)(void *)(to + i), _mm_loadu_si128((const __m128i *)(const void *)(from + i)));
-    }
-}
-static void settle_rows(void) { _mm_sfence(); }
-#else
-static inline void copy_usual_row(uint8_t *to, const uint8_t *from) { memcpy(to, from, USUAL_ROW_BYTES); }
-static void settle_rows(void) {}
-#endif
-
 static void put_in_unit(const struct sinq_unit_matrix *units, uint64_t unit, uint64_t first, uint64_t count,
                         const uint8_t *from) {
     const size_t size = element_size(units), width = (size_t)unit_width(units, unit);
     const size_t row_bytes = (size_t)units->cols * size, to_bytes = unit_stride(units, unit) * size;
     uint8_t *to = locate(units, unit, first);
     if (width * size == USUAL_ROW_BYTES) {
-        for (uint64_t i = 0; i < count; i++) copy_usual_row(to + i * USUAL_ROW_BYTES, from + i * row_bytes);
+        for (uint64_t i = 0; i < count; i++)
+            sinq_copy_past_caches(to + i * USUAL_ROW_BYTES, from + i * row_bytes, USUAL_ROW_BYTES);
         return;
     }
     for (uint64_t i = 0; i < count; i++, to += to_bytes) {
@@ -114,7 +96,7 @@ void sinq_put_rows(const struct sinq_unit_matrix *units, uint64_t first, uint64_
     for (uint64_t unit = 0; unit < units->unit_count; unit++) {
         put_in_unit(units, unit, first, count, from + unit * unit_bytes);
     }
-    settle_rows();
+    sinq_settle_copies();
 }
 
 void sinq_put_row(const struct sinq_unit_matrix *units, uint64_t row, const void *values) {
