@@ -346,6 +346,10 @@ ALWAYS_INLINE void multiply_lines_form(const unsigned width, const struct code_f
         multiply_full_tile(part, aux, sums, sums_stride);
         return;
     }
+    if (is_many && form.has_starts && width == INT8_TILE) {
+        multiply_full_small_groups(part, part->group_blocks == 0 ? 1 : 2, aux, sums, sums_stride);
+        return;
+    }
 #endif
     if (form.has_starts && is_many) {
         multiply_tile_levels(width, INT8_PANELS, part, aux, sums, sums_stride);
