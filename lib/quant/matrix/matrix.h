@@ -26,7 +26,7 @@ struct sinq_unit_matrix {
     uint64_t padded_rows;
     uint64_t unit_bytes; /* from one unit's first value to the next one's */
     bool is_bf16;
-    float largest; /* magnitude */
+    float largest;    /* magnitude */
     bool has_no_tiny; /* struct sinq_magnitudes: it is known that no value is tiny */
     /* Values are the matrix's times 2^-exponent: not 0 only where the matrix is so large or small as a whole that the
      * reference's fixed bounds (1e-4, 1e-3, 1e3) would spoil it. */
