@@ -125,8 +125,8 @@ const struct sinq_option sinq_bench_options[] = {
      .least = 1,
      .most = 4096,
      PLACE(batch),
-     .help =
-         "feed prompts in batches of N tokens (default, as `sinq run`: 256, on a device up to 2048, as there is room)"},
+     .help = "feed prompts in batches of N tokens (default, as `sinq run`: 512, on a device 256 to 2048, as there is "
+             "room)"},
 
     {.kind = SINQ_OPTION_HEADING, .help = "The machine's limits"},
     {.name = "no-limits",

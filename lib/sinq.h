@@ -655,7 +655,7 @@ enum sinq_kv_type { SINQ_KV_F16, SINQ_KV_F32, SINQ_KV_I8 };
 
 struct sinq_session_options {
     uint64_t context;   /* positions; 0: the model's, at most 8192. More than the model's is SINQ_USAGE */
-    uint32_t batch;     /* positions that are fed at once; 0: 256, on a device as its plan says */
+    uint32_t batch;     /* positions that are fed at once; 0: 512, on a device as its plan says */
     uint32_t sequences; /* timelines side by side, which share each reading of a weight; 0: one. More only on a CPU */
     enum sinq_kv_type kv_type; /* of keys and values */
     bool exact;                /* all activations in f32 */

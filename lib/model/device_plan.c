@@ -7,8 +7,9 @@
 
 /* What a driver's context, kernels' code and recorded graphs take, at most, as measured (docs/speed.md), and some more. */
 #define RESERVE_BYTES ((uint64_t)768 << 20)
-/* Positions that are fed at once where no one says how many: more gain little (docs/speed.md). */
-#define MOST_BATCH 2048u
+/* Positions that are fed at once where no one says how many: as few as these, and more where there is room; beyond, little is gained (docs/speed.md). */
+#define LEAST_BATCH 256u
+#define MOST_BATCH  2048u
 /* Of a description of an expert in a device's memory. */
 #define EXPERT_BYTES 256u
 
@@ -212,7 +213,9 @@ static void enlarge_batch(const struct sinq_graph *graph, const uint64_t *want_b
 int sinq_choose_cut(const struct sinq_graph *graph, const uint64_t *want_bytes,
                     const struct sinq_session_options *options, uint64_t budget, uint64_t start, struct sinq_cut *cut,
                     struct sinq_device_plan *plan, struct sinq_error *error) {
-    const int status = plan_session(graph, want_bytes, options, budget, start, plan, error);
+    struct sinq_session_options least = *options;
+    if (least.batch == 0) least.batch = LEAST_BATCH;
+    const int status = plan_session(graph, want_bytes, &least, budget, start, plan, error);
     if (status == SINQ_OK && options->batch == 0) enlarge_batch(graph, want_bytes, options, start, plan);
     *cut = (struct sinq_cut){.embedding = plan->embedding_on_cpu ? SINQ_ON_CPU : SINQ_ON_DEVICE,
                              .head = SINQ_ON_DEVICE,

@@ -5,7 +5,7 @@
 #include "model/backend.h"
 
 #define SINQ_DEFAULT_CONTEXT 8192u
-#define SINQ_DEFAULT_BATCH   256u
+#define SINQ_DEFAULT_BATCH   512u
 #define SINQ_MAX_BATCH       4096u
 
 struct sinq_session_memory {
