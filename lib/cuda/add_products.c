@@ -56,12 +56,18 @@ static void describe_matrices(const struct sinq_cuda_step *steps, struct sinq_cu
     }
 }
 
-uint32_t sinq_cuda_count_products(struct sinq_cuda_line line, const struct sinq_cuda_step *steps, uint32_t left) {
+/* Whether one block a multiprocessor finds room to exchange sums. */
+static bool can_exchange(const struct sinq_cuda_builder *builder) {
+    return builder->queue->backend->line.processors * 32 <= builder->queue->finished.bytes / sizeof(uint32_t);
+}
+
+uint32_t sinq_cuda_count_products(const struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps,
+                                  uint32_t left) {
     const uint32_t alike = sinq_cuda_count_alike(steps, left, are_alike);
     struct sinq_cuda_products all = {.count = sinq_cuda_count_alike(steps, left, have_one_width)};
-    if (steps[0].rows != 1 || all.count <= alike) return alike;
+    if (steps[0].rows != 1 || all.count <= alike || !can_exchange(builder)) return alike;
     describe_matrices(steps, &all);
-    return sinq_cuda_share_mixed(line, &all, false) ? all.count : alike;
+    return sinq_cuda_share_mixed(builder->queue->backend->line, &all, false) ? all.count : alike;
 }
 
 static bool are_of_one_form(const struct sinq_cuda_products *products) {
@@ -77,7 +83,7 @@ static void share_columns(struct sinq_cuda_builder *builder, struct sinq_cuda_pr
     const uint32_t pairs = products->first_pair[products->count];
     const struct sinq_cuda_line line = builder->queue->backend->line;
     products->exchange = products->finished = (uint32_t *)(void *)builder->queue->finished.data;
-    if (rows == 1 && line.processors * 32 <= builder->queue->finished.bytes / sizeof(uint32_t)) {
+    if (rows == 1 && can_exchange(builder)) {
         if (are_of_one_form(products) && sinq_cuda_share_tiles(line, products)) return;
         if (sinq_cuda_share_mixed(line, products, is_made)) return;
     }

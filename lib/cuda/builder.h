@@ -37,7 +37,8 @@ uint32_t sinq_cuda_count_alike(const struct sinq_cuda_step *steps, uint32_t left
 
 bool sinq_cuda_is_quantized_product(const struct sinq_cuda_step *step);
 /* How many products from this step on, a quantized one, are carried out as one. */
-uint32_t sinq_cuda_count_products(struct sinq_cuda_line line, const struct sinq_cuda_step *steps, uint32_t left);
+uint32_t sinq_cuda_count_products(const struct sinq_cuda_builder *builder, const struct sinq_cuda_step *steps,
+                                  uint32_t left);
 /* Whether the values of a norm or an activation can be made together with the input of the products behind it. */
 bool sinq_cuda_makes_input(const struct sinq_cuda_step *step, const struct sinq_cuda_step *next, uint32_t products);
 /* The input of products, which `values` describes, and the products. */

@@ -15,7 +15,7 @@ static __device__ __forceinline__ void split_digits(const uint32_t *words, uint3
 }
 
 /*
- * Eight columns of one thread, whose group's largest magnitude is `largest`, infinity where one is not finite. All threads of a group's
+ * Eight columns of one thread, whose group's largest magnitude is `largest`, infinity or NaN where one is not finite. All threads of a group's
  * columns take part. Lanes of a group are group / 8 neighbours.
  */
 static __device__ __forceinline__ void store_digits(const struct sinq_cuda_input &input, uint32_t group, uint32_t row,
@@ -46,23 +46,26 @@ static __device__ __forceinline__ void store_digits(const struct sinq_cuda_input
     *scales = make_float2(scale, (float)(int)sum);
 }
 
-/* The largest magnitude of the thread's eight columns and those of the rest of the group. */
+/* NaN if one of them is. */
+static __device__ __forceinline__ float find_larger(float a, float b) {
+    float larger;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+    return larger;
+}
+
+/* The largest magnitude of the thread's eight columns and those of the rest of the group; NaN if there is one. */
 static __device__ __forceinline__ float find_largest(const float (&x)[THREAD_COLS], uint32_t group) {
     float largest = 0;
 #pragma unroll
-    for (uint32_t i = 0; i < THREAD_COLS; i++) largest = fmaxf(largest, fabsf(x[i]));
+    for (uint32_t i = 0; i < THREAD_COLS; i++) largest = find_larger(largest, fabsf(x[i]));
     for (uint32_t distance = group / THREAD_COLS / 2; distance > 0; distance /= 2) {
-        largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, distance));
+        largest = find_larger(largest, __shfl_xor_sync(0xffffffffu, largest, distance));
     }
     return largest;
 }
 
 static __device__ __forceinline__ void store_columns(const struct sinq_cuda_input &input, uint32_t row, uint32_t first,
-                                                     float (&x)[THREAD_COLS]) {
-    float spoiled = 0; /* NaN once a column is not finite */
-#pragma unroll
-    for (uint32_t i = 0; i < THREAD_COLS; i++) spoiled += x[i] * 0.0f;
-    if (spoiled != 0.0f) x[0] = INFINITY;
+                                                     const float (&x)[THREAD_COLS]) {
     store_digits(input, input.group, row, first, x, find_largest(x, input.group));
 }
 

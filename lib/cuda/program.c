@@ -127,7 +127,7 @@ static int add_steps(struct sinq_cuda_builder *builder, const struct sinq_cuda_s
     if (*taken != 0) return sinq_cuda_add_tiled(builder, steps, *taken);
     *taken = 1;
     if (left > 1 && sinq_cuda_is_quantized_product(&steps[1])) {
-        const uint32_t products = sinq_cuda_count_products(builder->queue->backend->line, steps + 1, left - 1);
+        const uint32_t products = sinq_cuda_count_products(builder, steps + 1, left - 1);
         if (sinq_cuda_makes_input(&steps[0], &steps[1], products)) {
             const struct sinq_cuda_values values = sinq_cuda_describe_values(&steps[0]);
             *taken = 1 + products;
@@ -142,7 +142,7 @@ static int add_steps(struct sinq_cuda_builder *builder, const struct sinq_cuda_s
     case SINQ_OP_LINEAR: {
         if (!sinq_cuda_is_quantized_product(&steps[0])) return sinq_cuda_add_dense(builder, &steps[0]);
         const struct sinq_cuda_values values = sinq_cuda_describe_values(&steps[0]);
-        *taken = sinq_cuda_count_products(builder->queue->backend->line, steps, left);
+        *taken = sinq_cuda_count_products(builder, steps, left);
         return sinq_cuda_add_products(builder, steps, *taken, &values);
     }
     case SINQ_OP_ROTATION:

@@ -2,7 +2,7 @@
  * stream.cuh: one row times quantized matrices whose bytes flow through shared memory, on compute capability 9.0 and later.
  *
  * All tiles (a pair of panels times TILE columns) of products that are carried out as one are counted through, pair by pair. Each
- * multiprocessor has one block, which takes an equal share of the tiles, and each warp an equal share of the block's. A warp has a ring
+ * multiprocessor has one block, or none, which takes an equal share of what tiles cost, and each warp an equal share of the block's. A warp has a ring
  * of stages for tiles, which copies fill while it goes on: they take no registers, and as they depend on nothing, the first ones are
  * called for before the kernel before has ended. Products are made as in multiply.cu.
  *

@@ -39,7 +39,7 @@ static inline v16 v_divide_quick(v16 a, v16 b, v16 by_b) {
 static inline float v_first(v16 v) { return v.lane[0]; }
 static inline v16 v_min(v16 a, v16 b) { EACH_LANE(a.lane[l] < b.lane[l] ? a.lane[l] : b.lane[l]); }
 static inline v16 v_max(v16 a, v16 b) { EACH_LANE(a.lane[l] > b.lane[l] ? a.lane[l] : b.lane[l]); }
-/* To nearest, ties to even, for 0 <= v < 2^22: adding 1.5 * 2^23 leaves no room for a fraction. */
+/* To nearest, ties to even, below 2^22: adding 1.5 * 2^23 leaves no room for a fraction. */
 static inline v16 v_round(v16 v) { EACH_LANE((v.lane[l] + 12582912.0f) - 12582912.0f); }
 static inline v16 v_where_greater(v16 a, v16 b, v16 then, v16 otherwise) {
     EACH_LANE(a.lane[l] > b.lane[l] ? then.lane[l] : otherwise.lane[l]);

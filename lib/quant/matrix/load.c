@@ -113,7 +113,8 @@ static struct transfer plan_transfer(struct sinq_loader *loader, size_t tensor, 
     transfer.is_direct = is_plain(info) && (info->dtype == SINQ_F32 || info->dtype == SINQ_BF16);
     const uint64_t row_bytes = transfer.row_bytes != 0 ? transfer.row_bytes : transfer.shape.cols * 4;
     transfer.chunk_rows = sinq_max_u64(1, CHUNK_BYTES / sinq_max_u64(1, row_bytes));
-    transfer.part_rows = sinq_max_u64(1, PART_BYTES / sinq_max_u64(1, row_bytes));
+    /* What is decoded may be decoded whole for each part (sinq_read_rows). */
+    transfer.part_rows = transfer.row_bytes == 0 ? transfer.chunk_rows : sinq_max_u64(1, PART_BYTES / row_bytes);
     return transfer;
 }
 

@@ -97,7 +97,7 @@ static void normalize_group(const struct sinq_unit_job *job, struct sinq_unit_wo
     }
 }
 
-/* Calls for the lines that scales and zero points of these rows will be written to, which nothing has read. */
+/* Calls for the lines that scales and zero points of these rows will be written to. */
 static void call_for_entries(const struct sinq_unit_job *job, uint64_t unit, size_t first, size_t rows) {
     const uint64_t group = unit * sinq_divide_up(job->units->unit_cols, sinq_unit_group_width(job->units));
     const struct sinq_dual_scale *const description = job->description;
