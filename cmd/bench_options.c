@@ -88,10 +88,10 @@ const struct sinq_option sinq_bench_options[] = {
     {.name = "recipe",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "NAME",
-     .choices = "default paper",
+     .choices = SINQ_RECIPE_CHOICES,
      PLACE(recipe),
-     .help = "what is not said above and below is as this recipe of `sinq quantize` has it: with default, tensors have "
-             "forms of their own, and the head stays bf16"},
+     .help = "what is not said above and below is as this recipe of `sinq quantize` has it, the head in bf16 too; with "
+             "default, tensors have forms of their own"},
     {.name = "scale-type",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "TYPE",

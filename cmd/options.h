@@ -78,8 +78,9 @@ struct sinq_common_options {
 #define SINQ_GROUP_CHOICES "16 32 64 128 row"
 #define SINQ_METHOD_CHOICES                                                                                            \
     "sinq sinq-search sinq-levels rtn search levels sinq-nf4 sinq-nf3 sinq-hqq sinq-noz nf4 nf3 hqq noz"
-#define SINQ_SCALE_CHOICES "f16 u8 u6"
-#define SINQ_KV_CHOICES    "f16 f32 i8"
+#define SINQ_SCALE_CHOICES  "f16 u8 u6"
+#define SINQ_RECIPE_CHOICES "default paper"
+#define SINQ_KV_CHOICES     "f16 f32 i8"
 /* What a word of SINQ_KV_CHOICES means; f16 where it is NULL. */
 enum sinq_kv_type sinq_read_kv_type(const char *word);
 /* What a word of SINQ_SCALE_CHOICES means. */

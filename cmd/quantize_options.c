@@ -105,7 +105,7 @@ const struct sinq_option sinq_quantize_option_table[] = {
     {.name = "recipe",
      .kind = SINQ_OPTION_CHOICE,
      .argument = "NAME",
-     .choices = "default paper",
+     .choices = SINQ_RECIPE_CHOICES,
      PLACE(recipe),
      .help =
          "a set of the four above: default (what loses least at a quarter of a bit beside the codes: sinq-levels in "

@@ -140,6 +140,7 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
             entries = m.scale_ranges + (own * tiles + tile) * step + (lane - 2 * pieces) * 16;
         }
     }
+    /* It is always known. */
     __device__ __forceinline__ void find_place(const struct sinq_cuda_products &, uint32_t) {}
     /* Calls for the next tile. */
     __device__ __forceinline__ void fill(const struct sinq_cuda_products &p, uint32_t tiles, uint8_t *stage) {

@@ -24,6 +24,11 @@
 
 #define DOT_FOUR_QUADS DOT_QUAD(0) DOT_QUAD(1) DOT_QUAD(2) DOT_QUAD(3) STEP("$256", lines) STEP("$128", x)
 
+#define ALL_TOKENS(OF_TOKEN)                                                                                           \
+    OF_TOKEN(0, 0, 8)                                                                                                  \
+    OF_TOKEN(1, 1, 9)                                                                                                  \
+    OF_TOKEN(2, 2, 10) OF_TOKEN(3, 3, 11) OF_TOKEN(4, 4, 12) OF_TOKEN(5, 5, 13) OF_TOKEN(6, 6, 14) OF_TOKEN(7, 7, 15)
+
 #define CLEAR(SUM)             "vpxord %%zmm" #SUM ", %%zmm" #SUM ", %%zmm" #SUM "\n\t"
 #define CLEAR_FOUR(A, B, C, D) CLEAR(A) CLEAR(B) CLEAR(C) CLEAR(D)
 #define CLEAR_ALL              CLEAR_FOUR(0, 1, 2, 3) CLEAR_FOUR(4, 5, 6, 7) CLEAR_FOUR(8, 9, 10, 11) CLEAR_FOUR(12, 13, 14, 15)
@@ -47,13 +52,9 @@
 #define LOAD_ALL                                                                                                       \
     LOAD(20, "(%[scales])")                                                                                            \
     LOAD(21, "(%[scales],%[panel_stride])") LOAD(22, "(%[zeros])") LOAD(23, "(%[zeros],%[panel_stride])")
-/* clang-format off */
-#define END_ALL_TOKENS                                                                                                 \
-    END_TOKEN(0, 0, 8) END_TOKEN(1, 1, 9) END_TOKEN(2, 2, 10) END_TOKEN(3, 3, 11)                                      \
-    END_TOKEN(4, 4, 12) END_TOKEN(5, 5, 13) END_TOKEN(6, 6, 14) END_TOKEN(7, 7, 15)
-/* clang-format on */
 #define END_GROUP                                                                                                      \
-    LOAD_ALL END_ALL_TOKENS STEP("%[step]", scales) STEP("%[step]", zeros) STEP("$32", x_scales) STEP("$32", x_sums)
+    LOAD_ALL ALL_TOKENS(END_TOKEN) STEP("%[step]", scales) STEP("%[step]", zeros) STEP("$32", x_scales)                \
+        STEP("$32", x_sums)
 
 /* Groups that all are part->group_blocks blocks, one or more: sums[panel][8][16] +=, panels sums_stride floats apart. */
 static void multiply_full_tile(const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux, float *sums,
@@ -111,11 +112,6 @@ static void multiply_full_tile(const struct sinq_int8_part *part, const struct s
     TO_FLOAT(FIRST, SECOND) ADD_PARTIAL(TOKEN, FIRST, SECOND) KEEP_PARTIAL(TOKEN, FIRST, SECOND)
 #define END_LAST(TOKEN, FIRST, SECOND)                                                                                 \
     TO_FLOAT(FIRST, SECOND) ADD_PARTIAL(TOKEN, FIRST, SECOND) ADD_TO_SUMS(TOKEN, FIRST, SECOND)
-
-#define ALL_TOKENS(OF_TOKEN)                                                                                           \
-    OF_TOKEN(0, 0, 8)                                                                                                  \
-    OF_TOKEN(1, 1, 9)                                                                                                  \
-    OF_TOKEN(2, 2, 10) OF_TOKEN(3, 3, 11) OF_TOKEN(4, 4, 12) OF_TOKEN(5, 5, 13) OF_TOKEN(6, 6, 14) OF_TOKEN(7, 7, 15)
 
 /* A group; its loop has a label of its own. */
 #define SMALL_GROUP(LABEL, END)                                                                                        \
