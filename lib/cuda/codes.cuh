@@ -39,14 +39,63 @@ __device__ __forceinline__ codes<BITS> load_codes(const uint8_t *block, uint32_t
     return c;
 }
 
-/* Quad `q` of the lane's columns, of one row. */
-template <int BITS> __device__ __forceinline__ uint32_t unpack(uint32_t low, uint32_t high, int q, uint32_t t) {
-    if (BITS == 2) return low >> 2 * q & 0x03030303u;
-    if (BITS == 3) return (low >> 2 * q & 0x03030303u) | ((high >> (4 * (t & 1)) >> q & 0x01010101u) << 2);
-    if (BITS == 4) return low >> 4 * q & 0x0f0f0f0fu;
-    if (BITS == 5) return (low >> 4 * q & 0x0f0f0f0fu) | ((high >> (2 * t) >> q & 0x01010101u) << 4);
-    if (BITS == 6) return (low >> 4 * q & 0x0f0f0f0fu) | ((high >> (4 * (t & 1)) >> 2 * q & 0x03030303u) << 4);
-    return q == 0 ? low : high;
+/*
+ * Sums of a lane's four rows with both digits, as matrix units give them. Codes stay where they are in their bytes, or close by: all have
+ * been multiplied by UNIT, those of sums 0, where there are two of them, by UNIT / REST. IS_TABLE: codes become levels' bytes.
+ */
+template <int BITS, bool IS_TABLE> struct unit_sums {
+    static constexpr int SETS = !IS_TABLE && BITS <= 3 ? 2 : 1, REST = BITS == 2 ? 16 : 4;
+    static constexpr int UNIT = IS_TABLE || BITS == 8 ? 1 : BITS == 2 ? 64 : BITS == 3 ? 32 : 256 >> BITS;
+    int c[SETS][4] = {}, d[SETS][4] = {};
+    __device__ __forceinline__ void get(int (&dots)[4]) const {
+        int all[8];
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            all[i] = SETS == 1 ? c[0][i] : c[0][i] * REST + c[SETS - 1][i];
+            all[4 + i] = SETS == 1 ? d[0][i] : d[0][i] * REST + d[SETS - 1][i];
+        }
+#pragma unroll
+        for (int r = 0; r < 4; r++) dots[r] = all[2 * r] * 256 + all[2 * r + 1];
+    }
+    /* The scale of an input and its sum, so that such sums become what sums of codes would. */
+    static __device__ __forceinline__ float2 scale_input(float2 x) {
+        return make_float2(x.x * (1.0f / UNIT), x.y * UNIT);
+    }
+};
+
+/* What moves bits of the high plane up, so that those of the lane's last quad are the highest of bytes; at 5 bits one below. */
+template <int BITS> __device__ __forceinline__ uint32_t find_rise(uint32_t t) {
+    return BITS == 5 ? 0x40u >> 2 * t : 16u >> 4 * (t & 1);
+}
+
+/*
+ * Quads 2 m and 2 m + 1 of the lane's columns, of one row. Products by powers of two are shifts that another unit does than the one that
+ * masks.
+ */
+template <int BITS> __device__ __forceinline__ uint2 unpack(uint32_t low, uint32_t high, uint32_t rise, int m) {
+    const uint32_t up = high * rise;
+    if (BITS == 2) {
+        const uint32_t mask = m == 0 ? 0x0c0c0c0cu : 0xc0c0c0c0u;
+        return make_uint2(low * 4 & mask, low & mask);
+    }
+    if (BITS == 3 && m == 0) {
+        return make_uint2((low * 8 & 0x18181818u) | (up * 2 & 0x20202020u),
+                          (low * 2 & 0x18181818u) | (up & 0x20202020u));
+    }
+    if (BITS == 3) {
+        return make_uint2((low * 2 & 0x60606060u) | (up * 2 & 0x80808080u),
+                          (low >> 1 & 0x60606060u) | (up & 0x80808080u));
+    }
+    if (BITS == 4) return make_uint2(low * 16 & 0xf0f0f0f0u, low & 0xf0f0f0f0u);
+    if (BITS == 5) {
+        return make_uint2((low * 8 & 0x78787878u) | (up * 2 & 0x80808080u),
+                          (low >> 1 & 0x78787878u) | (up & 0x80808080u));
+    }
+    if (BITS == 6) {
+        return make_uint2((low * 4 & 0x3c3c3c3cu) | (up * 4 & 0xc0c0c0c0u),
+                          (low >> 2 & 0x3c3c3c3cu) | (up & 0xc0c0c0c0u));
+    }
+    return make_uint2(low, high);
 }
 
 __device__ __forceinline__ void multiply_add(int (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint2 b) {
@@ -107,25 +156,23 @@ __device__ __forceinline__ void multiply_levels(int (&c)[4], int (&d)[4], const 
     }
 }
 
-/* The lane's columns of one step: rows 0 and 1 into c, 2 and 3 into d. ANY: codes stand for levels. */
-template <int BITS, bool ANY, int LANE>
-__device__ __forceinline__ void multiply_step(int (&c)[4], int (&d)[4], const codes<BITS> &w,
+/* The lane's columns of one step: rows 0 and 1 into c, 2 and 3 into d. */
+template <int BITS, bool IS_TABLE, int LANE>
+__device__ __forceinline__ void multiply_step(struct unit_sums<BITS, IS_TABLE> &sums, const codes<BITS> &w,
                                               const uint2 (&x)[LANE / 8], uint32_t t, const uint4 &table) {
-    if constexpr (ANY && BITS <= 4) {
-        multiply_levels<BITS, LANE>(c, d, w, x, t, table);
+    if constexpr (IS_TABLE) {
+        multiply_levels<BITS, LANE>(sums.c[0], sums.d[0], w, x, t, table);
     } else {
         const uint32_t lows[4] = {w.low.x, w.low.y, w.low.z, w.low.w},
-                       highs[4] = {w.high.x, w.high.y, w.high.z, w.high.w};
+                       highs[4] = {w.high.x, w.high.y, w.high.z, w.high.w}, rise = find_rise<BITS>(t);
 #pragma unroll
         for (int m = 0; m < LANE / 8; m++) {
-            uint32_t first[4], second[4]; /* quads of the four rows */
+            uint2 rows[4];
 #pragma unroll
-            for (int r = 0; r < 4; r++) {
-                first[r] = unpack<BITS>(lows[r], highs[r], 2 * m, t);
-                second[r] = unpack<BITS>(lows[r], highs[r], 2 * m + 1, t);
-            }
-            multiply_add(c, first[0], first[1], second[0], second[1], x[m]);
-            multiply_add(d, first[2], first[3], second[2], second[3], x[m]);
+            for (int r = 0; r < 4; r++) rows[r] = unpack<BITS>(lows[r], highs[r], rise, m);
+            const int set = m % unit_sums<BITS, IS_TABLE>::SETS;
+            multiply_add(sums.c[set], rows[0].x, rows[1].x, rows[0].y, rows[1].y, x[m]);
+            multiply_add(sums.d[set], rows[2].x, rows[3].x, rows[2].y, rows[3].y, x[m]);
         }
     }
 }

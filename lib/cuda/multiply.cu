@@ -82,7 +82,8 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
     constexpr int CHUNK_STEPS = S::CHUNK / S::STEP;
     const uint32_t first = tile * S::TILE, own = at.g >> 1;
     const int8_t *const x = digits + (size_t)(at.g & 1) * plane + first + at.t * S::LANE;
-    int c[4] = {0, 0, 0, 0}, d[4] = {0, 0, 0, 0};
+    using U = struct unit_sums<BITS, ANY && BITS <= 4>;
+    U of_chunk;
     struct aux s, z;
     float2 input;
     bool is_there = false;
@@ -104,7 +105,7 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
                 is_there = group * GROUP < m.cols;
                 s = load_scales<ANY>(m, entry);
                 z = load_zeros<ANY>(m, entry);
-                input = is_there ? scales[group] : make_float2(0.0f, 0.0f);
+                input = is_there ? U::scale_input(scales[group]) : make_float2(0.0f, 0.0f);
             }
             const uint32_t slot = ((uint32_t)(step * S::STEP) + at.t * S::LANE * (GROUP < S::STEP)) / GROUP & 3;
             uint2 right[S::LANE / 8];
@@ -112,13 +113,14 @@ __device__ __forceinline__ void add_tile(const struct sinq_cuda_matrix &m, const
             for (int k = 0; k < S::LANE / 8; k++) {
                 right[k] = slot == own ? *(const uint2 *)(x + step * S::STEP + 8 * k) : make_uint2(0, 0);
             }
-            multiply_step<BITS, ANY, S::LANE>(c, d, w.of[i], right, at.t, table);
+            multiply_step<BITS, ANY && BITS <= 4, S::LANE>(of_chunk, w.of[i], right, at.t, table);
             if (step % CHUNK_STEPS != CHUNK_STEPS - 1) continue;
-            const int dots[4] = {c[0] * 256 + c[1], c[2] * 256 + c[3], d[0] * 256 + d[1], d[2] * 256 + d[3]};
+            int dots[4];
+            of_chunk.get(dots);
+            of_chunk = U();
 #pragma unroll
             for (int r = 0; r < 4; r++) {
                 if (is_there) sums[r] += s.value[r] * input.x * ((float)dots[r] - z.value[r] * input.y);
-                c[r] = d[r] = 0;
             }
         }
     }

@@ -8,7 +8,7 @@
 #include "cuda/input.cuh"
 
 /* Columns of a thread, in eights, at most. */
-static constexpr __host__ __device__ uint32_t count_rounds(uint32_t warps) { return warps < 12 ? 4 : 2; }
+static constexpr __host__ __device__ uint32_t count_rounds(uint32_t warps) { return warps < 12 ? 4 : 3; }
 
 /* Products that a block has tiles of; each has an input of its own. */
 struct sets {
@@ -50,16 +50,28 @@ static __device__ __forceinline__ uint32_t find_column(uint32_t round) {
     return (threadIdx.x + round * blockDim.x) * THREAD_COLS;
 }
 
-/* Calls what does not depend on earlier kernels into the second-level cache. */
-static __device__ __forceinline__ void call_constants(const struct sinq_cuda_products &p, struct sets sets) {
-    const uint32_t cols = p.products[0].matrix.cols;
-    for (uint32_t k = threadIdx.x * 32; k < cols; k += blockDim.x * 32) call_line(p.normed.weight + k);
-    for (uint32_t s = sets.first; s < sets.first + sets.count; s++) {
-        const uint8_t *const scales = p.products[s].matrix.column_scale;
-        if (scales == NULL) continue;
-        for (uint32_t k = threadIdx.x * 64; k < cols; k += blockDim.x * 64) call_line(scales + 2 * k);
+/* Inputs whose column scales are in registers; a block rarely has more. */
+#define SETS_AT_ONCE 2u
+
+/* What a thread's columns are multiplied by. It depends on no earlier kernel. */
+template <uint32_t WARPS> struct row_factors {
+    static constexpr uint32_t ROUNDS = count_rounds(WARPS);
+    struct eight_values weights[ROUNDS];
+    uint4 scales[ROUNDS][SETS_AT_ONCE];
+
+    __device__ __forceinline__ void load(const struct sinq_cuda_products &p, struct sets sets) {
+#pragma unroll
+        for (uint32_t r = 0; r < ROUNDS; r++) {
+            if (find_column(r) >= p.products[0].matrix.cols) break;
+            weights[r] = load_eight(p.normed.weight + find_column(r));
+#pragma unroll
+            for (uint32_t s = 0; s < SETS_AT_ONCE; s++) {
+                if (s < sets.count)
+                    scales[r][s] = load_column_scales(p.products[sets.first + s].matrix.column_scale, find_column(r));
+            }
+        }
     }
-}
+};
 
 /* One over the root mean square, of warps' sums of squares: a warp finds it. What is not finite must show. */
 template <uint32_t WARPS>
@@ -70,9 +82,6 @@ static __device__ __forceinline__ float find_inverse(const struct sinq_cuda_prod
     return mean < INFINITY ? 1.0f / sqrtf(mean) : NAN;
 }
 
-/* Inputs whose column scales are asked for together with the row; a block rarely has more. */
-#define SETS_AT_ONCE 2u
-
 /*
  * The row's blocks all do the same; the first one leaves what was normed where other kernels look for it. Inputs are of the row times
  * the norm's weights: sums are divided by the root mean square, of which `squares` holds each warp's part. Columns come in 256s: a
@@ -80,22 +89,16 @@ static __device__ __forceinline__ float find_inverse(const struct sinq_cuda_prod
  */
 template <uint32_t WARPS, uint32_t GROUP, typename GO_ON>
 static __device__ __forceinline__ void make_normed(const struct sinq_cuda_products &p, struct sets sets,
-                                                   uint8_t *memory, float *squares, GO_ON go_on) {
+                                                   const struct row_factors<WARPS> &factors, uint8_t *memory,
+                                                   float *squares, GO_ON go_on) {
     const uint32_t cols = p.products[0].matrix.cols;
     constexpr uint32_t ROUNDS = count_rounds(WARPS);
-    struct eight_values in[ROUNDS], weights[ROUNDS];
-    uint4 scales[ROUNDS][SETS_AT_ONCE];
+    struct eight_values in[ROUNDS];
     float sum = 0;
 #pragma unroll
     for (uint32_t r = 0; r < ROUNDS; r++) {
         if (find_column(r) >= cols) break;
         in[r] = load_eight(p.normed.in + find_column(r));
-        weights[r] = load_eight(p.normed.weight + find_column(r));
-#pragma unroll
-        for (uint32_t s = 0; s < SETS_AT_ONCE; s++) {
-            if (s < sets.count)
-                scales[r][s] = load_column_scales(p.products[sets.first + s].matrix.column_scale, find_column(r));
-        }
     }
     go_on();
 #pragma unroll
@@ -104,7 +107,7 @@ static __device__ __forceinline__ void make_normed(const struct sinq_cuda_produc
         if (first >= cols) break;
         float x[THREAD_COLS], weight[THREAD_COLS], scaled[THREAD_COLS];
         spread_eight(in[r], x);
-        spread_eight(weights[r], weight);
+        spread_eight(factors.weights[r], weight);
 #pragma unroll
         for (uint32_t i = 0; i < THREAD_COLS; i++) {
             sum += x[i] * x[i];
@@ -118,7 +121,7 @@ static __device__ __forceinline__ void make_normed(const struct sinq_cuda_produc
         };
 #pragma unroll
         for (uint32_t s = 0; s < SETS_AT_ONCE; s++) {
-            if (s < sets.count) store_set(s, scales[r][s]);
+            if (s < sets.count) store_set(s, factors.scales[r][s]);
         }
 #pragma unroll 1
         for (uint32_t s = SETS_AT_ONCE; s < sets.count; s++) {
@@ -133,7 +136,7 @@ static __device__ __forceinline__ void make_normed(const struct sinq_cuda_produc
 #pragma unroll
     for (uint32_t r = 0; r < ROUNDS; r++) {
         if (find_column(r) >= cols) break;
-        const struct eight_values &v = in[r], &w = weights[r];
+        const struct eight_values &v = in[r], &w = factors.weights[r];
         float4 *const out = (float4 *)(p.normed.out + find_column(r));
         out[0] = make_float4(v.low.x * inverse * w.low.x, v.low.y * inverse * w.low.y, v.low.z * inverse * w.low.z,
                              v.low.w * inverse * w.low.w);

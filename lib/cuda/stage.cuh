@@ -45,13 +45,9 @@ template <int BITS, int GROUP, bool LEVELS> struct stage {
     static constexpr uint32_t ZEROS = PARTS.zeros, SCALE_RANGES = PARTS.scale_ranges, ZERO_RANGES = PARTS.zero_ranges;
     static constexpr uint32_t BYTES = PARTS.bytes;
     static constexpr uint32_t FITTING = RING_BYTES / (STAGES * BYTES);
-    static constexpr uint32_t WARPS = FITTING >= 16 && BITS != 3 && !LEVELS ? 16
-                                      : FITTING >= 12                       ? 12
-                                      : FITTING >= 8                        ? 8
-                                      : FITTING >= 6                        ? 6
-                                                                            : 4;
+    static constexpr uint32_t WARPS = FITTING >= 12 ? 12 : FITTING >= 8 ? 8 : FITTING >= 6 ? 6 : 4;
     /* For so many threads there have to be registers, so that some are left for a block of the kernel that follows. */
-    static constexpr uint32_t ROOM = WARPS < 12 || (LEVELS && GROUP < 64) ? 32 * WARPS : 640;
+    static constexpr uint32_t ROOM = WARPS < 12 || (LEVELS && GROUP < 64) ? 32 * WARPS : 512;
     static_assert(PANEL_CODES % 512 == 0, "codes are copied by whole warps");
     static_assert(WARPS * STAGES * BYTES <= RING_BYTES, "rings fit");
 };

@@ -7,7 +7,7 @@
 
 #include "cuda/stage.cuh"
 
-#define MOST_WARPS 16u
+#define MOST_WARPS 12u
 
 /* Tiles, or what they cost, that blocks, and a block's warps, share out. */
 struct span {

@@ -64,11 +64,11 @@ template <int BITS, int GROUP, bool LEVELS> struct own_form {
     }
 };
 
-/* One chunk of a tile into c and d. */
+/* One chunk of a tile. */
 template <int BITS, int GROUP, bool LEVELS>
-static __device__ __forceinline__ void multiply_chunk(const uint8_t *lines,
-                                                      const struct chunk_input<stage<BITS, GROUP, LEVELS>> &x,
-                                                      uint32_t chunk, const uint4 &table, int (&c)[4], int (&d)[4]) {
+static __device__ __forceinline__ void
+multiply_chunk(const uint8_t *lines, const struct chunk_input<stage<BITS, GROUP, LEVELS>> &x, uint32_t chunk,
+               const uint4 &table, struct unit_sums<BITS, LEVELS> &sums) {
     using T = stage<BITS, GROUP, LEVELS>;
     constexpr int LANE = T::S::LANE;
     const uint32_t lane = threadIdx.x % 32, t = lane & 3, own = lane >> 3;
@@ -82,7 +82,7 @@ static __device__ __forceinline__ void multiply_chunk(const uint8_t *lines,
             const uint2 digits = x.digits[step % T::GROUP_STEPS * (LANE / 8) + k];
             right[k] = step / T::GROUP_STEPS == own / T::STEP_GROUPS ? digits : make_uint2(0, 0);
         }
-        multiply_step<BITS, LEVELS, LANE>(c, d, w, right, t, table);
+        multiply_step<BITS, LEVELS, LANE>(sums, w, right, t, table);
     }
 }
 
@@ -94,14 +94,16 @@ static __device__ __forceinline__ void add_tile(const FORM &form, const uint8_t 
     const uint8_t *const lines = tile + panel * T::PANEL_CODES + quarter * 16;
 #pragma unroll(INPUT::IS_EARLY ? T::CHUNKS : 1)
     for (uint32_t chunk = 0; chunk < T::CHUNKS; chunk++) {
-        int c[4] = {0, 0, 0, 0}, d[4] = {0, 0, 0, 0};
+        struct unit_sums<BITS, LEVELS> of_chunk;
         struct aux s, z;
         const struct chunk_input<T> x = input.get(chunk);
-        multiply_chunk<BITS, GROUP, LEVELS>(lines, x, chunk, table, c, d);
+        int dots[4];
+        multiply_chunk<BITS, GROUP, LEVELS>(lines, x, chunk, table, of_chunk);
         form.load_entries(tile, chunk, s, z);
-        const int dots[4] = {c[0] * 256 + c[1], c[2] * 256 + c[3], d[0] * 256 + d[1], d[2] * 256 + d[3]};
+        of_chunk.get(dots);
+        const float2 by = of_chunk.scale_input(x.scale);
 #pragma unroll
-        for (int r = 0; r < 4; r++) sums[r] += s.value[r] * x.scale.x * ((float)dots[r] - z.value[r] * x.scale.y);
+        for (int r = 0; r < 4; r++) sums[r] += s.value[r] * by.x * ((float)dots[r] - z.value[r] * by.y);
     }
 }
 
