@@ -33,9 +33,16 @@ $(BUILD)/libsinq-cuda.so: $(CUDA_OBJECTS) $(STATIC)
 CUDA_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/cuda/*.c)))
 CUDA_BENCH := $(BUILD)/tests/bench/bench_cuda $(BUILD)/tests/bench/bench_cuda_rows
 
-$(CUDA_TESTS): %: %.o $(STATIC)
+CUDA_CHOICE := $(BUILD)/tests/cuda/test_cuda_choice
+$(filter-out $(CUDA_CHOICE),$(CUDA_TESTS)): %: %.o $(STATIC)
 	$(if $(Q),@echo "  LD      $@")
 	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(STATIC) $(CHECK_LIBS) $(LIBS)
+
+# It looks into the plug-in.
+$(CUDA_CHOICE).o: CPPFLAGS += -isystem $(CUDA_HOME)/include
+$(CUDA_CHOICE): %: %.o $(filter %.cu.o,$(CUDA_OBJECTS)) $(STATIC)
+	$(if $(Q),@echo "  LD      $@")
+	$(Q)$(CC) $(SANFLAGS) -o $@ $^ $(CUDA_LIBS) $(CHECK_LIBS) $(LIBS) -lstdc++
 
 $(CUDA_BENCH:=.o): CPPFLAGS += -isystem $(CUDA_HOME)/include
 $(CUDA_BENCH): %: %.o $(filter %.cu.o,$(CUDA_OBJECTS)) $(STATIC)
