@@ -21,10 +21,9 @@ struct loop {
     const struct sinq_limit_kernels *kernels;
     enum sinq_limit kind;
     const uint8_t *data;
-    uint64_t bytes;        /* to read */
-    uint64_t part;         /* bytes that a thread takes at a time; 0: all of its share at once */
-    size_t ahead;          /* prefetched */
-    bool is_second;        /* into the second cache */
+    uint64_t bytes; /* to read */
+    uint64_t part;  /* bytes that a thread takes at a time; 0: all of its share at once */
+    struct sinq_read_way way;
     uint64_t rounds;       /* of all of it */
     double amount;         /* bytes or operations of a round, of one thread where it multiplies */
     _Atomic uint64_t sink; /* where results go */
@@ -49,7 +48,7 @@ static uint64_t read_share(const struct loop *loop, struct sinq_worker *worker) 
     const uint64_t units = loop->bytes / SINQ_LIMIT_READ_BYTES;
     const uint64_t first = units * worker->index / worker->size, end = units * (worker->index + 1) / worker->size;
     return loop->kernels->read(loop->data + first * SINQ_LIMIT_READ_BYTES,
-                               (size_t)((end - first) * SINQ_LIMIT_READ_BYTES), loop->ahead, loop->is_second);
+                               (size_t)((end - first) * SINQ_LIMIT_READ_BYTES), loop->way);
 }
 
 static uint64_t read_parts(const struct loop *loop, struct sinq_worker *worker) {
@@ -57,7 +56,7 @@ static uint64_t read_parts(const struct loop *loop, struct sinq_worker *worker) 
     uint64_t found = 0;
     for (uint64_t i; sinq_take_item(worker, count, &i);) {
         const uint64_t at = i * loop->part, size = sinq_min_u64(loop->part, loop->bytes - at);
-        found ^= loop->kernels->read(loop->data + at, (size_t)size, loop->ahead, loop->is_second);
+        found ^= loop->kernels->read(loop->data + at, (size_t)size, loop->way);
     }
     sinq_meet(worker, count);
     return found;
@@ -111,10 +110,10 @@ static int measure_loop(struct measurement *measurement, double *best, struct si
 
 /* ---- what is measured ---- */
 
-static const struct {
-    size_t ahead;
-    bool is_second;
-} ways[] = {{0, false}, {2048, false}, {4096, false}, {8192, false}, {16384, false}, {4096, true}, {8192, true}};
+static const struct sinq_read_way ways[] = {
+    {0, false, false},   {2048, false, false}, {4096, false, false}, {8192, false, false}, {16384, false, false},
+    {4096, true, false}, {8192, true, false},  {0, false, true},     {512, false, true},   {1024, false, true},
+};
 static const uint64_t parts[] = {0, (uint64_t)1 << 20};
 enum { WAYS = sizeof ways / sizeof ways[0], READ_LOOPS = WAYS * (sizeof parts / sizeof parts[0]) };
 
@@ -127,8 +126,7 @@ static void choose_loop(const struct sinq_limit_probe *probe, enum sinq_limit ki
         .data = kind == SINQ_LIMIT_READ ? probe->buffer : probe->operands,
         .bytes = probe->bytes,
         .part = parts[reading / WAYS],
-        .ahead = ways[reading % WAYS].ahead,
-        .is_second = ways[reading % WAYS].is_second,
+        .way = ways[reading % WAYS],
         .amount = kind == SINQ_LIMIT_READ   ? (double)probe->bytes
                   : kind == SINQ_LIMIT_INT8 ? kernels->int8_operations
                                             : kernels->f32_operations,

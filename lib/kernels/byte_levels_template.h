@@ -59,15 +59,6 @@ struct level_sums {
 
 ALWAYS_INLINE struct level_sums begin_sums(void) { return (struct level_sums){{i_zero(), i_zero()}}; }
 
-/* Bytes ahead of the codes in use that are called for: see one_token_template.h. */
-#define PREFETCH_BYTES      6144
-#define NEAR_PREFETCH_BYTES 2048
-
-ALWAYS_INLINE void prefetch_block(const unsigned bits, const uint8_t *lines) {
-    for (unsigned i = 0; i < bits; i++) __builtin_prefetch(lines + PREFETCH_BYTES + 64 * i, 0, 2);
-    for (unsigned i = 0; i < bits; i++) __builtin_prefetch(lines + NEAR_PREFETCH_BYTES + 64 * i, 0, 3);
-}
-
 /* Quads [first, end) of a block, to `count` sums. */
 ALWAYS_INLINE void add_quads(const unsigned bits, const struct sinq_byte_level_part *part, const size_t block,
                              const unsigned first, const unsigned end, const unsigned count, struct level_sums *sums) {
@@ -83,7 +74,7 @@ ALWAYS_INLINE void add_quads(const unsigned bits, const struct sinq_byte_level_p
 ALWAYS_INLINE v16 multiply_halves(const unsigned bits, const struct sinq_byte_level_part *part, v16 total) {
     for (size_t block = 0; block < part->blocks; block++) {
         struct level_sums first = begin_sums(), second = begin_sums();
-        prefetch_block(bits, part->lines + 64 * bits * block);
+        prefetch_blocks(bits, part->lines + 64 * bits * block);
         add_quads(bits, part, block, 0, 4, 1, &first);
         total = end_group(part, 2 * block, first.sum[0], total);
         if (2 * block + 1 == part->groups) break;
@@ -97,7 +88,7 @@ ALWAYS_INLINE v16 multiply_halves(const unsigned bits, const struct sinq_byte_le
 ALWAYS_INLINE v16 multiply_blocks(const unsigned bits, const struct sinq_byte_level_part *part, v16 total) {
     for (size_t block = 0; block < part->blocks; block++) {
         struct level_sums sums = begin_sums();
-        prefetch_block(bits, part->lines + 64 * bits * block);
+        prefetch_blocks(bits, part->lines + 64 * bits * block);
         add_quads(bits, part, block, 0, 8, 2, &sums);
         total = end_group(part, block, i_add(sums.sum[0], sums.sum[1]), total);
     }
@@ -111,7 +102,7 @@ ALWAYS_INLINE v16 multiply_groups(const unsigned bits, const struct sinq_byte_le
         const size_t left = part->blocks - block, end = block + (part->group_blocks < left ? part->group_blocks : left);
         struct level_sums sums = begin_sums();
         for (; block < end; block++) {
-            prefetch_block(bits, part->lines + 64 * bits * block);
+            prefetch_blocks(bits, part->lines + 64 * bits * block);
             add_quads(bits, part, block, 0, 8, 2, &sums);
         }
         total = end_group(part, group, i_add(sums.sum[0], sums.sum[1]), total);

@@ -3,6 +3,7 @@
 #define SINQ_KERNELS_CODES_TEMPLATE_H
 
 #include "kernels/byte_levels.h"
+#include "kernels/read_ahead.h"
 #include "kernels/template_basics.h"
 
 /* Codes of quad q (columns 4 q to 4 q + 3) of a block, a byte each: docs/format.md, section 5.1. */
@@ -29,6 +30,14 @@ ALWAYS_INLINE line load_quad(const unsigned bits, const uint8_t *lines, const un
         return merge_plane(load_plane(4, lines, q), 2, lines + 256, q, 4);
     default:
         return load_plane(bits, lines, q);
+    }
+}
+
+/* Lines of blocks of codes that come later. */
+ALWAYS_INLINE void prefetch_blocks(const unsigned bits, const uint8_t *lines) {
+    for (unsigned i = 0; i < bits; i++) {
+        __builtin_prefetch(lines + SINQ_CODES_NEAR_AHEAD + 64 * i, 0, 3);
+        __builtin_prefetch(lines + SINQ_CODES_AHEAD + 64 * i, 0, 2);
     }
 }
 

@@ -15,12 +15,16 @@
 #define SINQ_LIMIT_DATA_BYTES ((size_t)SINQ_LIMIT_LINES * 64)
 #define SINQ_LIMIT_READ_BYTES 1024u /* reading takes multiples of it */
 
+/* How a loop reads: what lies `ahead` bytes further on is called for (0: the processor is left to it). */
+struct sinq_read_way {
+    size_t ahead;
+    bool is_second; /* into the second cache, not the first */
+    bool is_halved; /* both halves at once, by turns: more may be on its way */
+};
+
 struct sinq_limit_kernels {
-    /*
-     * Reads data[bytes], aligned to 64, and calls for what lies `ahead` bytes further on (0: leaves that to the processor) into the
-     * first cache or, with is_second, the second.
-     */
-    uint64_t (*read)(const uint8_t *data, size_t bytes, size_t ahead, bool is_second);
+    /* Reads data[bytes], aligned to 64: all words joined by exclusive or. */
+    uint64_t (*read)(const uint8_t *data, size_t bytes, struct sinq_read_way way);
     /* data[SINQ_LIMIT_DATA_BYTES], aligned to 64; a round goes through all of it. Codes are below 128.
      * The sum of all products, modulo 2^32; of more than a few rounds just a number. */
     uint32_t (*multiply_int8)(const uint8_t *data, size_t rounds);

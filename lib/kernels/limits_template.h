@@ -8,34 +8,46 @@
 /* As wide as a cache line: the compiler makes of it what registers there are. */
 typedef uint64_t wide __attribute__((vector_size(64)));
 
-#define READ_STREAMS (SINQ_LIMIT_READ_BYTES / 64 / 2)
+#define READ_LINES (SINQ_LIMIT_READ_BYTES / 64 / 2) /* at once */
 
-static inline __attribute__((always_inline)) uint64_t read_ahead(const uint8_t *data, const size_t bytes,
-                                                                 const uintptr_t distance, const bool is_second) {
-    const wide *at = (const wide *)(const void *)data;
-    const wide *const end = at + bytes / sizeof *at;
-    wide sums[READ_STREAMS] = {{0}};
-    uint64_t total = 0;
-    for (; at < end; at += READ_STREAMS) {
-        for (unsigned i = 0; distance != 0 && i < READ_STREAMS; i++) {
-            const void *const next = (const void *)((uintptr_t)(at + i) + distance);
-            if (is_second) {
-                __builtin_prefetch(next, 0, 2);
-            } else {
-                __builtin_prefetch(next, 0, 3);
-            }
+static inline __attribute__((always_inline)) void read_lines(const wide *at, const unsigned count,
+                                                             const struct sinq_read_way way, wide *sums) {
+    for (unsigned i = 0; way.ahead != 0 && i < count; i++) {
+        const void *const next = (const void *)((uintptr_t)(at + i) + way.ahead);
+        if (way.is_second) {
+            __builtin_prefetch(next, 0, 2);
+        } else {
+            __builtin_prefetch(next, 0, 3);
         }
-        for (unsigned i = 0; i < READ_STREAMS; i++) sums[i] ^= at[i];
     }
-    for (unsigned i = 0; i < READ_STREAMS; i++) {
+    for (unsigned i = 0; i < count; i++) sums[i] ^= at[i];
+}
+
+static inline __attribute__((always_inline)) uint64_t
+read_streams(const uint8_t *data, const size_t bytes, const unsigned streams, const struct sinq_read_way way) {
+    const unsigned each = READ_LINES / streams;
+    const size_t lines = bytes / sizeof(wide) / streams;
+    wide sums[READ_LINES] = {{0}};
+    uint64_t total = 0;
+    for (size_t at = 0; at < lines; at += each) {
+        for (unsigned s = 0; s < streams; s++) {
+            read_lines((const wide *)(const void *)data + s * lines + at, each, way, sums + s * each);
+        }
+    }
+    for (unsigned i = 0; i < READ_LINES; i++) {
         for (unsigned k = 0; k < 8; k++) total ^= sums[i][k];
     }
     return total;
 }
 
-static uint64_t read_memory(const uint8_t *data, size_t bytes, size_t ahead, bool is_second) {
-    if (ahead == 0) return read_ahead(data, bytes, 0, false);
-    return is_second ? read_ahead(data, bytes, ahead, true) : read_ahead(data, bytes, ahead, false);
+static uint64_t read_memory(const uint8_t *data, size_t bytes, struct sinq_read_way way) {
+    const struct sinq_read_way second = {way.ahead, true, false}, first = {way.ahead, false, false};
+    const struct sinq_read_way none = {0, false, false};
+    if (way.ahead == 0) return way.is_halved ? read_streams(data, bytes, 2, none) : read_streams(data, bytes, 1, none);
+    if (way.is_halved) {
+        return way.is_second ? read_streams(data, bytes, 2, second) : read_streams(data, bytes, 2, first);
+    }
+    return way.is_second ? read_streams(data, bytes, 1, second) : read_streams(data, bytes, 1, first);
 }
 
 #ifndef HOLD

@@ -23,12 +23,12 @@ static void expand_ranges(const struct scales *s) {
     s->kernels->fold_ranges((size_t)s->groups, s->x_scales, s->scratch->ranges);
 }
 
-/* As kernels want them, a byte an entry. What is spread at once is called for a panel ahead. */
+/* As kernels want them, a byte an entry. */
 static const uint8_t *spread_panel(const struct scales *s) {
     const uint8_t *const entries = s->stored.entries;
+    sinq_prefetch_lines(entries + SINQ_ENTRIES_AHEAD, s->panel_bytes);
     if (!s->stored.is_packed) return entries;
     const size_t quads = (size_t)sinq_divide_up(s->groups, 4);
-    sinq_prefetch_lines(entries + s->panel_bytes, quads * SINQ_ENTRY_QUAD_BYTES);
     s->kernels->spread_scales(entries, quads, s->scratch->scales);
     return s->scratch->scales;
 }
@@ -40,9 +40,6 @@ static void step_scales(struct scales *s, uint64_t panel) {
     if (panel * SINQ_PANEL_ROWS % SINQ_SCALE_BLOCK_ROWS != 0) return;
     s->stored.ranges += 4 * row_groups;
     expand_ranges(s);
-    for (uint64_t at = 0; at < 4 * s->groups; at += SINQ_LINE_BYTES) { /* the next ones: these are few, and far apart */
-        __builtin_prefetch(s->stored.ranges + 4 * row_groups + at, 0, 3);
-    }
 }
 
 void sinq_multiply_byte_levels(const struct sinq_product *p, const void *prepared, uint64_t first_panel,
@@ -74,6 +71,7 @@ void sinq_multiply_byte_levels(const struct sinq_product *p, const void *prepare
         .centres = scratch->centres,
     };
     expand_ranges(&scales);
+    sinq_prefetch_ranges(w, scales.stored.ranges, panels);
     for (uint64_t i = 0;;) {
         part.scales = spread_panel(&scales);
         scales.kernels->multiply[w->matrix.bits](&part, sums + i * SINQ_PANEL_ROWS);

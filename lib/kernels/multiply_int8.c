@@ -141,8 +141,7 @@ static struct sinq_stored_aux spread_aux(const struct sinq_product *p, struct si
                                          uint8_t *bytes) {
     if (!aux.is_packed) return aux;
     const size_t quads = (size_t)sinq_divide_up(groups, 4);
-    sinq_prefetch_lines(aux.entries + sinq_measure_entries(SINQ_AUX_U6, p->weight->sizes.groups),
-                        quads * SINQ_ENTRY_QUAD_BYTES); /* the next panel's */
+    sinq_prefetch_lines(aux.entries + SINQ_ENTRIES_AHEAD, quads * SINQ_ENTRY_QUAD_BYTES);
     p->kernels->spread_entries(aux.entries, quads, bytes);
     aux.entries = bytes;
     aux.is_packed = false;
@@ -159,10 +158,6 @@ static void step_aux(const struct sinq_product *p, uint64_t panel, uint64_t grou
     if (aux->ranges == NULL || panel * SINQ_PANEL_ROWS % SINQ_SCALE_BLOCK_ROWS != 0) return;
     aux->ranges += 4 * row_groups;
     *wide = expand_ranges(p, aux, groups, ranges);
-    for (uint64_t at = 0; at < 4 * row_groups;
-         at += SINQ_LINE_BYTES) { /* the next ones: these are few, and far apart */
-        __builtin_prefetch(aux->ranges + 4 * row_groups + at, 0, 3);
-    }
 }
 
 /*
@@ -186,6 +181,8 @@ static void multiply_packed(const struct operand *o, uint64_t first_panel, uint6
         aux.zero_shift = -o->levels->low / o->levels->step;
     }
     place_input(o, 0, first, &part);
+    sinq_prefetch_ranges(p->weight, scales.ranges, panels);
+    sinq_prefetch_ranges(p->weight, zeros.ranges, panels);
     for (uint64_t i = 0;;) {
         aux.scales = spread_aux(p, scales, groups, s->scale_bytes);
         aux.zeros = spread_aux(p, zeros, groups, s->zero_bytes);

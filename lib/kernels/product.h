@@ -15,6 +15,7 @@
 #include "base/checked.h"
 #include "kernels/compute.h"
 #include "kernels/matmul.h"
+#include "kernels/read_ahead.h"
 
 enum sinq_product_kind { SINQ_PRODUCT_DOTS, SINQ_PRODUCT_F32, SINQ_PRODUCT_INT8 };
 
@@ -106,9 +107,14 @@ static inline bool sinq_is_read_packed(const struct sinq_dual_scale *matrix) {
     return matrix->scale_type != SINQ_AUX_I8 && matrix->zero_type != SINQ_AUX_I8 && !matrix->has_minima;
 }
 
-/* Calls for bytes that are wanted soon, into the second cache. */
-static inline void sinq_prefetch_lines(const uint8_t *bytes, size_t size) {
-    for (size_t at = 0; at < size; at += SINQ_LINE_BYTES) __builtin_prefetch(bytes + at, 0, 2);
+/*
+ * Calls for the ranges of as many panels some blocks of rows ahead; `ranges` as of struct sinq_stored_aux. As few as they are, half of them
+ * would be waited for.
+ */
+static inline void sinq_prefetch_ranges(const struct sinq_weight *weight, const uint8_t *ranges, uint64_t panels) {
+    const size_t block = (size_t)(4 * weight->sizes.groups);
+    const uint64_t blocks = sinq_divide_up(panels * SINQ_PANEL_ROWS, SINQ_SCALE_BLOCK_ROWS);
+    if (ranges != NULL) sinq_prefetch_lines(ranges + SINQ_RANGES_AHEAD * block, (size_t)blocks * block);
 }
 
 /* The 16 levels, 127 at most. */

@@ -13,9 +13,10 @@
 #define WORK_PER_WORKER 16384.0
 /* Values to prepare from which on several inputs of one row are shared out, at the price of a meeting. */
 #define MOST_OWN_VALUES 16384u
-/* Of a share: less is not worth handing out, more would let one worker hold up others. */
-#define LEAST_SHARE_BYTES ((uint64_t)24 << 10)
-#define MOST_SHARE_BYTES  ((uint64_t)512 << 10)
+/* Of a share: less is not worth handing out, more would let one worker hold up others. One token's begin with a wait for memory. */
+#define LEAST_SHARE_BYTES      ((uint64_t)24 << 10)
+#define MOST_SHARE_BYTES       ((uint64_t)512 << 10)
+#define MOST_TOKEN_SHARE_BYTES ((uint64_t)2 << 20)
 /* Panels of a share with several tokens: so many that the prepared input is read once for them. */
 #define PANELS_AT_ONCE 4u
 
@@ -214,7 +215,7 @@ static uint64_t panel_bytes(const struct sinq_weight *weight) {
 static int cut_shares(struct sinq_cpu_program *p, struct sinq_cpu_stage *stage, struct sinq_error *error) {
     const struct sinq_share_limits limits = {.workers = p->workers,
                                              .least_bytes = LEAST_SHARE_BYTES,
-                                             .most_bytes = MOST_SHARE_BYTES,
+                                             .most_bytes = stage->rows == 1 ? MOST_TOKEN_SHARE_BYTES : MOST_SHARE_BYTES,
                                              .quantum = stage->rows == 1 ? 1 : PANELS_AT_ONCE};
     const struct sinq_cpu_factor *const factors = &p->factors[stage->first_factor];
     const uint32_t count = stage->is_parallel ? 1 : stage->factors;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/huge_memory.h"
 #include "kernels/attention.h"
 #include "kernels/compute.h"
 #include "kernels/cpu.h"
@@ -63,14 +64,15 @@ static float next_value(void) {
 struct loop {
     enum { LOOP_READ, LOOP_INT8, LOOP_F32 } kind;
     const uint8_t *data;
-    size_t bytes, ahead;
+    size_t bytes;
+    struct sinq_read_way way;
     uint64_t sink;
 };
 
 static void run_loop(void *context) {
     struct loop *const loop = context;
     const struct sinq_limit_kernels *const kernels = sinq_get_limit_kernels();
-    if (loop->kind == LOOP_READ) loop->sink += kernels->read(loop->data, loop->bytes, loop->ahead, false);
+    if (loop->kind == LOOP_READ) loop->sink += kernels->read(loop->data, loop->bytes, loop->way);
     if (loop->kind == LOOP_INT8) loop->sink += kernels->multiply_int8(loop->data, 16);
     if (loop->kind == LOOP_F32) {
         loop->sink += kernels->multiply_f32((const float *)(const void *)loop->data, 16) > 0;
@@ -96,13 +98,13 @@ static void measure_limits(void) {
 
 /* Seconds that reading them takes, wherever they lie. */
 static double time_reading(const uint8_t *bytes, uint64_t size) {
-    static const size_t distances[] = {0, 4096};
+    static const struct sinq_read_way ways[] = {{0, false, false}, {4096, false, false}};
     double best = INFINITY;
-    for (size_t i = 0; i < sizeof distances / sizeof distances[0]; i++) {
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         struct loop loop = {.kind = LOOP_READ,
                             .data = bytes,
                             .bytes = (size_t)(size / SINQ_LIMIT_READ_BYTES * SINQ_LIMIT_READ_BYTES),
-                            .ahead = distances[i]};
+                            .way = ways[i]};
         best = fmin(best, measure(run_loop, &loop));
     }
     return best;
@@ -192,9 +194,13 @@ static struct sinq_weight describe_coded(const struct form *form, uint64_t rows,
     return weight;
 }
 
+static void fill_bytes(uint8_t *bytes, uint64_t size) {
+    for (uint64_t i = 0; i < size; i++) bytes[i] = (uint8_t)(i * 2654435761u >> 13 & 0x3f); /* finite as halves */
+}
+
 static uint8_t *make_bytes(uint64_t size) {
     uint8_t *const bytes = allocate(size);
-    for (uint64_t i = 0; i < size; i++) bytes[i] = (uint8_t)(i * 2654435761u >> 13 & 0x3f); /* finite as halves */
+    fill_bytes(bytes, size);
     return bytes;
 }
 
@@ -214,7 +220,7 @@ static void bench_coded(unsigned bits, enum sinq_levels_kind levels, uint64_t ro
     free(bytes);
 }
 
-/* ---- one token, weights from memory: forms beside even codes of 4 bits, in turn ---- */
+/* ---- one token, weights from memory: forms beside even codes of 4 bits and beside reading alone, in turn ---- */
 
 enum { TURNS = 15, SHARE_PANELS = 128 };
 #define STREAM_BYTES ((uint64_t)640 << 20) /* beyond the last cache */
@@ -267,20 +273,49 @@ static double stream(const struct streamed *s, int threads) {
     return threads * (double)s->weight.size / seconds;
 }
 
+static volatile uint64_t kept; /* what reading found: so that no compiler leaves it out */
+
+/* Bytes a second of a loop that only reads, in parts of 1 MiB. */
+static double read_stream(const uint8_t *bytes, int threads, struct sinq_read_way way) {
+    enum { PART = 1 << 20 };
+    double seconds = 0;
+    uint64_t sink = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : seconds) reduction(^ : sink)
+    {
+        const double start = now();
+#pragma omp for schedule(dynamic) nowait
+        for (uint64_t at = 0; at < STREAM_BYTES; at += PART) {
+            sink ^= sinq_get_limit_kernels()->read(bytes + at, PART, way);
+        }
+        seconds = now() - start;
+    }
+    kept = sink;
+    return threads * (double)STREAM_BYTES / seconds;
+}
+
 static void compare_streams(const struct streamed *even, const struct form *form, int threads) {
     struct streamed s = make_streamed(form, even->weight.bytes);
-    double rates[TURNS], shares[TURNS];
+    const uint8_t *const bytes = even->weight.bytes;
+    double rates[TURNS], shares[TURNS], of_plain[TURNS], of_halved[TURNS];
     for (int i = -1; i < TURNS; i++) { /* the first turn does not count */
         const double base = stream(even, threads), rate = stream(&s, threads);
+        const double plain = read_stream(bytes, threads, (struct sinq_read_way){0, false, false});
+        const double halved = read_stream(bytes, threads, (struct sinq_read_way){512, false, true});
         if (i < 0) continue;
         rates[i] = rate;
         shares[i] = rate / base;
+        of_plain[i] = rate / plain;
+        of_halved[i] = rate / halved;
     }
     qsort(rates, TURNS, sizeof rates[0], compare_doubles);
     qsort(shares, TURNS, sizeof shares[0], compare_doubles);
-    printf("%d threads, %u bits %-20s %6.2f GB/s, %5.3f of even codes of 4 bits (%5.3f to %5.3f)\n", threads,
-           form->bits, form->name, rates[TURNS / 2] * 1e-9, shares[TURNS / 2], shares[TURNS / 4],
-           shares[TURNS - 1 - TURNS / 4]);
+    qsort(of_plain, TURNS, sizeof of_plain[0], compare_doubles);
+    qsort(of_halved, TURNS, sizeof of_halved[0], compare_doubles);
+    printf("%d threads, %u bits %-20s %6.2f GB/s, %5.3f of even codes of 4 bits (%5.3f to %5.3f); of reading in one "
+           "stream "
+           "%.1f %%, in two %.1f %%\n",
+           threads, form->bits, form->name, rates[TURNS / 2] * 1e-9, shares[TURNS / 2], shares[TURNS / 4],
+           shares[TURNS - 1 - TURNS / 4], 100 * of_plain[TURNS / 2], 100 * of_halved[TURNS / 2]);
     release_streamed(&s);
 }
 
@@ -299,8 +334,10 @@ static const struct form forms[] = {
     {"byte levels g16 u6", 2, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
 };
 
-static void bench_streams(const char *only, int threads) {
-    uint8_t *const bytes = make_bytes(STREAM_BYTES);
+static void bench_streams(const char *only, int threads, bool has_small_pages) {
+    uint8_t *const bytes = has_small_pages ? sinq_map_small_pages(STREAM_BYTES) : sinq_map_memory(STREAM_BYTES);
+    if (bytes == NULL) exit(1);
+    fill_bytes(bytes, STREAM_BYTES);
     struct streamed base = make_streamed(&even_form, bytes);
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         char name[48];
@@ -308,7 +345,7 @@ static void bench_streams(const char *only, int threads) {
         if (only == NULL || strstr(name, only) != NULL) compare_streams(&base, &forms[i], threads);
     }
     release_streamed(&base);
-    free(bytes);
+    sinq_unmap_memory(bytes, STREAM_BYTES);
 }
 
 /* ---- attention ---- */
@@ -554,7 +591,8 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (strcmp(part, "streams") == 0) {
-        bench_streams(argc > 2 ? argv[2] : NULL, argc > 3 ? atoi(argv[3]) : 2);
+        bench_streams(argc > 2 ? argv[2] : NULL, argc > 3 ? atoi(argv[3]) : 2,
+                      argc > 4 && strcmp(argv[4], "small-pages") == 0);
         return 0;
     }
     if (strcmp(part, "attention") != 0 && strcmp(part, "rows") != 0) bench_products();

@@ -28,8 +28,10 @@ static void check_reading(const struct sinq_limit_kernels *kernels, const char *
             memcpy(&value, data + at, sizeof value);
             expected ^= value;
         }
-        for (size_t d = 0; d < sizeof distances / sizeof distances[0]; d++) {
-            const uint64_t found = kernels->read(data, bytes, distances[d], i % 2 == 0);
+        for (size_t k = 0; k < 4 * (sizeof distances / sizeof distances[0]); k++) {
+            const size_t d = k / 4, way = k % 4;
+            const uint64_t found =
+                kernels->read(data, bytes, (struct sinq_read_way){distances[d], way % 2 == 1, way / 2 == 1});
             ck_assert_msg(found == expected, "%s: %zu bytes, %zu ahead: found %llx, expected %llx", level, bytes,
                           distances[d], (unsigned long long)found, (unsigned long long)expected);
         }
