@@ -151,7 +151,7 @@ struct any_filler {
 /* Which of the loops: bits, groups as they are multiplied, and whether codes stand for levels. */
 template <uint32_t THE_WARPS> struct many_forms {
     using filler = struct any_filler;
-    static constexpr uint32_t WARPS = THE_WARPS, ROOM = 32 * THE_WARPS,
+    static constexpr uint32_t WARPS = THE_WARPS, ROUNDS = count_rounds(THE_WARPS), ROOM = 32 * THE_WARPS,
                               INPUT_GROUP = 0; /* of its own for each product */
     static constexpr bool HAS_LEVELS = true;
     static __device__ __forceinline__ uint32_t count_tiles(const struct sinq_cuda_products &p) {

@@ -7,8 +7,9 @@
 
 #include "cuda/input.cuh"
 
-/* Columns of a thread, in eights, at most. */
+/* Columns of a thread, in eights, at most; and of lean kernels (stream.cu). */
 static constexpr __host__ __device__ uint32_t count_rounds(uint32_t warps) { return warps < 12 ? 4 : 3; }
+#define LEAN_ROUNDS 2u
 
 /* Products that a block has tiles of; each has an input of its own. */
 struct sets {
@@ -54,8 +55,7 @@ static __device__ __forceinline__ uint32_t find_column(uint32_t round) {
 #define SETS_AT_ONCE 2u
 
 /* What a thread's columns are multiplied by. It depends on no earlier kernel. */
-template <uint32_t WARPS> struct row_factors {
-    static constexpr uint32_t ROUNDS = count_rounds(WARPS);
+template <uint32_t ROUNDS> struct row_factors {
     struct eight_values weights[ROUNDS];
     uint4 scales[ROUNDS][SETS_AT_ONCE];
 
@@ -87,12 +87,11 @@ static __device__ __forceinline__ float find_inverse(const struct sinq_cuda_prod
  * the norm's weights: sums are divided by the root mean square, of which `squares` holds each warp's part. Columns come in 256s: a
  * warp has columns of a round, or none. GROUP: that of all inputs, or 0. GO_ON comes when all that is needed is asked for, and not there yet.
  */
-template <uint32_t WARPS, uint32_t GROUP, typename GO_ON>
+template <uint32_t WARPS, uint32_t ROUNDS, uint32_t GROUP, typename GO_ON>
 static __device__ __forceinline__ void make_normed(const struct sinq_cuda_products &p, struct sets sets,
-                                                   const struct row_factors<WARPS> &factors, uint8_t *memory,
+                                                   const struct row_factors<ROUNDS> &factors, uint8_t *memory,
                                                    float *squares, GO_ON go_on) {
     const uint32_t cols = p.products[0].matrix.cols;
-    constexpr uint32_t ROUNDS = count_rounds(WARPS);
     struct eight_values in[ROUNDS];
     float sum = 0;
 #pragma unroll

@@ -86,8 +86,9 @@ static __host__ __device__ __forceinline__ uint32_t count_pieces(const struct si
 /*
  * A warp's copies, each of which a lane does 16 bytes of: codes of both panels, and one or two pieces of the entries: lanes 0 to 15 a
  * quarter of a panel's scales or zero points, 16 and 17 ranges. With levels: lanes a piece of scales each, the next ones of ranges.
+ * ARE_BYTES: entries, none f16.
  */
-template <int BITS, int GROUP, bool LEVELS> struct filler {
+template <int BITS, int GROUP, bool LEVELS, bool ARE_BYTES> struct filler {
     using T = stage<BITS, GROUP, LEVELS>;
     static_assert(LEVELS || T::CHUNKS == 1, "a tile is four groups wide");
     uint32_t pair, tile, end; /* of the next tile; behind the last pair that lies behind it */
@@ -107,7 +108,7 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
         if (LEVELS) {
             seek_levels(m, own, tiles);
         } else if (lane < 16) {
-            each = (is_zeros ? m.zeros_are_f16 : m.scales_are_f16) ? 32 : 16;
+            each = !ARE_BYTES && (is_zeros ? m.zeros_are_f16 : m.scales_are_f16) ? 32 : 16;
             step = 4 * each;
             skipped = tiles * step;
             to = (is_zeros ? T::ZEROS : T::SCALES) + panel * T::PANEL_ENTRIES + quarter * each;
@@ -147,7 +148,7 @@ template <int BITS, int GROUP, bool LEVELS> struct filler {
             copy_async(lines + T::PANEL_CODES + i, codes + panel_bytes + i);
         }
         if (each != 0) copy_async(stage + to, entries);
-        if (!LEVELS && each == 32) copy_async(stage + to + 16, entries + 16);
+        if (!LEVELS && !ARE_BYTES && each == 32) copy_async(stage + to + 16, entries + 16);
         codes += T::PANEL_CODES;
         entries += step;
         if (++tile < tiles) return;

@@ -1,10 +1,15 @@
 /* stream.cu: the kernels of stream.cuh for products of one form, and launching them and those of mixed.cu. */
 #include "cuda/stream.cuh"
 
-template <int BITS, int GROUP, bool LEVELS> struct one_form {
+/*
+ * IS_LEAN: entries are bytes, and rows that blocks norm are of LEAN_ROUNDS at most: fewer instructions for a tile, and fewer registers before
+ * the first.
+ */
+template <int BITS, int GROUP, bool LEVELS, bool IS_LEAN> struct one_form {
     using T = stage<BITS, GROUP, LEVELS>;
-    using filler = struct filler<BITS, GROUP, LEVELS>;
+    using filler = struct filler<BITS, GROUP, LEVELS, IS_LEAN>;
     static constexpr uint32_t WARPS = T::WARPS, ROOM = T::ROOM;
+    static constexpr uint32_t ROUNDS = IS_LEAN ? LEAN_ROUNDS : count_rounds(WARPS);
     static constexpr uint32_t INPUT_GROUP = GROUP;
     static constexpr bool HAS_LEVELS = LEVELS;
     static __device__ __forceinline__ uint32_t count_tiles(const struct sinq_cuda_products &p) {
@@ -26,19 +31,21 @@ template <int BITS, int GROUP, bool LEVELS> struct one_form {
             filler.fill(p, walk.tiles, stage);
             return true;
         };
-        return ::add_pair<BITS, GROUP, LEVELS, early_input>(own_form<BITS, GROUP, LEVELS>(m), input, table, walk, sums,
-                                                            fill, go_on);
+        return ::add_pair<BITS, GROUP, LEVELS, early_input>(own_form<BITS, GROUP, LEVELS, IS_LEAN>(m), input, table,
+                                                            walk, sums, fill, go_on);
     }
 };
 
 /* ---- which kernel ---- */
 
-template <int BITS, int GROUP, bool LEVELS> static struct stream_choice list_kernel() {
+template <int BITS, int GROUP, bool LEVELS, bool IS_LEAN = false> static struct stream_choice list_kernel() {
     using T = stage<BITS, GROUP, LEVELS>;
-    return {stream_kernel<one_form<BITS, GROUP, LEVELS>>, T::TILE, T::WARPS, T::WARPS * STAGES * T::BYTES};
+    return {stream_kernel<one_form<BITS, GROUP, LEVELS, IS_LEAN>>, T::TILE, T::WARPS, T::WARPS * STAGES * T::BYTES};
 }
 
-template <int BITS> static struct stream_choice find_group(uint32_t group_size) {
+/* At 5 bits and more a lean one is not faster. */
+template <int BITS> static struct stream_choice find_group(uint32_t group_size, bool is_lean) {
+    if (group_size == 64 && is_lean) return list_kernel<BITS, 64, false, BITS <= 4>();
     if (group_size == 64) return list_kernel<BITS, 64, false>();
     if (group_size == 128) return list_kernel<BITS, 128, false>();
     return {NULL, 0, 0, 0};
@@ -60,32 +67,42 @@ static struct stream_choice find_level_kernel(const struct sinq_cuda_matrix *m) 
     return {NULL, 0, 0, 0};
 }
 
-static struct stream_choice find_kernel(const struct sinq_cuda_matrix *m) {
+static struct stream_choice find_kernel(const struct sinq_cuda_matrix *m, bool is_lean) {
     if (!sinq_cuda_can_multiply(m)) return {NULL, 0, 0, 0};
     if (!sinq_cuda_is_usual(m)) return find_level_kernel(m);
     switch (m->bits) {
     case 2:
-        return find_group<2>(m->group_size);
+        return find_group<2>(m->group_size, is_lean);
     case 3:
-        return find_group<3>(m->group_size);
+        return find_group<3>(m->group_size, is_lean);
     case 4:
-        return find_group<4>(m->group_size);
+        return find_group<4>(m->group_size, is_lean);
     case 5:
-        return find_group<5>(m->group_size);
+        return find_group<5>(m->group_size, is_lean);
     case 6:
-        return find_group<6>(m->group_size);
+        return find_group<6>(m->group_size, is_lean);
     default:
-        return find_group<8>(m->group_size);
+        return find_group<8>(m->group_size, is_lean);
     }
 }
 
 static bool can_stream(const struct sinq_cuda_matrix *m) {
-    const struct stream_choice choice = find_kernel(m);
+    const struct stream_choice choice = find_kernel(m, false);
     return choice.run != NULL && m->rows % 32 == 0 && m->cols % choice.tile == 0 && is_matrix_aligned(m);
 }
 
+static bool can_be_lean(const struct sinq_cuda_products *p, uint32_t warps) {
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (p->products[i].matrix.scales_are_f16 || p->products[i].matrix.zeros_are_f16) return false;
+    }
+    return !p->makes_input || p->products[0].matrix.cols <= LEAN_ROUNDS * THREAD_COLS * 32 * warps;
+}
+
+/* A lean kernel takes as many warps and as much memory as the other one of its form. */
 static struct stream_choice choose_kernel(const struct sinq_cuda_products *p) {
-    return p->is_mixed ? sinq_cuda_find_mixed_kernel(p) : find_kernel(&p->products[0].matrix);
+    if (p->is_mixed) return sinq_cuda_find_mixed_kernel(p);
+    const struct stream_choice lean = find_kernel(&p->products[0].matrix, true);
+    return can_be_lean(p, lean.warps) ? lean : find_kernel(&p->products[0].matrix, false);
 }
 
 /* ---- shared memory ---- */
@@ -137,7 +154,7 @@ bool sinq_cuda_share_tiles(struct sinq_cuda_line line, struct sinq_cuda_products
     for (uint32_t i = 0; i < p->count; i++) {
         if (!line.overlaps || !can_stream(&p->products[i].matrix)) return false;
     }
-    const struct stream_choice choice = find_kernel(&p->products[0].matrix);
+    const struct stream_choice choice = find_kernel(&p->products[0].matrix, false);
     const uint64_t pairs = p->first_pair[p->count], tiles = pairs * (p->products[0].matrix.cols / choice.tile);
     if (tiles * line.processors > INT32_MAX) return false; /* kernels count in 32 bits */
     p->blocks = count_blocks(line, pairs);

@@ -45,11 +45,11 @@ static __global__ void __launch_bounds__(KIND::ROOM, 1)
     if (p.activates) call_unit_scales(p, first_pair, last_pair);
     const auto fill_late = [&] { fill_stages<KIND>(filler, p, walk, EARLY, STAGES); };
     const struct sets sets = find_sets(p, first_pair, last_pair);
-    struct row_factors<KIND::WARPS> factors;
+    struct row_factors<KIND::ROUNDS> factors;
     if (p.makes_input) factors.load(p, sets);
     await_kernel();
     if (p.makes_input) {
-        make_normed<KIND::WARPS, KIND::INPUT_GROUP>(p, sets, factors, inputs, squares, fill_late);
+        make_normed<KIND::WARPS, KIND::ROUNDS, KIND::INPUT_GROUP>(p, sets, factors, inputs, squares, fill_late);
         if (warp == 0) divide_ending(p, &ending, find_inverse<KIND::WARPS>(p, squares));
     }
     add_share<KIND>(p, pair, filler, walk, tables, sets.first, inputs, sums, [&] {

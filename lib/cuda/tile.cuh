@@ -37,15 +37,16 @@ static __device__ __forceinline__ struct aux load_level_scales(bool are_u6, uint
     return spread_signed_bytes(bytes, __low2float(r), __high2float(r), sign);
 }
 
-/* What a lane knows of a matrix all the time, of one of the forms that have kernels of their own. */
-template <int BITS, int GROUP, bool LEVELS> struct own_form {
+/* What a lane knows of a matrix all the time, of one of the forms that have kernels of their own. ARE_BYTES: its entries, none f16. */
+template <int BITS, int GROUP, bool LEVELS, bool ARE_BYTES> struct own_form {
     using T = stage<BITS, GROUP, LEVELS>;
     bool scales_are_f16, zeros_are_f16, zeros_have_ranges, scales_are_u6;
     float zero_low, zero_step;
     uint32_t scale_sign;
     __device__ __forceinline__ own_form(const struct sinq_cuda_matrix &m)
-        : scales_are_f16(m.scales_are_f16), zeros_are_f16(m.zeros_are_f16), zeros_have_ranges(m.zero_ranges != NULL),
-          scales_are_u6(m.scales_are_u6), zero_low(m.zero_low), zero_step(m.zero_step), scale_sign(m.scale_sign) {}
+        : scales_are_f16(!ARE_BYTES && m.scales_are_f16), zeros_are_f16(!ARE_BYTES && m.zeros_are_f16),
+          zeros_have_ranges(m.zero_ranges != NULL), scales_are_u6(m.scales_are_u6), zero_low(m.zero_low),
+          zero_step(m.zero_step), scale_sign(m.scale_sign) {}
     __device__ __forceinline__ void begin_tile(uint32_t) {}
     /* Of a chunk's group t, for the lane's four rows. */
     __device__ __forceinline__ void load_entries(const uint8_t *tile, uint32_t chunk, struct aux &s,
