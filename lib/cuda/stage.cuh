@@ -83,6 +83,11 @@ static __host__ __device__ __forceinline__ uint32_t count_pieces(const struct si
     return chunks * (m.scales_are_u6 ? 3 : 4);
 }
 
+/* At 2 bits, kernels for entries of bytes take zero points of one range for all of a matrix alone, which is what they usually have. */
+static constexpr __host__ __device__ bool may_have_zero_ranges(int bits, bool are_bytes) {
+    return !are_bytes || bits != 2;
+}
+
 /*
  * A warp's copies, each of which a lane does 16 bytes of: codes of both panels, and one or two pieces of the entries: lanes 0 to 15 a
  * quarter of a panel's scales or zero points, 16 and 17 ranges. With levels: lanes a piece of scales each, the next ones of ranges.
@@ -90,6 +95,7 @@ static __host__ __device__ __forceinline__ uint32_t count_pieces(const struct si
  */
 template <int BITS, int GROUP, bool LEVELS, bool ARE_BYTES> struct filler {
     using T = stage<BITS, GROUP, LEVELS>;
+    static constexpr bool MAY_HAVE_ZERO_RANGES = may_have_zero_ranges(BITS, ARE_BYTES);
     static_assert(LEVELS || T::CHUNKS == 1, "a tile is four groups wide");
     uint32_t pair, tile, end; /* of the next tile; behind the last pair that lies behind it */
     const uint8_t *codes, *entries;
@@ -114,8 +120,8 @@ template <int BITS, int GROUP, bool LEVELS, bool ARE_BYTES> struct filler {
             to = (is_zeros ? T::ZEROS : T::SCALES) + panel * T::PANEL_ENTRIES + quarter * each;
             entries = (is_zeros ? m.zeros : m.scales) + ((2 * own + panel) * tiles + tile) * step + quarter * each;
         } else {
-            entries = lane == 16 ? m.scale_ranges : m.zero_ranges;
-            each = step = lane < 18 && entries != NULL ? 16 : 0;
+            entries = lane == 16 || !MAY_HAVE_ZERO_RANGES ? m.scale_ranges : m.zero_ranges;
+            each = step = lane < (MAY_HAVE_ZERO_RANGES ? 18 : 17) && entries != NULL ? 16 : 0;
             skipped = 0;
             to = lane == 16 ? T::SCALE_RANGES : T::ZERO_RANGES;
             entries += (own * tiles + tile) * step;

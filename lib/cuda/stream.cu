@@ -2,8 +2,8 @@
 #include "cuda/stream.cuh"
 
 /*
- * IS_LEAN: entries are bytes, and rows that blocks norm are of LEAN_ROUNDS at most: fewer instructions for a tile, and fewer registers before
- * the first.
+ * IS_LEAN: entries are bytes (and see may_have_zero_ranges), and rows that blocks norm are of LEAN_ROUNDS at most: fewer instructions for a
+ * tile, and fewer registers before the first.
  */
 template <int BITS, int GROUP, bool LEVELS, bool IS_LEAN> struct one_form {
     using T = stage<BITS, GROUP, LEVELS>;
@@ -93,7 +93,9 @@ static bool can_stream(const struct sinq_cuda_matrix *m) {
 
 static bool can_be_lean(const struct sinq_cuda_products *p, uint32_t warps) {
     for (uint32_t i = 0; i < p->count; i++) {
-        if (p->products[i].matrix.scales_are_f16 || p->products[i].matrix.zeros_are_f16) return false;
+        const struct sinq_cuda_matrix *const m = &p->products[i].matrix;
+        if (m->scales_are_f16 || m->zeros_are_f16) return false;
+        if (m->zero_ranges != NULL && !may_have_zero_ranges((int)m->bits, true)) return false;
     }
     return !p->makes_input || p->products[0].matrix.cols <= LEAN_ROUNDS * THREAD_COLS * 32 * warps;
 }

@@ -45,8 +45,8 @@ template <int BITS, int GROUP, bool LEVELS, bool ARE_BYTES> struct own_form {
     uint32_t scale_sign;
     __device__ __forceinline__ own_form(const struct sinq_cuda_matrix &m)
         : scales_are_f16(!ARE_BYTES && m.scales_are_f16), zeros_are_f16(!ARE_BYTES && m.zeros_are_f16),
-          zeros_have_ranges(m.zero_ranges != NULL), scales_are_u6(m.scales_are_u6), zero_low(m.zero_low),
-          zero_step(m.zero_step), scale_sign(m.scale_sign) {}
+          zeros_have_ranges(may_have_zero_ranges(BITS, ARE_BYTES) && m.zero_ranges != NULL),
+          scales_are_u6(m.scales_are_u6), zero_low(m.zero_low), zero_step(m.zero_step), scale_sign(m.scale_sign) {}
     __device__ __forceinline__ void begin_tile(uint32_t) {}
     /* Of a chunk's group t, for the lane's four rows. */
     __device__ __forceinline__ void load_entries(const uint8_t *tile, uint32_t chunk, struct aux &s,
