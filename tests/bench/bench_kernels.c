@@ -98,7 +98,7 @@ static void measure_limits(void) {
 
 /* Seconds that reading them takes, wherever they lie. */
 static double time_reading(const uint8_t *bytes, uint64_t size) {
-    static const struct sinq_read_way ways[] = {{0, false, false}, {4096, false, false}};
+    static const struct sinq_read_way ways[] = {{0, false, false}, {4096, false, false}, {512, false, true}};
     double best = INFINITY;
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
         struct loop loop = {.kind = LOOP_READ,
@@ -312,8 +312,7 @@ static void compare_streams(const struct streamed *even, const struct form *form
     qsort(of_plain, TURNS, sizeof of_plain[0], compare_doubles);
     qsort(of_halved, TURNS, sizeof of_halved[0], compare_doubles);
     printf("%d threads, %u bits %-20s %6.2f GB/s, %5.3f of even codes of 4 bits (%5.3f to %5.3f); of reading in one "
-           "stream "
-           "%.1f %%, in two %.1f %%\n",
+           "stream %.1f %%, in two %.1f %%\n",
            threads, form->bits, form->name, rates[TURNS / 2] * 1e-9, shares[TURNS / 2], shares[TURNS / 4],
            shares[TURNS - 1 - TURNS / 4], 100 * of_plain[TURNS / 2], 100 * of_halved[TURNS / 2]);
     release_streamed(&s);
