@@ -6,6 +6,10 @@
 struct sinq_team {
     struct sinq_signal ticket;              /* the round, and the next item of it */
     _Alignas(64) atomic_uint_fast64_t done; /* items of the round */
+    /* The round that last took items of the lane, plus one, and the next of them. */
+    struct {
+        _Alignas(64) atomic_uint_fast64_t ticket;
+    } lanes[SINQ_MOST_LANES];
 };
 #define ROUND_SHIFT 32u
 
@@ -19,6 +23,32 @@ bool sinq_take_item(struct sinq_worker *worker, uint64_t count, uint64_t *item) 
         !atomic_compare_exchange_weak_explicit(ticket, &seen, seen + 1, memory_order_acq_rel, memory_order_acquire));
     worker->taken++;
     return true;
+}
+
+/* In a round that is over, all items are taken: who comes too late finds none, whichever rounds followed. */
+static bool take_from_lane(struct sinq_worker *worker, unsigned lane, uint64_t count, uint64_t *item) {
+    atomic_uint_fast64_t *const ticket = &worker->team->lanes[lane].ticket;
+    const uint_fast64_t begin = (worker->round + 1) << ROUND_SHIFT;
+    uint_fast64_t seen = atomic_load_explicit(ticket, memory_order_acquire), next;
+    do {
+        next = seen < begin ? begin : seen;
+        *item = next - begin;
+        if (*item >= count) return false;
+    } while (
+        !atomic_compare_exchange_weak_explicit(ticket, &seen, next + 1, memory_order_acq_rel, memory_order_acquire));
+    worker->taken++;
+    return true;
+}
+
+bool sinq_take_item_of_lanes(struct sinq_worker *worker, const struct sinq_lane *lanes, unsigned count,
+                             uint64_t *item) {
+    for (unsigned i = 0; i < count; i++) {
+        const unsigned lane = (worker->index + i) % count;
+        if (!take_from_lane(worker, lane, lanes[lane].count, item)) continue;
+        *item += lanes[lane].first;
+        return true;
+    }
+    return false;
 }
 
 void sinq_meet(struct sinq_worker *worker, uint64_t count) {
@@ -38,6 +68,7 @@ void sinq_meet(struct sinq_worker *worker, uint64_t count) {
 static void init_team(struct sinq_team *team) {
     sinq_signal_init(&team->ticket, 0);
     atomic_init(&team->done, 0);
+    for (unsigned i = 0; i < SINQ_MOST_LANES; i++) atomic_init(&team->lanes[i].ticket, 0);
 }
 
 static void run_alone(sinq_team_fn *work, void *context) {

@@ -42,6 +42,17 @@ typedef void sinq_team_fn(void *context, struct sinq_worker *worker);
 void sinq_run_team(unsigned threads, sinq_team_fn *work, void *context);
 /* The next of this round's items [0, count), each handed out once; false where none is left. Below 2^32. */
 bool sinq_take_item(struct sinq_worker *worker, uint64_t count, uint64_t *item);
+
+/* A run of a round's items. */
+struct sinq_lane {
+    uint32_t first, count;
+};
+#define SINQ_MOST_LANES 64u
+/*
+ * The same for items that lie in lanes: a worker takes those of its own lane, one behind the other, then what is left in others'. All
+ * items of a round are taken this way, or none.
+ */
+bool sinq_take_item_of_lanes(struct sinq_worker *worker, const struct sinq_lane *lanes, unsigned count, uint64_t *item);
 /* Waits until all items of this round are done. What they wrote is seen by all after. Nothing happens where there are none. */
 void sinq_meet(struct sinq_worker *worker, uint64_t count);
 

@@ -9,7 +9,7 @@ struct work {
     const struct sinq_cpu_stage *stage;
     const struct sinq_cpu_hand *hand;
     uint8_t *prepared; /* inputs: its own or shared */
-    bool is_ready;     /* what it makes for itself is there */
+    bool is_ready;     /* stages whose inputs are its own: they are there */
     uint32_t own_slot; /* it has a row of its own in place of that slot's, or SINQ_NO_VIEW */
     float *own_row;
 };
@@ -91,11 +91,15 @@ static void make_own_row(struct work *work, bool is_first) {
     sinq_cpu_run_rows(&step, 1, 0, 1);
 }
 
-/* With its first item a worker makes what it needs: as long as it holds one, no one changes what that is made of. */
+/*
+ * With its first item a worker makes what it needs: as long as it holds one, no one changes what that is made of. Who gets to the
+ * stage's first item later only makes the row where it belongs.
+ */
 static void make_inputs(struct work *work, bool is_first) {
+    if (!work->stage->is_own || (work->is_ready && !is_first)) return;
+    make_own_row(work, is_first);
     if (work->is_ready) return;
     work->is_ready = true;
-    make_own_row(work, is_first);
     for (uint32_t i = 0; i < work->stage->inputs; i++) prepare(work, i, 0, 1);
 }
 
@@ -110,7 +114,6 @@ static void share_inputs(struct work *work) {
     }
     sinq_meet(worker, work->stage->inputs);
     work->own_slot = SINQ_NO_VIEW; /* the row is where it belongs */
-    work->is_ready = true;
 }
 
 /* ---- several rows ---- */
@@ -133,7 +136,8 @@ static void share_rows(const struct work *work) {
 static void share_panels(struct work *work) {
     const struct sinq_cpu_stage *const stage = work->stage;
     const struct sinq_cpu_factor *const factors = &work->program->factors[stage->first_factor];
-    for (uint64_t i; sinq_take_item(work->hand->worker, stage->shares, &i);) {
+    const struct sinq_lane *const lanes = &work->program->lanes[stage->first_lane];
+    for (uint64_t i; sinq_take_item_of_lanes(work->hand->worker, lanes, stage->lanes, &i);) {
         const struct sinq_panel_share *const share = &work->program->shares[stage->first_share + i];
         const uint32_t begin = stage->is_parallel ? 0 : share->run;
         const uint32_t end = stage->is_parallel ? stage->factors : begin + 1;
@@ -151,7 +155,6 @@ void sinq_cpu_products(const struct sinq_cpu_program *program, const struct sinq
                         .hand = hand,
                         .prepared =
                             stage->is_own ? hand->scratch + stage->multiply_bytes + stage->own_bytes : hand->shared,
-                        .is_ready = stage->rows > 1,
                         .own_slot = SINQ_NO_VIEW};
     if (stage->rows > 1) {
         share_rows(&work);

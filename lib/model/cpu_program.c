@@ -213,7 +213,7 @@ static uint64_t panel_bytes(const struct sinq_weight *weight) {
 }
 
 static int cut_shares(struct sinq_cpu_program *p, struct sinq_cpu_stage *stage, struct sinq_error *error) {
-    const struct sinq_share_limits limits = {.workers = p->workers,
+    const struct sinq_share_limits limits = {.lanes = (unsigned)sinq_min_u64(p->workers, SINQ_MOST_LANES),
                                              .least_bytes = LEAST_SHARE_BYTES,
                                              .most_bytes = stage->rows == 1 ? MOST_TOKEN_SHARE_BYTES : MOST_SHARE_BYTES,
                                              .quantum = stage->rows == 1 ? 1 : PANELS_AT_ONCE};
@@ -227,12 +227,19 @@ static int cut_shares(struct sinq_cpu_program *p, struct sinq_cpu_stage *stage, 
         run->panels = factors[i].panels;
         run->bytes += panel_bytes(sinq_cpu_weight(step, sinq_main_weight(step->operation)));
     }
-    const int status = make_room(&p->shares, &p->share_capacity, p->share_count,
-                                 (uint32_t)sinq_most_shares(runs, count), sizeof *p->shares, error);
+    int status = make_room(&p->shares, &p->share_capacity, p->share_count, (uint32_t)sinq_most_shares(runs, count),
+                           sizeof *p->shares, error);
+    if (status == SINQ_OK) {
+        status = make_room(&p->lanes, &p->lane_capacity, p->lane_count, limits.lanes, sizeof *p->lanes, error);
+    }
     if (status == SINQ_OK) {
         stage->first_share = p->share_count;
-        stage->shares = (uint32_t)sinq_cut_panels(runs, count, &limits, &p->shares[p->share_count]);
+        stage->first_lane = p->lane_count;
+        stage->lanes = limits.lanes;
+        stage->shares =
+            (uint32_t)sinq_cut_panels(runs, count, &limits, &p->shares[p->share_count], &p->lanes[p->lane_count]);
         p->share_count += stage->shares;
+        p->lane_count += stage->lanes;
     }
     free(runs);
     return status;
@@ -269,5 +276,6 @@ void sinq_cpu_empty_program(struct sinq_cpu_program *p) {
     free(p->inputs);
     free(p->factors);
     free(p->shares);
+    free(p->lanes);
     *p = (struct sinq_cpu_program){.steps = NULL};
 }

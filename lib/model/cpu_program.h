@@ -54,6 +54,7 @@ struct sinq_cpu_stage {
     bool is_parallel;      /* products: a share is the same panels of every factor; else of one */
     bool by_head;          /* attention: what leads in is done head by head */
     uint32_t first_input, inputs, first_factor, factors, first_share, shares;
+    uint32_t first_lane, lanes;
     size_t multiply_bytes,
         own_bytes; /* in a worker's scratch: the products', then its own row, then inputs where is_own */
 };
@@ -65,8 +66,9 @@ struct sinq_cpu_program {
     struct sinq_cpu_input *inputs;
     struct sinq_cpu_factor *factors;
     struct sinq_panel_share *shares;
-    uint32_t step_count, stage_count, input_count, factor_count, share_count;
-    uint32_t stage_capacity, input_capacity, factor_capacity, share_capacity;
+    struct sinq_lane *lanes;
+    uint32_t step_count, stage_count, input_count, factor_count, share_count, lane_count;
+    uint32_t stage_capacity, input_capacity, factor_capacity, share_capacity, lane_capacity;
     unsigned workers;
     struct sinq_cpu_needs needs; /* without attention */
 };

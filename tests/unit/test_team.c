@@ -12,6 +12,9 @@
 
 enum { ROUNDS = 200, ITEMS = 37 };
 
+/* Lanes of the same items: one after the other, one of none, and a single item that is left to others where there are few workers. */
+static const struct sinq_lane lanes[] = {{0, 11}, {11, 0}, {11, 25}, {36, 1}};
+
 struct rounds {
     unsigned taken[ROUNDS][ITEMS];   /* how often */
     unsigned long long sums[ROUNDS]; /* of the round before, as whoever has the next one's item sees them */
@@ -24,6 +27,12 @@ static void dawdle(unsigned nanoseconds) {
     if (nanoseconds > 0) nanosleep(&time, NULL);
 }
 
+/* Rounds with lanes and without follow each other, in twos and threes of either. */
+static bool take_item(struct sinq_worker *worker, unsigned round, uint64_t *item) {
+    if (round % 5 < 2) return sinq_take_item(worker, ITEMS, item);
+    return sinq_take_item_of_lanes(worker, lanes, sizeof lanes / sizeof lanes[0], item);
+}
+
 /* Each item is written by one worker; in the next round all of them are there. */
 static void run_rounds(void *context, struct sinq_worker *worker) {
     struct rounds *const rounds = context;
@@ -31,7 +40,7 @@ static void run_rounds(void *context, struct sinq_worker *worker) {
     for (unsigned round = 0; round < ROUNDS; round++) {
         uint64_t i;
         if (round % 10 == worker->index) dawdle(rounds->late_ns);
-        while (sinq_take_item(worker, ITEMS, &i)) {
+        while (take_item(worker, round, &i)) {
             rounds->taken[round][i]++;
             if (round % 10 == 5 && i == round % ITEMS) dawdle(rounds->late_ns);
         }
@@ -73,6 +82,34 @@ START_TEST(workers_that_are_late_are_waited_for) {
 }
 END_TEST
 
+static void take_from_the_first(void *context, struct sinq_worker *worker) {
+    unsigned *const count = context;
+    for (uint64_t i; sinq_take_item_of_lanes(worker, lanes, sizeof lanes / sizeof lanes[0], &i); ++*count) {
+        ck_assert_uint_eq(i, *count);
+    }
+    sinq_meet(worker, ITEMS);
+}
+
+/* As worker 2 of a team: its own 25, then the last one, then the first lane's. */
+static void take_from_the_middle(void *context, struct sinq_worker *worker) {
+    unsigned *const count = context;
+    worker->index = 2;
+    for (uint64_t i; sinq_take_item_of_lanes(worker, lanes, sizeof lanes / sizeof lanes[0], &i); ++*count) {
+        ck_assert_uint_eq(i, *count < 26 ? *count + 11 : *count - 26);
+    }
+    sinq_meet(worker, ITEMS);
+}
+
+START_TEST(a_worker_takes_its_own_lane_first) {
+    unsigned count = 0;
+    sinq_run_team(1, take_from_the_first, &count);
+    ck_assert_uint_eq(count, ITEMS);
+    count = 0;
+    sinq_run_team(1, take_from_the_middle, &count);
+    ck_assert_uint_eq(count, ITEMS);
+}
+END_TEST
+
 /* Spinning to the end of a time slice at each meeting would take seconds. */
 START_TEST(many_workers_on_one_processor_do_not_wait_for_time_slices) {
     cpu_set_t all, one;
@@ -92,5 +129,5 @@ START_TEST(many_workers_on_one_processor_do_not_wait_for_time_slices) {
 }
 END_TEST
 
-UNIT_MAIN("team", every_item_is_taken_once_a_round, workers_that_are_late_are_waited_for,
-          many_workers_on_one_processor_do_not_wait_for_time_slices)
+UNIT_MAIN("team", every_item_is_taken_once_a_round, a_worker_takes_its_own_lane_first,
+          workers_that_are_late_are_waited_for, many_workers_on_one_processor_do_not_wait_for_time_slices)
