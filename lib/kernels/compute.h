@@ -61,7 +61,7 @@ struct sinq_int8_part {
     const uint8_t *high, *low;
 };
 
-/* Scales and zero points as they are stored, for products that look at each once. */
+/* Scales and zero points of one panel as they are stored, for products that look at each once. */
 struct sinq_packed_aux {
     struct sinq_stored_aux scales, zeros;
     const float *scale_ranges, *zero_ranges; /* [group][low, step]; NULL where they are halves */
@@ -130,8 +130,9 @@ struct sinq_compute_kernels {
     void (*quantize_group)(const float *x, const float *columns, size_t count, int8_t *codes, float *scale, float *sum);
     /* By bits: lines of 8 bits a code; where there are levels, their low bytes' line and their high bytes' for each quad. */
     void (*unpack[9])(const struct sinq_int8_part *part, uint8_t *lines);
-    /* By bits: packed lines of one panel times one token: sums[16] +=. Levels below 128: see byte_levels.h. */
-    void (*multiply_packed[9])(const struct sinq_int8_part *part, const struct sinq_packed_aux *aux, float *sums);
+    /* By bits: packed lines of one panel or two times one token: sums[panel][16] +=. Levels below 128: see byte_levels.h. */
+    void (*multiply_packed[9])(const struct sinq_int8_part *part, const struct sinq_packed_aux *aux, unsigned panels,
+                               float *sums);
     /* Unpacked lines of some panels times a tile: sums[panel][width][16] +=, panels sums_stride floats apart. */
     void (*multiply_lines)(const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux, unsigned panels,
                            unsigned width, float *sums, size_t sums_stride);

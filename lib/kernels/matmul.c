@@ -12,13 +12,9 @@ void sinq_multiply_panels(const struct sinq_weight *weight, const void *prepared
                           void *scratch) {
     const struct sinq_product p = sinq_plan_product(weight, tokens, exact);
     const struct sinq_output output = {bias, accumulate, y, stride};
-    const uint64_t end = first_panel + panels;
-    for (uint64_t panel = first_panel; panel < end; panel += SINQ_PANELS_AT_ONCE) {
-        const uint64_t some = sinq_min_u64(SINQ_PANELS_AT_ONCE, end - panel);
-        if (p.kind == SINQ_PRODUCT_INT8) {
-            sinq_multiply_int8(&p, prepared, panel, some, scratch, &output);
-        } else {
-            sinq_multiply_f32(&p, prepared, panel, some, scratch, &output);
-        }
+    if (p.kind == SINQ_PRODUCT_INT8) {
+        sinq_multiply_int8(&p, prepared, first_panel, panels, scratch, &output);
+    } else {
+        sinq_multiply_f32(&p, prepared, first_panel, panels, scratch, &output);
     }
 }

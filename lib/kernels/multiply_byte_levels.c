@@ -70,8 +70,8 @@ void sinq_multiply_byte_levels(const struct sinq_product *p, const void *prepare
         .ranges = scratch->ranges,
         .centres = scratch->centres,
     };
-    expand_ranges(&scales);
     sinq_prefetch_ranges(w, scales.stored.ranges, panels);
+    expand_ranges(&scales);
     for (uint64_t i = 0;;) {
         part.scales = spread_panel(&scales);
         scales.kernels->multiply[w->matrix.bits](&part, sums + i * SINQ_PANEL_ROWS);

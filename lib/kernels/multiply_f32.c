@@ -188,9 +188,9 @@ static void multiply_decoded(const struct sinq_product *p, const void *prepared,
     }
 }
 
-void sinq_multiply_f32(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
-                       void *scratch, const struct sinq_output *output) {
-    struct f32_scratch *const s = scratch;
+/* Up to SINQ_PANELS_AT_ONCE panels. */
+static void multiply_some(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
+                          struct f32_scratch *s, const struct sinq_output *output) {
     float *const sums = (float *)(void *)(s + 1);
     memset(sums, 0, panels * panel_sums(p) * sizeof *sums);
     if (p->kind == SINQ_PRODUCT_DOTS) {
@@ -199,4 +199,11 @@ void sinq_multiply_f32(const struct sinq_product *p, const void *prepared, uint6
         multiply_decoded(p, prepared, first_panel, panels, s, sums);
     }
     sinq_write_rows(p, output, sums, panel_sums(p), 1.0f, first_panel, panels, 0, p->tokens);
+}
+
+void sinq_multiply_f32(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
+                       void *scratch, const struct sinq_output *output) {
+    for (uint64_t i = 0; i < panels; i += SINQ_PANELS_AT_ONCE) {
+        multiply_some(p, prepared, first_panel + i, sinq_min_u64(SINQ_PANELS_AT_ONCE, panels - i), scratch, output);
+    }
 }

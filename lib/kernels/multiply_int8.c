@@ -6,6 +6,8 @@
 
 /* Columns that one token passes at once: its codes stay in the first cache beside what is read of the weight. */
 #define PACKED_COLUMNS 16384u
+/* Panels of each of two places that one token passes by turns. */
+#define PACKED_PANELS 32u
 /* Columns of two unpacked panels, and tiles of the input, that stay in the first cache together. */
 #define TILED_COLUMNS 512u
 #define TILES_AT_ONCE 4u
@@ -13,8 +15,8 @@
 
 /* One worker's memory. */
 struct scratch {
-    float *scale_ranges, *zero_ranges;          /* one token */
-    uint8_t *scale_bytes, *zero_bytes;          /* likewise: [group][16], of entries of 6 bits */
+    float *scale_ranges[2], *zero_ranges[2];    /* one token: of two panels */
+    uint8_t *scale_bytes[2], *zero_bytes[2];    /* likewise: [group][16], of entries of 6 bits */
     uint8_t *lines;                             /* tiles: [panel][column] of 16 bytes (32 with levels) */
     float *scales, *zeros;                      /* [panel][group][16] */
     float *sums;                                /* [panel][token][16] */
@@ -42,10 +44,12 @@ static size_t divide_scratch(const struct sinq_product *p, void *memory, struct 
                           .line_stride = (size_t)p->padded * SINQ_PANEL_ROWS * (has_levels ? 2 : 1),
                           .aux_stride = (size_t)p->groups * SINQ_PANEL_ROWS};
     s->sums = take_floats(memory, &used, SINQ_PANELS_AT_ONCE * s->panel_sums);
-    s->scale_ranges = take_floats(memory, &used, PACKED_COLUMNS / 8); /* groups have 16 columns or more */
-    s->zero_ranges = take_floats(memory, &used, PACKED_COLUMNS / 8);
-    s->scale_bytes = take_entries(p->weight->matrix.scale_type, memory, &used);
-    s->zero_bytes = take_entries(p->weight->matrix.zero_type, memory, &used);
+    for (unsigned i = 0; i < 2; i++) {
+        s->scale_ranges[i] = take_floats(memory, &used, PACKED_COLUMNS / 8); /* groups have 16 columns or more */
+        s->zero_ranges[i] = take_floats(memory, &used, PACKED_COLUMNS / 8);
+        s->scale_bytes[i] = take_entries(p->weight->matrix.scale_type, memory, &used);
+        s->zero_bytes[i] = take_entries(p->weight->matrix.zero_type, memory, &used);
+    }
     s->scales = take_floats(memory, &used, SINQ_PANELS_AT_ONCE * s->aux_stride);
     s->zeros = take_floats(memory, &used, SINQ_PANELS_AT_ONCE * s->aux_stride);
     s->lines = memory == NULL ? NULL : (uint8_t *)memory + used * sizeof(float);
@@ -160,37 +164,57 @@ static void step_aux(const struct sinq_product *p, uint64_t panel, uint64_t grou
     *wide = expand_ranges(p, aux, groups, ranges);
 }
 
+/* Panels one behind the other: where their scales and zero points are. */
+struct walk {
+    struct sinq_stored_aux scales, zeros;
+};
+
+static void begin_walk(const struct sinq_product *p, uint64_t panel, uint64_t panels, uint64_t group, uint64_t groups,
+                       const struct scratch *s, unsigned place, struct walk *walk, struct sinq_packed_aux *aux) {
+    walk->scales = sinq_find_scales(p->weight, panel, group);
+    walk->zeros = sinq_find_zeros(p->weight, panel, group);
+    sinq_prefetch_ranges(p->weight, walk->scales.ranges, panels);
+    sinq_prefetch_ranges(p->weight, walk->zeros.ranges, panels);
+    aux->scale_ranges = expand_ranges(p, &walk->scales, groups, s->scale_ranges[place]);
+    aux->zero_ranges = expand_ranges(p, &walk->zeros, groups, s->zero_ranges[place]);
+}
+
 /*
- * Columns [first, first + columns) of some panels: sums[panel][16] +=.
+ * Columns [first, first + columns) of some panels, from one place or from two that are `apart` panels from each other, by turns: a core reads
+ * two streams faster than one (docs/speed.md). sums[panel][place][16] +=.
  * s (level - z) = s step (number - (z - low) / step), s step being left to the end: so levels need no arithmetic of their own.
  */
-static void multiply_packed(const struct operand *o, uint64_t first_panel, uint64_t panels, uint64_t first,
-                            uint64_t columns, const struct scratch *s, float *sums) {
+static void multiply_packed(const struct operand *o, uint64_t first_panel, uint64_t panels, uint64_t apart,
+                            uint64_t first, uint64_t columns, const struct scratch *s, float *sums) {
     const struct sinq_product *const p = o->product;
     const bool is_row = p->weight->matrix.group_size == 0;
+    const unsigned places = apart == 0 ? 1 : 2;
     struct sinq_int8_part part = find_part(o, first_panel, first, columns);
     const size_t panel_bytes = (size_t)(p->weight->sizes.column_blocks * part.bits * SINQ_LINE_BYTES);
     const uint64_t group = is_row ? 0 : first / p->group, groups = is_row ? 1 : part.groups;
-    struct sinq_stored_aux scales = sinq_find_scales(p->weight, first_panel, group);
-    struct sinq_stored_aux zeros = sinq_find_zeros(p->weight, first_panel, group);
-    struct sinq_packed_aux aux = {.is_row = is_row};
-    aux.scale_ranges = expand_ranges(p, &scales, groups, s->scale_ranges);
-    aux.zero_ranges = expand_ranges(p, &zeros, groups, s->zero_ranges);
-    if (o->levels != NULL) {
-        aux.zero_factor = 1.0f / o->levels->step;
-        aux.zero_shift = -o->levels->low / o->levels->step;
+    struct walk walks[2];
+    struct sinq_packed_aux aux[2] = {{.is_row = is_row}, {.is_row = is_row}};
+    for (unsigned i = 0; i < places; i++) {
+        begin_walk(p, first_panel + i * apart, panels, group, groups, s, i, &walks[i], &aux[i]);
+        if (o->levels == NULL) continue;
+        aux[i].zero_factor = 1.0f / o->levels->step;
+        aux[i].zero_shift = -o->levels->low / o->levels->step;
     }
+    part.line_stride = apart * panel_bytes;
     place_input(o, 0, first, &part);
-    sinq_prefetch_ranges(p->weight, scales.ranges, panels);
-    sinq_prefetch_ranges(p->weight, zeros.ranges, panels);
-    for (uint64_t i = 0;;) {
-        aux.scales = spread_aux(p, scales, groups, s->scale_bytes);
-        aux.zeros = spread_aux(p, zeros, groups, s->zero_bytes);
-        p->kernels->multiply_packed[part.bits](&part, &aux, sums + i * SINQ_PANEL_ROWS);
-        if (++i == panels) break;
+    for (uint64_t k = 0;;) {
+        for (unsigned i = 0; i < places; i++) {
+            aux[i].scales = spread_aux(p, walks[i].scales, groups, s->scale_bytes[i]);
+            aux[i].zeros = spread_aux(p, walks[i].zeros, groups, s->zero_bytes[i]);
+        }
+        p->kernels->multiply_packed[part.bits](&part, aux, places, sums + k * places * SINQ_PANEL_ROWS);
+        if (++k == panels) break;
         part.lines += panel_bytes;
-        step_aux(p, first_panel + i, groups, &scales, &aux.scale_ranges, s->scale_ranges);
-        step_aux(p, first_panel + i, groups, &zeros, &aux.zero_ranges, s->zero_ranges);
+        for (unsigned i = 0; i < places; i++) {
+            const uint64_t panel = first_panel + i * apart + k;
+            step_aux(p, panel, groups, &walks[i].scales, &aux[i].scale_ranges, s->scale_ranges[i]);
+            step_aux(p, panel, groups, &walks[i].zeros, &aux[i].zero_ranges, s->zero_ranges[i]);
+        }
     }
 }
 
@@ -272,12 +296,44 @@ static void multiply_tiles(const struct operand *o, uint64_t first_panel, uint64
     }
 }
 
+/* Up to PACKED_PANELS panels of each place. */
+static void multiply_token(const struct operand *o, uint64_t first_panel, uint64_t panels, uint64_t apart, float factor,
+                           const struct scratch *s, const struct sinq_output *output) {
+    const struct sinq_product *const p = o->product;
+    const uint64_t cols = p->weight->cols, places = apart == 0 ? 1 : 2;
+    const struct sinq_byte_level_scratch level_scratch = {s->scale_ranges[0], s->zero_ranges[0], s->scale_bytes[0]};
+    memset(s->sums, 0, panels * places * SINQ_PANEL_ROWS * sizeof *s->sums);
+    for (uint64_t first = 0; first < cols; first += PACKED_COLUMNS) {
+        const uint64_t some = sinq_min_u64(PACKED_COLUMNS, cols - first);
+        if (o->level_bytes != NULL) {
+            sinq_multiply_byte_levels(p, o->prepared, first_panel, panels, first, some, &level_scratch, s->sums);
+        } else {
+            multiply_packed(o, first_panel, panels, apart, first, some, s, s->sums);
+        }
+    }
+    for (uint64_t i = 0; i < places; i++) {
+        sinq_write_rows(p, output, s->sums + i * SINQ_PANEL_ROWS, places * SINQ_PANEL_ROWS, factor,
+                        first_panel + i * apart, panels, 0, 1);
+    }
+}
+
+/* The first half's panels and the second's by turns, then what is left of an odd number. */
+static void multiply_halves(const struct operand *o, uint64_t first_panel, uint64_t panels, float factor,
+                            const struct scratch *s, const struct sinq_output *output) {
+    const uint64_t half = o->level_bytes != NULL ? 0 : panels / 2;
+    for (uint64_t i = 0; i < half; i += PACKED_PANELS) {
+        multiply_token(o, first_panel + i, sinq_min_u64(PACKED_PANELS, half - i), half, factor, s, output);
+    }
+    for (uint64_t i = 2 * half; i < panels; i += PACKED_PANELS) {
+        multiply_token(o, first_panel + i, sinq_min_u64(PACKED_PANELS, panels - i), 0, factor, s, output);
+    }
+}
+
 void sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint64_t first_panel, uint64_t panels,
                         void *scratch, const struct sinq_output *output) {
     struct integer_levels levels;
     struct scratch s;
     const bool has_levels = p->weight->matrix.levels == SINQ_LEVELS_F32;
-    const uint64_t cols = p->weight->cols;
     uint8_t bytes[SINQ_LEVEL_COUNT];
     const bool has_bytes = p->weight->matrix.levels == SINQ_LEVELS_BYTES;
     const struct operand operand = {p, prepared, has_levels ? &levels : NULL, has_bytes ? bytes : NULL};
@@ -285,19 +341,11 @@ void sinq_multiply_int8(const struct sinq_product *p, const void *prepared, uint
     (void)divide_scratch(p, scratch, &s);
     if (has_levels) find_integer_levels(p->weight, &levels);
     const float factor = p->weight->matrix.factor * (has_levels ? levels.step : 1.0f);
-    if (p->tiles * p->width > 1 || !sinq_is_read_packed(&p->weight->matrix)) {
-        multiply_tiles(&operand, first_panel, panels, factor, &s, output);
+    if (p->tiles * p->width == 1 && sinq_is_read_packed(&p->weight->matrix)) {
+        multiply_halves(&operand, first_panel, panels, factor, &s, output);
         return;
     }
-    memset(s.sums, 0, panels * SINQ_PANEL_ROWS * sizeof *s.sums);
-    const struct sinq_byte_level_scratch level_scratch = {s.scale_ranges, s.zero_ranges, s.scale_bytes};
-    for (uint64_t first = 0; first < cols; first += PACKED_COLUMNS) {
-        const uint64_t some = sinq_min_u64(PACKED_COLUMNS, cols - first);
-        if (has_bytes) {
-            sinq_multiply_byte_levels(p, prepared, first_panel, panels, first, some, &level_scratch, s.sums);
-        } else {
-            multiply_packed(&operand, first_panel, panels, first, some, &s, s.sums);
-        }
+    for (uint64_t i = 0; i < panels; i += SINQ_PANELS_AT_ONCE) {
+        multiply_tiles(&operand, first_panel + i, sinq_min_u64(SINQ_PANELS_AT_ONCE, panels - i), factor, &s, output);
     }
-    sinq_write_rows(p, output, s.sums, SINQ_PANEL_ROWS, factor, first_panel, panels, 0, 1);
 }

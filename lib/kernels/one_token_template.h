@@ -123,51 +123,75 @@ ALWAYS_INLINE void prefetch_entries(const enum aux_kind kind, const struct sinq_
     __builtin_prefetch(aux->zeros.entries + each * group + SINQ_ENTRIES_AHEAD, 0, 3);
 }
 
-ALWAYS_INLINE void add_packed_block(const struct code_form form, const struct sinq_int8_part *part, const size_t block,
-                                    struct one_token_sums *sums) {
-    const uint8_t *const lines = part->lines + 64 * form.bits * block;
+/* Panel p's. */
+ALWAYS_INLINE void add_packed_block(const struct code_form form, const struct sinq_int8_part *part, const unsigned p,
+                                    const size_t block, struct one_token_sums *sums) {
+    const uint8_t *const lines = part->lines + p * part->line_stride + 64 * form.bits * block;
     prefetch_blocks(form.bits, lines);
     __asm__ volatile("" ::: "memory"); /* the block's own loads come after: among them it is slower, 3 bits by 4 % */
     add_packed_quads(form, part, lines, 0, 8, part->x + 32 * block, sums);
 }
 
+/* Panels at once. */
+struct one_token_totals {
+    v16 of[2];
+};
+
+ALWAYS_INLINE struct one_token_totals load_totals(const unsigned panels, const float *sums) {
+    struct one_token_totals totals = {{v_load(sums), v_load(sums)}};
+    if (panels == 2) totals.of[1] = v_load(sums + 16);
+    return totals;
+}
+
+ALWAYS_INLINE void store_totals(const unsigned panels, const struct one_token_totals totals, float *sums) {
+    for (unsigned p = 0; p < panels; p++) v_store(sums + 16 * p, totals.of[p]);
+}
+
 /* Groups of whole blocks. */
-ALWAYS_INLINE void multiply_one(const struct code_form form, const enum aux_kind kind,
-                                const struct sinq_int8_part *part, const struct sinq_packed_aux *aux, float *sums) {
-    v16 total = v_load(sums);
+ALWAYS_INLINE void multiply_some(const struct code_form form, const enum aux_kind kind,
+                                 const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,
+                                 const unsigned panels, float *sums) {
+    struct one_token_totals totals = load_totals(panels, sums);
     size_t block = 0;
     for (size_t group = 0; group < part->groups; group++) {
-        const size_t left = part->blocks - block, end = block + (part->group_blocks < left ? part->group_blocks : left);
-        struct one_token_sums s = begin_sums();
-        prefetch_entries(kind, aux, group);
-        for (; block < end; block++) add_packed_block(form, part, block, &s);
-        total = end_packed_group(form, kind, part, aux, group, &s, total);
+        const size_t left = part->blocks - block, some = part->group_blocks < left ? part->group_blocks : left;
+        UNROLL
+        for (unsigned p = 0; p < panels; p++) {
+            struct one_token_sums s = begin_sums();
+            prefetch_entries(kind, &aux[p], group);
+            for (size_t i = 0; i < some; i++) add_packed_block(form, part, p, block + i, &s);
+            totals.of[p] = end_packed_group(form, kind, part, &aux[p], group, &s, totals.of[p]);
+        }
+        block += some;
     }
-    v_store(sums, total);
+    store_totals(panels, totals, sums);
 }
 
 /* Groups of two whole blocks. */
-ALWAYS_INLINE void multiply_one_by_pairs(const struct code_form form, const enum aux_kind kind,
-                                         const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,
-                                         float *sums) {
-    v16 total = v_load(sums);
+ALWAYS_INLINE void multiply_some_by_pairs(const struct code_form form, const enum aux_kind kind,
+                                          const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,
+                                          const unsigned panels, float *sums) {
+    struct one_token_totals totals = load_totals(panels, sums);
     for (size_t group = 0; group < part->groups; group++) {
-        struct one_token_sums s = begin_sums();
-        prefetch_entries(kind, aux, group);
-        add_packed_block(form, part, 2 * group, &s);
-        add_packed_block(form, part, 2 * group + 1, &s);
-        total = end_packed_group(form, kind, part, aux, group, &s, total);
+        UNROLL
+        for (unsigned p = 0; p < panels; p++) {
+            struct one_token_sums s = begin_sums();
+            prefetch_entries(kind, &aux[p], group);
+            add_packed_block(form, part, p, 2 * group, &s);
+            add_packed_block(form, part, p, 2 * group + 1, &s);
+            totals.of[p] = end_packed_group(form, kind, part, &aux[p], group, &s, totals.of[p]);
+        }
     }
-    v_store(sums, total);
+    store_totals(panels, totals, sums);
 }
 
 /* Blocks of two groups, of which the last may have no columns. */
 ALWAYS_INLINE void multiply_one_by_halves(const struct code_form form, const enum aux_kind kind,
                                           const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,
-                                          float *sums) {
+                                          const unsigned p, float *sums) {
     v16 total = v_load(sums);
     for (size_t block = 0; block < part->blocks; block++) {
-        const uint8_t *const lines = part->lines + 64 * form.bits * block;
+        const uint8_t *const lines = part->lines + p * part->line_stride + 64 * form.bits * block;
         const int8_t *const x = part->x + 32 * block;
         struct one_token_sums first = begin_sums(), second = begin_sums();
         prefetch_blocks(form.bits, lines);
@@ -184,49 +208,57 @@ ALWAYS_INLINE void multiply_one_by_halves(const struct code_form form, const enu
 ALWAYS_INLINE bool goes_by_pairs(const struct code_form form) { return !(stays_in_place(form) && form.bits == 4); }
 
 ALWAYS_INLINE void multiply_whole_groups(const struct code_form form, const struct sinq_int8_part *part,
-                                         const struct sinq_packed_aux *aux, float *sums) {
+                                         const struct sinq_packed_aux *aux, const unsigned panels, float *sums) {
     const bool is_plain = !aux->is_row && (!goes_by_pairs(form) || (part->group_blocks == 2 && part->blocks % 2 == 0));
     const bool has_codes = aux->scales.sign == 0 && aux->zeros.entries != NULL;
     if (is_plain && has_codes && aux->scale_ranges != NULL && aux->zero_ranges != NULL) {
         if (goes_by_pairs(form)) {
-            multiply_one_by_pairs(form, AUX_BYTES, part, aux, sums);
+            multiply_some_by_pairs(form, AUX_BYTES, part, aux, panels, sums);
         } else {
-            multiply_one(form, AUX_BYTES, part, aux, sums);
+            multiply_some(form, AUX_BYTES, part, aux, panels, sums);
         }
     } else if (is_plain && has_codes && aux->scale_ranges == NULL && aux->zero_ranges == NULL) {
         if (goes_by_pairs(form)) {
-            multiply_one_by_pairs(form, AUX_HALVES, part, aux, sums);
+            multiply_some_by_pairs(form, AUX_HALVES, part, aux, panels, sums);
         } else {
-            multiply_one(form, AUX_HALVES, part, aux, sums);
+            multiply_some(form, AUX_HALVES, part, aux, panels, sums);
         }
     } else {
-        multiply_one(form, AUX_ANY, part, aux, sums);
+        multiply_some(form, AUX_ANY, part, aux, panels, sums);
     }
 }
 
 ALWAYS_INLINE void multiply_packed(const struct code_form form, const struct sinq_int8_part *part,
-                                   const struct sinq_packed_aux *aux, float *sums) {
+                                   const struct sinq_packed_aux *aux, const unsigned panels, float *sums) {
     if (part->group_blocks == 0) {
-        multiply_one_by_halves(form, AUX_ANY, part, aux, sums);
+        for (unsigned p = 0; p < panels; p++) {
+            multiply_one_by_halves(form, AUX_ANY, part, &aux[p], p, sums + 16 * p);
+        }
     } else if (form.has_levels) { /* which have one zero point */
-        multiply_one(form, AUX_ANY, part, aux, sums);
+        multiply_some(form, AUX_ANY, part, aux, panels, sums);
     } else {
-        multiply_whole_groups(form, part, aux, sums);
+        multiply_whole_groups(form, part, aux, panels, sums);
     }
 }
 
 #define DEFINE_MULTIPLY_PACKED(BITS)                                                                                   \
     static void multiply_packed_##BITS(const struct sinq_int8_part *part, const struct sinq_packed_aux *stored,        \
-                                       float *sums) {                                                                  \
+                                       unsigned panels, float *sums) {                                                 \
         const struct code_form form = {.bits = BITS}, levels = {.bits = BITS, .has_levels = true};                     \
-        const struct sinq_packed_aux aux = *stored; /* in registers whatever else is written */                        \
+        const struct sinq_packed_aux aux[2] = {stored[0],                                                              \
+                                               stored[panels - 1]}; /* in registers whatever else is written */        \
         if (BITS <= 4 && part->high != NULL) {                                                                         \
             struct level_bytes bytes;                                                                                  \
-            const struct sinq_int8_part whole = offset_levels(part, &bytes);                                           \
-            multiply_packed(levels, &whole, &aux, sums);                                                               \
+            struct sinq_int8_part one = offset_levels(part, &bytes);                                                   \
+            for (unsigned p = 0; p < panels; p++, one.lines += one.line_stride) {                                      \
+                multiply_packed(levels, &one, &aux[p], 1, sums + 16 * p);                                              \
+            }                                                                                                          \
+        } else if (panels == 2) {                                                                                      \
+            const struct sinq_int8_part whole = *part;                                                                 \
+            multiply_packed(form, &whole, aux, 2, sums);                                                               \
         } else {                                                                                                       \
             const struct sinq_int8_part whole = *part;                                                                 \
-            multiply_packed(form, &whole, &aux, sums);                                                                 \
+            multiply_packed(form, &whole, aux, 1, sums);                                                               \
         }                                                                                                              \
     }
 DEFINE_MULTIPLY_PACKED(2)

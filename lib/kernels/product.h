@@ -76,7 +76,7 @@ void sinq_write_rows(const struct sinq_product *product, const struct sinq_outpu
                      size_t panel_sums, float factor, uint64_t first_panel, uint64_t panels, uint32_t first,
                      uint32_t end);
 
-/* Up to SINQ_PANELS_AT_ONCE panels times the input. */
+/* Some panels times the input. */
 void sinq_multiply_f32(const struct sinq_product *product, const void *prepared, uint64_t first_panel, uint64_t panels,
                        void *scratch, const struct sinq_output *output);
 void sinq_multiply_int8(const struct sinq_product *product, const void *prepared, uint64_t first_panel, uint64_t panels,
@@ -107,14 +107,11 @@ static inline bool sinq_is_read_packed(const struct sinq_dual_scale *matrix) {
     return matrix->scale_type != SINQ_AUX_I8 && matrix->zero_type != SINQ_AUX_I8 && !matrix->has_minima;
 }
 
-/*
- * Calls for the ranges of as many panels some blocks of rows ahead; `ranges` as of struct sinq_stored_aux. As few as they are, half of them
- * would be waited for.
- */
+/* Calls for the ranges of the blocks of rows after those at `ranges` (struct sinq_stored_aux; or NULL): of as many panels, and some beyond. */
 static inline void sinq_prefetch_ranges(const struct sinq_weight *weight, const uint8_t *ranges, uint64_t panels) {
     const size_t block = (size_t)(4 * weight->sizes.groups);
     const uint64_t blocks = sinq_divide_up(panels * SINQ_PANEL_ROWS, SINQ_SCALE_BLOCK_ROWS);
-    if (ranges != NULL) sinq_prefetch_lines(ranges + SINQ_RANGES_AHEAD * block, (size_t)blocks * block);
+    if (ranges != NULL) sinq_prefetch_lines(ranges + block, (size_t)(blocks + SINQ_RANGES_AHEAD) * block);
 }
 
 /* The 16 levels, 127 at most. */

@@ -141,20 +141,24 @@ static void check_packed(const struct case_of_products *c, struct sinq_int8_part
         check_byte_levels(c, &part);
         return;
     }
-    uint8_t ones[2 * 16 * 8], threes[2 * 16 * 8];
+    uint8_t entries[2][2 * 16 * 8]; /* ones and threes */
     for (size_t i = 0; i < 16 * 8; i++) {
-        put_half(ones + 2 * i, 1.0f);
-        put_half(threes + 2 * i, 3.0f);
+        put_half(entries[0] + 2 * i, 1.0f);
+        put_half(entries[1] + 2 * i, 3.0f);
     }
-    const struct sinq_packed_aux aux = {.scales = {.entries = ones, .is_half = true},
-                                        .zeros = {.entries = threes, .is_half = true},
+    const struct sinq_packed_aux one = {.scales = {.entries = entries[0], .is_half = true},
+                                        .zeros = {.entries = entries[1], .is_half = true},
                                         .zero_factor = 1.0f};
-    struct guarded sums = make_guarded(16 * sizeof(float));
-    float *const values = (float *)(void *)sums.bytes;
-    for (unsigned r = 0; r < 16; r++) values[r] = 5.0f;
-    kernels->multiply_packed[c->bits](&part, &aux, values);
-    check_sums(c, 0, 0, values, "packed");
-    release_guarded(sums, "sums of packed lines");
+    const struct sinq_packed_aux aux[PANELS] = {one, one};
+    part.line_stride = sizeof c->lines[0];
+    for (unsigned panels = 1; panels <= PANELS; panels++) {
+        struct guarded sums = make_guarded(panels * 16 * sizeof(float));
+        float *const values = (float *)(void *)sums.bytes;
+        for (unsigned i = 0; i < panels * 16; i++) values[i] = 5.0f;
+        kernels->multiply_packed[c->bits](&part, aux, panels, values);
+        for (unsigned p = 0; p < panels; p++) check_sums(c, p, 0, values + 16 * p, "packed");
+        release_guarded(sums, "sums of packed lines");
+    }
 }
 
 static void check_lines(const struct case_of_products *c, struct sinq_int8_part part, unsigned width) {
