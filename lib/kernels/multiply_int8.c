@@ -43,7 +43,8 @@ static size_t divide_scratch(const struct sinq_product *p, void *memory, struct 
     *s = (struct scratch){.panel_sums = TILES_AT_ONCE * widest * SINQ_PANEL_ROWS,
                           .line_stride = (size_t)p->padded * SINQ_PANEL_ROWS * (has_levels ? 2 : 1),
                           .aux_stride = (size_t)p->groups * SINQ_PANEL_ROWS};
-    s->sums = take_floats(memory, &used, SINQ_PANELS_AT_ONCE * s->panel_sums);
+    const size_t token_sums = 2 * (size_t)PACKED_PANELS * SINQ_PANEL_ROWS;
+    s->sums = take_floats(memory, &used, sinq_max_u64(SINQ_PANELS_AT_ONCE * s->panel_sums, token_sums));
     for (unsigned i = 0; i < 2; i++) {
         s->scale_ranges[i] = take_floats(memory, &used, PACKED_COLUMNS / 8); /* groups have 16 columns or more */
         s->zero_ranges[i] = take_floats(memory, &used, PACKED_COLUMNS / 8);

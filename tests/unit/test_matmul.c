@@ -382,6 +382,77 @@ START_TEST(narrow_scales_and_byte_levels_equal_direct_sums) {
 }
 END_TEST
 
+enum { LONG_PANELS = 77, LONG_ROWS = 16 * LONG_PANELS - 5, LONG_COLUMNS = 160 };
+
+/* One token: rows in shares of `most` panels. */
+static void multiply_shares(const struct sinq_weight *w, const float *x, uint64_t most, float *y) {
+    struct guarded prepared = make_guarded(sinq_prepared_bytes(w, 1, false));
+    struct guarded scratch = make_guarded(sinq_multiply_scratch(w, 1, false));
+    sinq_prepare_input(w, x, LONG_COLUMNS, 1, 0, 1, false, prepared.bytes);
+    for (uint64_t panel = 0; panel < LONG_PANELS; panel += most) {
+        const uint64_t some = most < LONG_PANELS - panel ? most : LONG_PANELS - panel;
+        sinq_multiply_panels(w, prepared.bytes, 1, panel, some, NULL, false, false, y, LONG_ROWS, scratch.bytes);
+    }
+    release_guarded(prepared, "prepared input");
+    release_guarded(scratch, "scratch");
+}
+
+static void check_long_shares(struct sinq_dual_scale matrix, const char *level) {
+    static const uint64_t shares[] = {LONG_PANELS, 2, 3, 34};
+    struct sinq_weight weight = {.dtype = SINQ_DUAL_SCALE, .rows = matrix.rows, .cols = matrix.cols, .matrix = matrix};
+    uint8_t *const blob = make_random_blob(&matrix, &weight.size);
+    uint8_t *const aligned = aligned_alloc(64, (size_t)(weight.size + 63) / 64 * 64);
+    float x[LONG_COLUMNS], single[LONG_ROWS];
+    ck_assert_ptr_nonnull(aligned);
+    memcpy(aligned, blob, (size_t)weight.size);
+    weight.bytes = aligned;
+    ck_assert(sinq_dual_scale_measure(&matrix, &weight.sizes));
+    for (size_t i = 0; i < LONG_COLUMNS; i++) x[i] = make_activation(MIXED);
+    multiply_shares(&weight, x, 1, single);
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        struct guarded y = make_guarded(LONG_ROWS * sizeof(float));
+        multiply_shares(&weight, x, shares[i], (float *)(void *)y.bytes);
+        check_often(memcmp(y.bytes, single, sizeof single) == 0,
+                    "%s, %u bits, group %u, levels %d: shares of %llu panels differ from single panels", level,
+                    matrix.bits, matrix.group_size, (int)matrix.levels, (unsigned long long)shares[i]);
+        release_guarded(y, "output");
+    }
+    free(aligned);
+    free(blob);
+}
+
+/* Panels that are multiplied two at once, from either half of a share, are the same to the last bit as each alone. */
+START_TEST(long_shares_equal_single_panels) {
+    static const struct {
+        enum sinq_levels_kind levels;
+        enum sinq_aux_type scale_type, zero_type;
+    } forms[] = {{SINQ_LEVELS_UNIFORM, SINQ_AUX_U8, SINQ_AUX_U8}, {SINQ_LEVELS_UNIFORM, SINQ_AUX_F16, SINQ_AUX_F16},
+                 {SINQ_LEVELS_UNIFORM, SINQ_AUX_U6, SINQ_AUX_U6}, {SINQ_LEVELS_F32, SINQ_AUX_U8, SINQ_AUX_NONE},
+                 {SINQ_LEVELS_BYTES, SINQ_AUX_U6, SINQ_AUX_NONE}, {SINQ_LEVELS_BYTES, SINQ_AUX_U8, SINQ_AUX_NONE}};
+    for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
+        if (!select_cpu_level(level)) continue;
+        for (size_t i = 0; i < 6 * 6 * 5; i++) {
+            const bool has_bytes = forms[i % 6].levels == SINQ_LEVELS_BYTES;
+            const struct sinq_dual_scale matrix = {.rows = LONG_ROWS,
+                                                   .cols = LONG_COLUMNS,
+                                                   .group_size = groups[i / 36],
+                                                   .bits = widths[i / 6 % 6],
+                                                   .scale_type = forms[i % 6].scale_type,
+                                                   .zero_type = forms[i % 6].zero_type,
+                                                   .scale_signed = has_bytes,
+                                                   .levels = forms[i % 6].levels,
+                                                   .factor = 0.37f,
+                                                   .zero_low = has_bytes ? 61.25f : 3.0f,
+                                                   .zero_step = 0.25f};
+            if (matrix.levels != SINQ_LEVELS_UNIFORM && matrix.bits > 4) continue;
+            if (IS_SANITIZED && i % 7 >= 2) continue;
+            check_long_shares(matrix, cpu_level_names[level]);
+        }
+    }
+    sinq_select_cpu(NULL, NULL);
+}
+END_TEST
+
 /* ---- dense ---- */
 
 static const enum sinq_dtype dense_types[] = {SINQ_F32, SINQ_F16, SINQ_BF16, SINQ_F8_E4M3, SINQ_F8_E5M2};
@@ -448,4 +519,5 @@ START_TEST(dense_weights_equal_direct_sums) {
 END_TEST
 
 UNIT_MAIN("products with weights", quantized_weights_equal_direct_sums, other_scales_equal_direct_sums,
-          narrow_scales_and_byte_levels_equal_direct_sums, dense_weights_equal_direct_sums)
+          narrow_scales_and_byte_levels_equal_direct_sums, long_shares_equal_single_panels,
+          dense_weights_equal_direct_sums)
