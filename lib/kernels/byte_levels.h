@@ -13,16 +13,17 @@ struct sinq_level_tables {
     _Alignas(64) uint8_t bytes[6][64];
 };
 
-/* Whole blocks of one panel whose scales have a sign, and one token. */
+/* Whole blocks of one panel or two, line_stride bytes apart, whose scales have a sign, and one token. */
 struct sinq_byte_level_part {
     const uint8_t *lines;
+    size_t line_stride;
     const struct sinq_level_tables *tables;
     const int8_t *x;
-    size_t blocks, groups; /* groups: only those that have columns count */
-    size_t group_blocks;   /* blocks of a group; 0: a block is two groups */
-    const uint8_t *scales; /* [group][16]: magnitudes, and signs in bit 7 */
-    const float *ranges;   /* [group][2] as fold_ranges leaves them */
-    const float *centres;  /* [group]: the levels' centre times the sum of x */
+    size_t blocks, groups;    /* groups: only those that have columns count */
+    size_t group_blocks;      /* blocks of a group; 0: a block is two groups */
+    const uint8_t *scales[2]; /* [panel][group][16]: magnitudes, and signs in bit 7 */
+    const float *ranges[2];   /* [panel][group][2] as fold_ranges leaves them */
+    const float *centres;     /* [group]: the levels' centre times the sum of x */
 };
 
 struct sinq_byte_level_kernels {
@@ -32,8 +33,8 @@ struct sinq_byte_level_kernels {
     void (*fold_ranges)(size_t groups, const float *x_scales, float *ranges);
     /* By bits. */
     void (*place_levels[5])(const uint8_t levels[16], struct sinq_level_tables *tables);
-    /* By bits: sums[16] += the product. */
-    void (*multiply[5])(const struct sinq_byte_level_part *part, float *sums);
+    /* By bits: sums[panel][16] += the product. */
+    void (*multiply[5])(const struct sinq_byte_level_part *part, unsigned panels, float *sums);
 };
 
 /* The table of the level in use (kernels/cpu.h). */

@@ -43,13 +43,18 @@ static void fold_ranges(size_t groups, const float *x_scales, float *ranges) {
     }
 }
 
-/* total + scale * (dot - centre's share), both of which know the activations' scale. */
-ALWAYS_INLINE v16 end_group(const struct sinq_byte_level_part *part, const size_t group, const v16i dot,
-                            const v16 total) {
-    const v16 entry = v_load_signed(part->scales + 16 * group);
-    const v16 low = v_flip(v_set(part->ranges[2 * group]), entry);
-    const v16 scale = v_fma(entry, v_set(part->ranges[2 * group + 1]), low);
-    return v_fma(scale, v_sub(i_to_float(dot), v_set(part->centres[group])), total);
+/* Of one panel or two. */
+struct level_totals {
+    v16 of[2];
+};
+
+/* Panel p's total + scale * (dot - centre's share), both of which know the activations' scale. */
+ALWAYS_INLINE void end_group(const struct sinq_byte_level_part *part, const unsigned p, const size_t group,
+                             const v16i dot, struct level_totals *totals) {
+    const v16 entry = v_load_signed(part->scales[p] + 16 * group);
+    const v16 low = v_flip(v_set(part->ranges[p][2 * group]), entry);
+    const v16 scale = v_fma(entry, v_set(part->ranges[p][2 * group + 1]), low);
+    totals->of[p] = v_fma(scale, v_sub(i_to_float(dot), v_set(part->centres[group])), totals->of[p]);
 }
 
 /* Sums of one group: two, so that additions need not wait; where it has but four quads, joining two costs as much as it saves. */
@@ -59,11 +64,13 @@ struct level_sums {
 
 ALWAYS_INLINE struct level_sums begin_sums(void) { return (struct level_sums){{i_zero(), i_zero()}}; }
 
-/* Quads [first, end) of a block, to `count` sums. */
-ALWAYS_INLINE void add_quads(const unsigned bits, const struct sinq_byte_level_part *part, const size_t block,
-                             const unsigned first, const unsigned end, const unsigned count, struct level_sums *sums) {
-    const uint8_t *const lines = part->lines + 64 * bits * block;
+/* Quads [first, end) of panel p's block, to `count` sums. */
+ALWAYS_INLINE void add_quads(const unsigned bits, const struct sinq_byte_level_part *part, const unsigned p,
+                             const size_t block, const unsigned first, const unsigned end, const unsigned count,
+                             struct level_sums *sums) {
+    const uint8_t *const lines = part->lines + p * part->line_stride + 64 * bits * block;
     const int8_t *const x = part->x + 32 * block;
+    if (first == 0) prefetch_blocks(bits, lines);
     for (unsigned q = first; q < end; q++) {
         v16i *const sum = &sums->sum[q % count];
         *sum = i_dot_narrow(*sum, load_levels(bits, part->tables, lines, q), x + 4 * q);
@@ -71,54 +78,72 @@ ALWAYS_INLINE void add_quads(const unsigned bits, const struct sinq_byte_level_p
 }
 
 /* Blocks of two groups, of which the last may have no columns. */
-ALWAYS_INLINE v16 multiply_halves(const unsigned bits, const struct sinq_byte_level_part *part, v16 total) {
+ALWAYS_INLINE void multiply_halves(const unsigned bits, const struct sinq_byte_level_part *part, const unsigned panels,
+                                   struct level_totals *totals) {
     for (size_t block = 0; block < part->blocks; block++) {
-        struct level_sums first = begin_sums(), second = begin_sums();
-        prefetch_blocks(bits, part->lines + 64 * bits * block);
-        add_quads(bits, part, block, 0, 4, 1, &first);
-        total = end_group(part, 2 * block, first.sum[0], total);
-        if (2 * block + 1 == part->groups) break;
-        add_quads(bits, part, block, 4, 8, 1, &second);
-        total = end_group(part, 2 * block + 1, second.sum[0], total);
+        for (unsigned p = 0; p < panels; p++) {
+            struct level_sums first = begin_sums(), second = begin_sums();
+            add_quads(bits, part, p, block, 0, 4, 1, &first);
+            end_group(part, p, 2 * block, first.sum[0], totals);
+            if (2 * block + 1 == part->groups) continue;
+            add_quads(bits, part, p, block, 4, 8, 1, &second);
+            end_group(part, p, 2 * block + 1, second.sum[0], totals);
+        }
     }
-    return total;
 }
 
 /* Groups of one block. */
-ALWAYS_INLINE v16 multiply_blocks(const unsigned bits, const struct sinq_byte_level_part *part, v16 total) {
+ALWAYS_INLINE void multiply_blocks(const unsigned bits, const struct sinq_byte_level_part *part, const unsigned panels,
+                                   struct level_totals *totals) {
     for (size_t block = 0; block < part->blocks; block++) {
-        struct level_sums sums = begin_sums();
-        prefetch_blocks(bits, part->lines + 64 * bits * block);
-        add_quads(bits, part, block, 0, 8, 2, &sums);
-        total = end_group(part, block, i_add(sums.sum[0], sums.sum[1]), total);
+        for (unsigned p = 0; p < panels; p++) {
+            struct level_sums sums = begin_sums();
+            add_quads(bits, part, p, block, 0, 8, 2, &sums);
+            end_group(part, p, block, i_add(sums.sum[0], sums.sum[1]), totals);
+        }
     }
-    return total;
 }
 
 /* Groups of more, the last of which may have fewer. */
-ALWAYS_INLINE v16 multiply_groups(const unsigned bits, const struct sinq_byte_level_part *part, v16 total) {
-    size_t block = 0;
+ALWAYS_INLINE void multiply_groups(const unsigned bits, const struct sinq_byte_level_part *part, const unsigned panels,
+                                   struct level_totals *totals) {
+    size_t first = 0;
     for (size_t group = 0; group < part->groups; group++) {
-        const size_t left = part->blocks - block, end = block + (part->group_blocks < left ? part->group_blocks : left);
-        struct level_sums sums = begin_sums();
-        for (; block < end; block++) {
-            prefetch_blocks(bits, part->lines + 64 * bits * block);
-            add_quads(bits, part, block, 0, 8, 2, &sums);
+        const size_t left = part->blocks - first, end = first + (part->group_blocks < left ? part->group_blocks : left);
+        for (unsigned p = 0; p < panels; p++) {
+            struct level_sums sums = begin_sums();
+            for (size_t block = first; block < end; block++) add_quads(bits, part, p, block, 0, 8, 2, &sums);
+            end_group(part, p, group, i_add(sums.sum[0], sums.sum[1]), totals);
         }
-        total = end_group(part, group, i_add(sums.sum[0], sums.sum[1]), total);
+        first = end;
     }
-    return total;
+}
+
+/* Panels by turns, group by group: two are read at once. */
+ALWAYS_INLINE void multiply_levels(const unsigned bits, const struct sinq_byte_level_part *part, const unsigned panels,
+                                   float *sums) {
+    struct level_totals totals = {{v_load(sums), v_load(sums + 16 * (panels - 1))}};
+    if (part->group_blocks == 0) {
+        multiply_halves(bits, part, panels, &totals);
+    } else if (part->group_blocks == 1) {
+        multiply_blocks(bits, part, panels, &totals);
+    } else {
+        multiply_groups(bits, part, panels, &totals);
+    }
+    for (unsigned p = 0; p < panels; p++) v_store(sums + 16 * p, totals.of[p]);
 }
 
 #define DEFINE_BITS(BITS)                                                                                              \
     static void place_levels_##BITS(const uint8_t levels[16], struct sinq_level_tables *tables) {                      \
         place_levels(BITS, levels, tables);                                                                            \
     }                                                                                                                  \
-    static void multiply_##BITS(const struct sinq_byte_level_part *part, float *sums) {                                \
-        const v16 total = v_load(sums);                                                                                \
-        v_store(sums, part->group_blocks == 0   ? multiply_halves(BITS, part, total)                                   \
-                      : part->group_blocks == 1 ? multiply_blocks(BITS, part, total)                                   \
-                                                : multiply_groups(BITS, part, total));                                 \
+    static void multiply_##BITS(const struct sinq_byte_level_part *stored, unsigned panels, float *sums) {             \
+        const struct sinq_byte_level_part part = *stored; /* in registers whatever else is written */                  \
+        if (panels == 2) {                                                                                             \
+            multiply_levels(BITS, &part, 2, sums);                                                                     \
+        } else {                                                                                                       \
+            multiply_levels(BITS, &part, 1, sums);                                                                     \
+        }                                                                                                              \
     }
 DEFINE_BITS(2)
 DEFINE_BITS(3)

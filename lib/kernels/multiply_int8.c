@@ -302,12 +302,13 @@ static void multiply_token(const struct operand *o, uint64_t first_panel, uint64
                            const struct scratch *s, const struct sinq_output *output) {
     const struct sinq_product *const p = o->product;
     const uint64_t cols = p->weight->cols, places = apart == 0 ? 1 : 2;
-    const struct sinq_byte_level_scratch level_scratch = {s->scale_ranges[0], s->zero_ranges[0], s->scale_bytes[0]};
+    const struct sinq_byte_level_scratch level_scratch = {
+        {s->scale_ranges[0], s->scale_ranges[1]}, s->zero_ranges[0], {s->scale_bytes[0], s->scale_bytes[1]}};
     memset(s->sums, 0, panels * places * SINQ_PANEL_ROWS * sizeof *s->sums);
     for (uint64_t first = 0; first < cols; first += PACKED_COLUMNS) {
         const uint64_t some = sinq_min_u64(PACKED_COLUMNS, cols - first);
         if (o->level_bytes != NULL) {
-            sinq_multiply_byte_levels(p, o->prepared, first_panel, panels, first, some, &level_scratch, s->sums);
+            sinq_multiply_byte_levels(p, o->prepared, first_panel, panels, apart, first, some, &level_scratch, s->sums);
         } else {
             multiply_packed(o, first_panel, panels, apart, first, some, s, s->sums);
         }
@@ -321,7 +322,7 @@ static void multiply_token(const struct operand *o, uint64_t first_panel, uint64
 /* The first half's panels and the second's by turns, then what is left of an odd number. */
 static void multiply_halves(const struct operand *o, uint64_t first_panel, uint64_t panels, float factor,
                             const struct scratch *s, const struct sinq_output *output) {
-    const uint64_t half = o->level_bytes != NULL ? 0 : panels / 2;
+    const uint64_t half = panels / 2;
     for (uint64_t i = 0; i < half; i += PACKED_PANELS) {
         multiply_token(o, first_panel + i, sinq_min_u64(PACKED_PANELS, half - i), half, factor, s, output);
     }

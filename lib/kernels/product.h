@@ -87,8 +87,8 @@ void sinq_multiply_int8(const struct sinq_product *product, const void *prepared
  * of the columns that one token passes at once; `scales` only where entries are of 6 bits.
  */
 struct sinq_byte_level_scratch {
-    float *ranges, *centres; /* [group][2], [group] */
-    uint8_t *scales;         /* [group][16], of whole quads of groups */
+    float *ranges[2], *centres; /* of two panels: [group][2]; [group] */
+    uint8_t *scales[2];         /* of two panels: [group][16], of whole quads of groups */
 };
 
 static inline bool sinq_has_byte_level_product(const struct sinq_dual_scale *matrix) {
@@ -96,9 +96,12 @@ static inline bool sinq_has_byte_level_product(const struct sinq_dual_scale *mat
            matrix->group_size != 0;
 }
 
-/* Columns [first, first + columns) of some panels, times one token: sums[panel][16] +=, but for the matrix' factor. */
+/*
+ * Columns [first, first + columns) of some panels, times one token: sums[panel][place][16] +=, but for the matrix' factor. Two places
+ * are `apart` panels from each other; 0: there is but one.
+ */
 void sinq_multiply_byte_levels(const struct sinq_product *product, const void *prepared, uint64_t first_panel,
-                               uint64_t panels, uint64_t first, uint64_t columns,
+                               uint64_t panels, uint64_t apart, uint64_t first, uint64_t columns,
                                const struct sinq_byte_level_scratch *scratch, float *sums);
 
 /* Whether one token's product looks at codes, scales and zero points as they are stored: not scales of i8, minima and rare forms. */

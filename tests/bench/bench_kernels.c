@@ -222,7 +222,8 @@ static void bench_coded(unsigned bits, enum sinq_levels_kind levels, uint64_t ro
 
 /* ---- one token, weights from memory: forms beside even codes of 4 bits and beside reading alone, in turn ---- */
 
-enum { TURNS = 15, SHARE_PANELS = 128 };
+enum { TURNS = 15 };
+#define SHARE_BYTES  ((uint64_t)2 << 20)   /* as large as a program's are */
 #define STREAM_BYTES ((uint64_t)640 << 20) /* beyond the last cache */
 
 struct streamed {
@@ -255,15 +256,15 @@ static void release_streamed(struct streamed *s) {
 
 /* Bytes a second: of the time of the processors, so that what neighbours take does not count. */
 static double stream(const struct streamed *s, int threads) {
-    const uint64_t panels = s->weight.rows / 16;
+    const uint64_t panels = s->weight.rows / 16, share = SHARE_BYTES / (s->weight.size / panels);
     double seconds = 0;
 #pragma omp parallel num_threads(threads) reduction(+ : seconds)
     {
         void *const scratch = allocate(sinq_multiply_scratch(&s->weight, 1, false));
         const double start = now();
 #pragma omp for schedule(dynamic) nowait
-        for (uint64_t i = 0; i < panels; i += SHARE_PANELS) {
-            const uint64_t some = panels - i < SHARE_PANELS ? panels - i : SHARE_PANELS;
+        for (uint64_t i = 0; i < panels; i += share) {
+            const uint64_t some = panels - i < share ? panels - i : share;
             sinq_multiply_panels(&s->weight, s->prepared, 1, i, some, NULL, false, false, s->y, s->weight.rows,
                                  scratch);
         }

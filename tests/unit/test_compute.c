@@ -109,31 +109,36 @@ static void check_byte_levels(const struct case_of_products *c, const struct sin
     const struct sinq_byte_level_kernels *const byte_levels = sinq_get_byte_level_kernels();
     struct sinq_level_tables tables;
     float ranges[2 * 8], centres[8];
-    uint8_t signs[16 * 8];
+    uint8_t signs[PANELS][16 * 8];
     byte_levels->place_levels[c->bits](c->low, &tables);
     for (size_t g = 0; g < whole->groups; g++) {
         ranges[2 * g] = 1.0f;
         ranges[2 * g + 1] = 0.0f;
         centres[g] = 3.0f * whole->x_sums[g];
-        for (unsigned r = 0; r < 16; r++) signs[16 * g + r] = (uint8_t)(next_random() % 128 + 128 * (r % 2));
+    }
+    for (unsigned p = 0; p < PANELS; p++) {
+        for (unsigned i = 0; i < 16 * 8; i++) signs[p][i] = (uint8_t)(next_random() % 128 + 128 * (i % 2));
     }
     byte_levels->fold_ranges(whole->groups, whole->x_scales, ranges);
     const struct sinq_byte_level_part part = {.lines = whole->lines,
+                                              .line_stride = sizeof c->lines[0],
                                               .tables = &tables,
                                               .x = whole->x,
                                               .blocks = whole->blocks,
                                               .groups = whole->groups,
                                               .group_blocks = whole->group_blocks,
-                                              .scales = signs,
-                                              .ranges = ranges,
+                                              .scales = {signs[0], signs[1]},
+                                              .ranges = {ranges, ranges},
                                               .centres = centres};
-    struct guarded sums = make_guarded(16 * sizeof(float));
-    float *const values = (float *)(void *)sums.bytes;
-    for (unsigned r = 0; r < 16; r++) values[r] = r % 2 == 0 ? 5.0f : -5.0f;
-    byte_levels->multiply[c->bits](&part, values);
-    for (unsigned r = 1; r < 16; r += 2) values[r] = -values[r];
-    check_sums(c, 0, 0, values, "byte levels");
-    release_guarded(sums, "sums of byte levels");
+    for (unsigned panels = 1; panels <= PANELS; panels++) {
+        struct guarded sums = make_guarded(panels * 16 * sizeof(float));
+        float *const values = (float *)(void *)sums.bytes;
+        for (unsigned i = 0; i < panels * 16; i++) values[i] = i % 2 == 0 ? 5.0f : -5.0f;
+        byte_levels->multiply[c->bits](&part, panels, values);
+        for (unsigned i = 1; i < panels * 16; i += 2) values[i] = -values[i];
+        for (unsigned p = 0; p < panels; p++) check_sums(c, p, 0, values + 16 * p, "byte levels");
+        release_guarded(sums, "sums of byte levels");
+    }
 }
 
 static void check_packed(const struct case_of_products *c, struct sinq_int8_part part) {
