@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /* Bytes of codes: into the second cache, less than a page; and again into the first. */
-#define SINQ_CODES_AHEAD      3584u
-#define SINQ_CODES_NEAR_AHEAD 1024u
+#define SINQ_CODES_AHEAD      2560u
+#define SINQ_CODES_NEAR_AHEAD 640u
 
 /* Bytes of scales or zero points. */
 #define SINQ_ENTRIES_AHEAD 2048u

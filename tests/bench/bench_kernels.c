@@ -329,6 +329,7 @@ static const struct form forms[] = {
     {"even g64 u8 u8", 3, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
     {"byte levels g32 u6", 3, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U6, SINQ_AUX_NONE},
     {"byte levels g16 u6", 3, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
+    {"even g64 u8 u8", 8, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
     {"even g64 u8 u8", 2, SINQ_LEVELS_UNIFORM, 64, SINQ_AUX_U8, SINQ_AUX_U8},
     {"byte levels g32 u6", 2, SINQ_LEVELS_BYTES, 32, SINQ_AUX_U6, SINQ_AUX_NONE},
     {"byte levels g16 u6", 2, SINQ_LEVELS_BYTES, 16, SINQ_AUX_U6, SINQ_AUX_NONE},
