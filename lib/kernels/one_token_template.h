@@ -116,11 +116,13 @@ ALWAYS_INLINE struct one_token_sums begin_sums(void) {
 }
 
 /* Of the entries of four groups or two a line. */
-ALWAYS_INLINE void prefetch_entries(const enum aux_kind kind, const struct sinq_packed_aux *aux, const size_t group) {
+ALWAYS_INLINE void prefetch_entries(const struct code_form form, const enum aux_kind kind,
+                                    const struct sinq_packed_aux *aux, const size_t group) {
     const size_t each = kind == AUX_HALVES ? 32 : 16;
+    const size_t ahead = form.bits == 4 ? SINQ_ENTRIES_AHEAD : SINQ_ENTRIES_NEAR_AHEAD;
     if (kind == AUX_ANY || group % (64 / each) != 0) return;
-    __builtin_prefetch(aux->scales.entries + each * group + SINQ_ENTRIES_AHEAD, 0, 3);
-    __builtin_prefetch(aux->zeros.entries + each * group + SINQ_ENTRIES_AHEAD, 0, 3);
+    __builtin_prefetch(aux->scales.entries + each * group + ahead, 0, 3);
+    __builtin_prefetch(aux->zeros.entries + each * group + ahead, 0, 3);
 }
 
 /* Panel p's. */
@@ -158,7 +160,7 @@ ALWAYS_INLINE void multiply_some(const struct code_form form, const enum aux_kin
         UNROLL
         for (unsigned p = 0; p < panels; p++) {
             struct one_token_sums s = begin_sums();
-            prefetch_entries(kind, &aux[p], group);
+            prefetch_entries(form, kind, &aux[p], group);
             for (size_t i = 0; i < some; i++) add_packed_block(form, part, p, block + i, &s);
             totals.of[p] = end_packed_group(form, kind, part, &aux[p], group, &s, totals.of[p]);
         }
@@ -176,7 +178,7 @@ ALWAYS_INLINE void multiply_some_by_pairs(const struct code_form form, const enu
         UNROLL
         for (unsigned p = 0; p < panels; p++) {
             struct one_token_sums s = begin_sums();
-            prefetch_entries(kind, &aux[p], group);
+            prefetch_entries(form, kind, &aux[p], group);
             add_packed_block(form, part, p, 2 * group, &s);
             add_packed_block(form, part, p, 2 * group + 1, &s);
             totals.of[p] = end_packed_group(form, kind, part, &aux[p], group, &s, totals.of[p]);

@@ -13,8 +13,9 @@
 #define SINQ_CODES_AHEAD      2560u
 #define SINQ_CODES_NEAR_AHEAD 640u
 
-/* Bytes of scales or zero points. */
-#define SINQ_ENTRIES_AHEAD 2048u
+/* Bytes of scales or zero points: measured, as all of these; beside even codes of other widths than 4 bits. */
+#define SINQ_ENTRIES_AHEAD      2048u
+#define SINQ_ENTRIES_NEAR_AHEAD 512u
 
 /* Blocks of rows, whose ranges of scales or zero points are few, and far apart. */
 #define SINQ_RANGES_AHEAD 4u
