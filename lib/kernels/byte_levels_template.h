@@ -70,7 +70,7 @@ ALWAYS_INLINE void add_quads(const unsigned bits, const struct sinq_byte_level_p
                              struct level_sums *sums) {
     const uint8_t *const lines = part->lines + p * part->line_stride + 64 * bits * block;
     const int8_t *const x = part->x + 32 * block;
-    if (first == 0) prefetch_blocks(bits, lines);
+    for (unsigned i = 0; first == 0 && i < bits; i++) __builtin_prefetch(lines + SINQ_LEVELS_AHEAD + 64 * i, 0, 3);
     for (unsigned q = first; q < end; q++) {
         v16i *const sum = &sums->sum[q % count];
         *sum = i_dot_narrow(*sum, load_levels(bits, part->tables, lines, q), x + 4 * q);

@@ -9,9 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of codes: into the second cache, less than a page; and again into the first. */
+/* Bytes of codes: into the second cache, less than a page; and again into the first. Of byte levels: into the first alone. */
 #define SINQ_CODES_AHEAD      2560u
 #define SINQ_CODES_NEAR_AHEAD 640u
+#define SINQ_LEVELS_AHEAD     2048u
 
 /* Bytes of scales or zero points: measured, as all of these; beside even codes of other widths than 4 bits. */
 #define SINQ_ENTRIES_AHEAD      2048u
