@@ -1,7 +1,7 @@
 /*
  * read_ahead.h: how far ahead of its use one token's products call for what they read. A core reads as fast as it has lines on their way,
- * so none may be called for late, and none twice: what lies beyond the page after this one, or nearer than where the processor
- * looks ahead by itself, is slower (docs/speed.md, "Decoding: what is called for").
+ * so none may be called for late, and none twice. The distances are the best of those that were measured (docs/speed.md, "Decoding:
+ * what is called for" and "Two panels at a time").
  */
 #ifndef SINQ_KERNELS_READ_AHEAD_H
 #define SINQ_KERNELS_READ_AHEAD_H
@@ -14,7 +14,7 @@
 #define SINQ_CODES_NEAR_AHEAD 640u
 #define SINQ_LEVELS_AHEAD     2048u
 
-/* Bytes of scales or zero points: measured, as all of these; beside even codes of other widths than 4 bits. */
+/* Bytes of scales or zero points; and beside uniform codes of other widths than 4 bits. */
 #define SINQ_ENTRIES_AHEAD      2048u
 #define SINQ_ENTRIES_NEAR_AHEAD 512u
 

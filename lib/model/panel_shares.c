@@ -26,6 +26,11 @@ static uint32_t choose_count(const struct sinq_panel_run *run, uint64_t bytes, u
     return (uint32_t)sinq_min_u64(left, whole);
 }
 
+/* Where a lane ends, of `bytes` in all. */
+static uint64_t find_lane_end(uint64_t bytes, const struct sinq_share_limits *limits, uint32_t lane) {
+    return lane + 1 < limits->lanes ? bytes / limits->lanes * (lane + 1) : bytes;
+}
+
 size_t sinq_cut_panels(const struct sinq_panel_run *runs, size_t run_count, const struct sinq_share_limits *limits,
                        struct sinq_panel_share *shares, struct sinq_lane *lanes) {
     const uint64_t bytes = count_bytes(runs, run_count);
@@ -35,10 +40,10 @@ size_t sinq_cut_panels(const struct sinq_panel_run *runs, size_t run_count, cons
         for (uint32_t first = 0; first < runs[i].panels;) {
             /* Where the next panels are more than half beyond the lane's end, they are of the next lane. */
             const uint64_t half = limits->quantum * runs[i].bytes / 2;
-            for (; lane + 1 < limits->lanes && done + half >= bytes / limits->lanes * (lane + 1); begin = count) {
+            for (; lane + 1 < limits->lanes && done + half >= find_lane_end(bytes, limits, lane); begin = count) {
                 lanes[lane++] = (struct sinq_lane){begin, count - begin};
             }
-            const uint64_t end = lane + 1 < limits->lanes ? bytes / limits->lanes * (lane + 1) : bytes;
+            const uint64_t end = find_lane_end(bytes, limits, lane);
             const uint32_t some = choose_count(&runs[i], end - sinq_min_u64(done, end), runs[i].panels - first, limits);
             shares[count++] = (struct sinq_panel_share){(uint32_t)i, first, some};
             first += some;

@@ -20,7 +20,7 @@ static const struct {
     {"no bytes", {{10, 0}}, 1},
 };
 
-/* Shares lie in lanes one after the other, and no lane is more than a quantum of panels beyond an equal part. */
+/* Shares lie in lanes one after the other, and no lane is more than a quantum of panels beyond an equal part (rounded down). */
 static void check_lanes(size_t index, const struct sinq_share_limits *limits, const struct sinq_panel_share *shares,
                         size_t count, const struct sinq_lane *lanes) {
     const struct sinq_panel_run *const runs = cases[index].runs;
@@ -37,7 +37,7 @@ static void check_lanes(size_t index, const struct sinq_share_limits *limits, co
         next += lanes[l].count;
         check_often(next <= count, "%s: lane %u of %u is beyond the end", cases[index].name, l, limits->lanes);
         for (uint32_t i = lanes[l].first; i < next; i++) here += shares[i].count * runs[shares[i].run].bytes;
-        check_often(here <= bytes / limits->lanes + 2 * most, "%s: lane %u of %u has %llu bytes of %llu",
+        check_often(here <= bytes / limits->lanes + most + limits->lanes, "%s: lane %u of %u has %llu bytes of %llu",
                     cases[index].name, l, limits->lanes, (unsigned long long)here, (unsigned long long)bytes);
     }
     check_often(next == count, "%s: %u of %zu shares are in lanes", cases[index].name, next, count);

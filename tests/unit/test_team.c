@@ -13,7 +13,8 @@
 enum { ROUNDS = 200, ITEMS = 37 };
 
 /* Lanes of the same items: one after the other, one of none, and a single item that is left to others where there are few workers. */
-static const struct sinq_lane lanes[] = {{0, 11}, {11, 0}, {11, 25}, {36, 1}};
+enum { LANES = 4 };
+static const struct sinq_lane lanes[LANES] = {{0, 11}, {11, 0}, {11, 25}, {36, 1}};
 
 struct rounds {
     unsigned taken[ROUNDS][ITEMS];   /* how often */
@@ -30,7 +31,7 @@ static void dawdle(unsigned nanoseconds) {
 /* Rounds with lanes and without follow each other, in twos and threes of either. */
 static bool take_item(struct sinq_worker *worker, unsigned round, uint64_t *item) {
     if (round % 5 < 2) return sinq_take_item(worker, ITEMS, item);
-    return sinq_take_item_of_lanes(worker, lanes, sizeof lanes / sizeof lanes[0], item);
+    return sinq_take_item_of_lanes(worker, lanes, LANES, item);
 }
 
 /* Each item is written by one worker; in the next round all of them are there. */
@@ -82,9 +83,10 @@ START_TEST(workers_that_are_late_are_waited_for) {
 }
 END_TEST
 
+/* As worker 0: its own 11, then all others in order. */
 static void take_from_the_first(void *context, struct sinq_worker *worker) {
     unsigned *const count = context;
-    for (uint64_t i; sinq_take_item_of_lanes(worker, lanes, sizeof lanes / sizeof lanes[0], &i); ++*count) {
+    for (uint64_t i; sinq_take_item_of_lanes(worker, lanes, LANES, &i); ++*count) {
         ck_assert_uint_eq(i, *count);
     }
     sinq_meet(worker, ITEMS);
@@ -94,7 +96,7 @@ static void take_from_the_first(void *context, struct sinq_worker *worker) {
 static void take_from_the_middle(void *context, struct sinq_worker *worker) {
     unsigned *const count = context;
     worker->index = 2;
-    for (uint64_t i; sinq_take_item_of_lanes(worker, lanes, sizeof lanes / sizeof lanes[0], &i); ++*count) {
+    for (uint64_t i; sinq_take_item_of_lanes(worker, lanes, LANES, &i); ++*count) {
         ck_assert_uint_eq(i, *count < 26 ? *count + 11 : *count - 26);
     }
     sinq_meet(worker, ITEMS);
