@@ -35,9 +35,13 @@ ALWAYS_INLINE line load_quad(const unsigned bits, const uint8_t *lines, const un
 
 /* Lines of blocks of codes that come later. */
 ALWAYS_INLINE void prefetch_blocks(const unsigned bits, const uint8_t *lines) {
+    const struct sinq_read_ahead ahead = sinq_read_ahead[bits];
+    if (ahead.page_lines > 0 && (uintptr_t)lines % SINQ_SMALL_PAGE < 64 * bits) {
+        for (unsigned i = 0; i < ahead.page_lines; i++) __builtin_prefetch(lines + SINQ_SMALL_PAGE + 64 * i, 0, 2);
+    }
     for (unsigned i = 0; i < bits; i++) {
-        __builtin_prefetch(lines + SINQ_CODES_NEAR_AHEAD + 64 * i, 0, 3);
-        __builtin_prefetch(lines + SINQ_CODES_AHEAD + 64 * i, 0, 2);
+        __builtin_prefetch(lines + ahead.near + 64 * i, 0, 3);
+        __builtin_prefetch(lines + ahead.far + 64 * i, 0, 2);
     }
 }
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "kernels/attention.h"
+#include "tensor/dual_scale.h"
 
 #define SINQ_MOST_TILE           16u /* no tile is wider */
 #define SINQ_ATTENTION_POSITIONS 64u /* of a block of keys and values */
@@ -48,6 +49,7 @@ struct sinq_coded_part {
 struct sinq_int8_part {
     const uint8_t *lines; /* packed, or as unpack() leaves them */
     size_t line_stride;
+    size_t panel_bytes;    /* packed: from one panel of a place to the next */
     const int8_t *x;       /* [quad of columns][width][4] */
     const float *x_scales; /* [group][width] (tiles: each of `shared` groups) */
     const float *x_sums;   /* [group][width]: the sums of codes */
@@ -61,13 +63,26 @@ struct sinq_int8_part {
     const uint8_t *high, *low;
 };
 
-/* Scales and zero points of one panel as they are stored, for products that look at each once. */
+/* Scales and zero points as they are stored, of panels one behind the other, for products that look at each once. */
 struct sinq_packed_aux {
-    struct sinq_stored_aux scales, zeros;
-    const float *scale_ranges, *zero_ranges; /* [group][low, step]; NULL where they are halves */
+    struct sinq_stored_aux scales, zeros;    /* of the first panel */
+    const float *scale_ranges, *zero_ranges; /* [block of rows][group][low, step]; NULL where they are halves */
+    size_t scale_bytes, zero_bytes;          /* from a panel's entries to the next one's */
+    size_t scale_floats, zero_floats;        /* from a block's ranges to the next one's; 0: all have the same */
+    unsigned left;                           /* panels of the first block, 1 or more */
     bool is_row;                             /* the first is that of all groups */
     float zero_factor, zero_shift;           /* a zero point counts as zero * factor + shift */
 };
+
+/* To the next panel. */
+static inline void sinq_step_packed_aux(struct sinq_packed_aux *aux) {
+    aux->scales.entries += aux->scale_bytes;
+    if (aux->zeros.entries != NULL) aux->zeros.entries += aux->zero_bytes;
+    if (--aux->left > 0) return;
+    aux->left = SINQ_SCALE_BLOCK_ROWS / SINQ_PANEL_ROWS;
+    if (aux->scale_ranges != NULL) aux->scale_ranges += aux->scale_floats;
+    if (aux->zero_ranges != NULL) aux->zero_ranges += aux->zero_floats;
+}
 
 /* Scales and zero points in f32, for products with many tokens. */
 struct sinq_expanded_aux {
@@ -130,9 +145,12 @@ struct sinq_compute_kernels {
     void (*quantize_group)(const float *x, const float *columns, size_t count, int8_t *codes, float *scale, float *sum);
     /* By bits: lines of 8 bits a code; where there are levels, their low bytes' line and their high bytes' for each quad. */
     void (*unpack[9])(const struct sinq_int8_part *part, uint8_t *lines);
-    /* By bits: packed lines of one panel or two times one token: sums[panel][16] +=. Levels below 128: see byte_levels.h. */
-    void (*multiply_packed[9])(const struct sinq_int8_part *part, const struct sinq_packed_aux *aux, unsigned panels,
-                               float *sums);
+    /*
+     * By bits: packed lines of `panels` panels one behind the other, panel_bytes apart, from one place or from two by turns, times one
+     * token: sums[panel][place][16] +=. aux[place]. Levels below 128: see byte_levels.h.
+     */
+    void (*multiply_packed[9])(const struct sinq_int8_part *part, const struct sinq_packed_aux *aux, unsigned places,
+                               size_t panels, float *sums);
     /* Unpacked lines of some panels times a tile: sums[panel][width][16] +=, panels sums_stride floats apart. */
     void (*multiply_lines)(const struct sinq_int8_part *part, const struct sinq_expanded_aux *aux, unsigned panels,
                            unsigned width, float *sums, size_t sums_stride);

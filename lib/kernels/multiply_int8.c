@@ -6,8 +6,11 @@
 
 /* Columns that one token passes at once: its codes stay in the first cache beside what is read of the weight. */
 #define PACKED_COLUMNS 16384u
-/* Panels of each of two places that one token passes by turns. */
+#define LEAST_GROUP    16u /* no group is smaller */
+/* Panels of each of two places that one token passes by turns, and the blocks of rows that they may be of. */
 #define PACKED_PANELS 32u
+#define BLOCK_PANELS  (SINQ_SCALE_BLOCK_ROWS / SINQ_PANEL_ROWS)
+#define PACKED_BLOCKS (PACKED_PANELS / BLOCK_PANELS + 1)
 /* Columns of two unpacked panels, and tiles of the input, that stay in the first cache together. */
 #define TILED_COLUMNS 512u
 #define TILES_AT_ONCE 4u
@@ -15,7 +18,7 @@
 
 /* One worker's memory. */
 struct scratch {
-    float *scale_ranges[2], *zero_ranges[2];    /* one token: of two panels */
+    float *scale_ranges[2], *zero_ranges[2];    /* one token: of the blocks of two places */
     uint8_t *scale_bytes[2], *zero_bytes[2];    /* likewise: [group][16], of entries of 6 bits */
     uint8_t *lines;                             /* tiles: [panel][column] of 16 bytes (32 with levels) */
     float *scales, *zeros;                      /* [panel][group][16] */
@@ -44,10 +47,11 @@ static size_t divide_scratch(const struct sinq_product *p, void *memory, struct 
                           .line_stride = (size_t)p->padded * SINQ_PANEL_ROWS * (has_levels ? 2 : 1),
                           .aux_stride = (size_t)p->groups * SINQ_PANEL_ROWS};
     const size_t token_sums = 2 * (size_t)PACKED_PANELS * SINQ_PANEL_ROWS;
+    const size_t ranges = 2 * PACKED_BLOCKS * (size_t)sinq_min_u64(p->groups, PACKED_COLUMNS / LEAST_GROUP);
     s->sums = take_floats(memory, &used, sinq_max_u64(SINQ_PANELS_AT_ONCE * s->panel_sums, token_sums));
     for (unsigned i = 0; i < 2; i++) {
-        s->scale_ranges[i] = take_floats(memory, &used, PACKED_COLUMNS / 8); /* groups have 16 columns or more */
-        s->zero_ranges[i] = take_floats(memory, &used, PACKED_COLUMNS / 8);
+        s->scale_ranges[i] = take_floats(memory, &used, ranges);
+        s->zero_ranges[i] = take_floats(memory, &used, ranges);
         s->scale_bytes[i] = take_entries(p->weight->matrix.scale_type, memory, &used);
         s->zero_bytes[i] = take_entries(p->weight->matrix.zero_type, memory, &used);
     }
@@ -126,12 +130,18 @@ static void place_input(const struct operand *o, uint64_t tile, uint64_t first, 
 
 /* ---- one token: codes, scales and zeros are looked at once, as they are stored ---- */
 
-/* NULL where the entries are halves. */
-static const float *expand_ranges(const struct sinq_product *p, const struct sinq_stored_aux *aux, uint64_t groups,
-                                  float *ranges) {
+/* Ranges of the blocks of rows of panels [panel, panel + panels), *floats apart; NULL where the entries are halves. */
+static const float *expand_ranges(const struct sinq_product *p, const struct sinq_stored_aux *aux, uint64_t panel,
+                                  uint64_t panels, uint64_t groups, float *ranges, size_t *floats) {
+    const size_t block_bytes = (size_t)(4 * p->weight->sizes.groups);
+    *floats = 0;
     if (aux->is_half) return NULL;
     if (aux->ranges != NULL) {
-        p->kernels->widen_f16(aux->ranges, (size_t)(2 * groups), ranges);
+        const uint64_t blocks = (panel + panels - 1) / BLOCK_PANELS - panel / BLOCK_PANELS + 1;
+        *floats = (size_t)(2 * groups);
+        for (uint64_t i = 0; i < blocks; i++) {
+            p->kernels->widen_f16(aux->ranges + i * block_bytes, *floats, ranges + i * *floats);
+        }
         return ranges;
     }
     for (uint64_t g = 0; g < groups; g++) {
@@ -142,42 +152,57 @@ static const float *expand_ranges(const struct sinq_product *p, const struct sin
 }
 
 /* As kernels of one token want them: a byte an entry, where they are of 6 bits. */
-static struct sinq_stored_aux spread_aux(const struct sinq_product *p, struct sinq_stored_aux aux, uint64_t groups,
-                                         uint8_t *bytes) {
-    if (!aux.is_packed) return aux;
+static void spread_aux(const struct sinq_product *p, uint64_t groups, uint8_t *bytes, struct sinq_stored_aux *aux) {
+    if (!aux->is_packed) return;
     const size_t quads = (size_t)sinq_divide_up(groups, 4);
-    sinq_prefetch_lines(aux.entries + SINQ_ENTRIES_AHEAD, quads * SINQ_ENTRY_QUAD_BYTES);
-    p->kernels->spread_entries(aux.entries, quads, bytes);
-    aux.entries = bytes;
-    aux.is_packed = false;
+    sinq_prefetch_lines(aux->entries + SINQ_ENTRIES_AHEAD, quads * SINQ_ENTRY_QUAD_BYTES);
+    p->kernels->spread_entries(aux->entries, quads, bytes);
+    aux->entries = bytes;
+    aux->is_packed = false;
+}
+
+/* Scales and zero points of panels [panel, panel + panels), of one place. */
+static struct sinq_packed_aux find_aux(const struct operand *o, uint64_t panel, uint64_t panels, uint64_t group,
+                                       uint64_t groups, const struct scratch *s, unsigned place) {
+    const struct sinq_product *const p = o->product;
+    const uint64_t row_groups = p->weight->sizes.groups;
+    const struct sinq_dual_scale *const matrix = &p->weight->matrix;
+    struct sinq_packed_aux aux = {
+        .scales = sinq_find_scales(p->weight, panel, group),
+        .zeros = sinq_find_zeros(p->weight, panel, group),
+        .scale_bytes = (size_t)sinq_measure_entries(matrix->scale_type, row_groups),
+        .zero_bytes = (size_t)sinq_measure_entries(matrix->zero_type, row_groups),
+        .left = (unsigned)(BLOCK_PANELS - panel % BLOCK_PANELS),
+        .is_row = matrix->group_size == 0,
+    };
+    sinq_prefetch_ranges(p->weight, aux.scales.ranges, panels);
+    sinq_prefetch_ranges(p->weight, aux.zeros.ranges, panels);
+    aux.scale_ranges =
+        expand_ranges(p, &aux.scales, panel, panels, groups, s->scale_ranges[place], &aux.scale_floats);
+    aux.zero_ranges = expand_ranges(p, &aux.zeros, panel, panels, groups, s->zero_ranges[place], &aux.zero_floats);
+    if (o->levels != NULL) {
+        aux.zero_factor = 1.0f / o->levels->step;
+        aux.zero_shift = -o->levels->low / o->levels->step;
+    }
     return aux;
 }
 
-/* Scales or zero points of the next panel, whose ranges may be those of this one. */
-static void step_aux(const struct sinq_product *p, uint64_t panel, uint64_t groups, struct sinq_stored_aux *aux,
-                     const float **wide, float *ranges) {
-    const uint64_t row_groups = p->weight->sizes.groups;
-    if (aux->entries == NULL) return;
-    aux->entries += aux->is_packed ? sinq_measure_entries(SINQ_AUX_U6, row_groups)
-                                   : (aux->is_half ? 2 : 1) * row_groups * SINQ_PANEL_ROWS;
-    if (aux->ranges == NULL || panel * SINQ_PANEL_ROWS % SINQ_SCALE_BLOCK_ROWS != 0) return;
-    aux->ranges += 4 * row_groups;
-    *wide = expand_ranges(p, aux, groups, ranges);
-}
-
-/* Panels one behind the other: where their scales and zero points are. */
-struct walk {
-    struct sinq_stored_aux scales, zeros;
-};
-
-static void begin_walk(const struct sinq_product *p, uint64_t panel, uint64_t panels, uint64_t group, uint64_t groups,
-                       const struct scratch *s, unsigned place, struct walk *walk, struct sinq_packed_aux *aux) {
-    walk->scales = sinq_find_scales(p->weight, panel, group);
-    walk->zeros = sinq_find_zeros(p->weight, panel, group);
-    sinq_prefetch_ranges(p->weight, walk->scales.ranges, panels);
-    sinq_prefetch_ranges(p->weight, walk->zeros.ranges, panels);
-    aux->scale_ranges = expand_ranges(p, &walk->scales, groups, s->scale_ranges[place]);
-    aux->zero_ranges = expand_ranges(p, &walk->zeros, groups, s->zero_ranges[place]);
+/* The same, where entries are spread panel by panel. */
+static void multiply_spread(const struct operand *o, struct sinq_int8_part *part, struct sinq_packed_aux *aux,
+                            unsigned places, uint64_t panels, uint64_t groups, const struct scratch *s, float *sums) {
+    const struct sinq_product *const p = o->product;
+    for (uint64_t k = 0;; sums += places * SINQ_PANEL_ROWS) {
+        struct sinq_packed_aux spread[2];
+        for (unsigned i = 0; i < places; i++) {
+            spread[i] = aux[i];
+            spread_aux(p, groups, s->scale_bytes[i], &spread[i].scales);
+            spread_aux(p, groups, s->zero_bytes[i], &spread[i].zeros);
+        }
+        p->kernels->multiply_packed[part->bits](part, spread, places, 1, sums);
+        if (++k == panels) return;
+        part->lines += part->panel_bytes;
+        for (unsigned i = 0; i < places; i++) sinq_step_packed_aux(&aux[i]);
+    }
 }
 
 /*
@@ -191,31 +216,18 @@ static void multiply_packed(const struct operand *o, uint64_t first_panel, uint6
     const bool is_row = p->weight->matrix.group_size == 0;
     const unsigned places = apart == 0 ? 1 : 2;
     struct sinq_int8_part part = find_part(o, first_panel, first, columns);
-    const size_t panel_bytes = (size_t)(p->weight->sizes.column_blocks * part.bits * SINQ_LINE_BYTES);
-    const uint64_t group = is_row ? 0 : first / p->group, groups = is_row ? 1 : part.groups;
-    struct walk walks[2];
-    struct sinq_packed_aux aux[2] = {{.is_row = is_row}, {.is_row = is_row}};
-    for (unsigned i = 0; i < places; i++) {
-        begin_walk(p, first_panel + i * apart, panels, group, groups, s, i, &walks[i], &aux[i]);
-        if (o->levels == NULL) continue;
-        aux[i].zero_factor = 1.0f / o->levels->step;
-        aux[i].zero_shift = -o->levels->low / o->levels->step;
-    }
-    part.line_stride = apart * panel_bytes;
+    part.panel_bytes = (size_t)(p->weight->sizes.column_blocks * part.bits * SINQ_LINE_BYTES);
+    part.line_stride = apart * part.panel_bytes;
     place_input(o, 0, first, &part);
-    for (uint64_t k = 0;;) {
-        for (unsigned i = 0; i < places; i++) {
-            aux[i].scales = spread_aux(p, walks[i].scales, groups, s->scale_bytes[i]);
-            aux[i].zeros = spread_aux(p, walks[i].zeros, groups, s->zero_bytes[i]);
-        }
-        p->kernels->multiply_packed[part.bits](&part, aux, places, sums + k * places * SINQ_PANEL_ROWS);
-        if (++k == panels) break;
-        part.lines += panel_bytes;
-        for (unsigned i = 0; i < places; i++) {
-            const uint64_t panel = first_panel + i * apart + k;
-            step_aux(p, panel, groups, &walks[i].scales, &aux[i].scale_ranges, s->scale_ranges[i]);
-            step_aux(p, panel, groups, &walks[i].zeros, &aux[i].zero_ranges, s->zero_ranges[i]);
-        }
+    const uint64_t group = is_row ? 0 : first / p->group, groups = is_row ? 1 : part.groups;
+    struct sinq_packed_aux aux[2];
+    for (unsigned i = 0; i < places; i++) {
+        aux[i] = find_aux(o, first_panel + i * apart, panels, group, groups, s, i);
+    }
+    if (aux[0].scales.is_packed || aux[0].zeros.is_packed) {
+        multiply_spread(o, &part, aux, places, panels, groups, s, sums);
+    } else {
+        p->kernels->multiply_packed[part.bits](&part, aux, places, (size_t)panels, sums);
     }
 }
 
@@ -304,6 +316,7 @@ static void multiply_token(const struct operand *o, uint64_t first_panel, uint64
     const uint64_t cols = p->weight->cols, places = apart == 0 ? 1 : 2;
     const struct sinq_byte_level_scratch level_scratch = {
         {s->scale_ranges[0], s->scale_ranges[1]}, s->zero_ranges[0], {s->scale_bytes[0], s->scale_bytes[1]}};
+    for (uint64_t i = 0; i < places; i++) sinq_prefetch_rows(output, first_panel + i * apart, panels);
     memset(s->sums, 0, panels * places * SINQ_PANEL_ROWS * sizeof *s->sums);
     for (uint64_t first = 0; first < cols; first += PACKED_COLUMNS) {
         const uint64_t some = sinq_min_u64(PACKED_COLUMNS, cols - first);

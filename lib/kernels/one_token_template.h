@@ -117,12 +117,13 @@ ALWAYS_INLINE struct one_token_sums begin_sums(void) {
 
 /* Of the entries of four groups or two a line. */
 ALWAYS_INLINE void prefetch_entries(const struct code_form form, const enum aux_kind kind,
-                                    const struct sinq_packed_aux *aux, const size_t group) {
-    const size_t each = kind == AUX_HALVES ? 32 : 16;
-    const size_t ahead = form.bits == 4 ? SINQ_ENTRIES_AHEAD : SINQ_ENTRIES_NEAR_AHEAD;
-    if (kind == AUX_ANY || group % (64 / each) != 0) return;
-    __builtin_prefetch(aux->scales.entries + each * group + ahead, 0, 3);
-    __builtin_prefetch(aux->zeros.entries + each * group + ahead, 0, 3);
+                                    const struct sinq_packed_aux *aux, const unsigned p, const size_t group) {
+    const size_t each = kind == AUX_HALVES ? 32 : 16, turns = 64 / each;
+    const struct sinq_read_ahead ahead = sinq_read_ahead[form.bits];
+    const size_t scales_turn = ahead.by_turns ? 2 * p % turns : 0, zeros_turn = ahead.by_turns ? (2 * p + 1) % turns : 0;
+    if (kind == AUX_ANY) return;
+    if (group % turns == scales_turn) __builtin_prefetch(aux->scales.entries + each * group + ahead.entries, 0, 3);
+    if (group % turns == zeros_turn) __builtin_prefetch(aux->zeros.entries + each * group + ahead.entries, 0, 3);
 }
 
 /* Panel p's. */
@@ -160,7 +161,7 @@ ALWAYS_INLINE void multiply_some(const struct code_form form, const enum aux_kin
         UNROLL
         for (unsigned p = 0; p < panels; p++) {
             struct one_token_sums s = begin_sums();
-            prefetch_entries(form, kind, &aux[p], group);
+            prefetch_entries(form, kind, &aux[p], p, group);
             for (size_t i = 0; i < some; i++) add_packed_block(form, part, p, block + i, &s);
             totals.of[p] = end_packed_group(form, kind, part, &aux[p], group, &s, totals.of[p]);
         }
@@ -178,7 +179,7 @@ ALWAYS_INLINE void multiply_some_by_pairs(const struct code_form form, const enu
         UNROLL
         for (unsigned p = 0; p < panels; p++) {
             struct one_token_sums s = begin_sums();
-            prefetch_entries(form, kind, &aux[p], group);
+            prefetch_entries(form, kind, &aux[p], p, group);
             add_packed_block(form, part, p, 2 * group, &s);
             add_packed_block(form, part, p, 2 * group + 1, &s);
             totals.of[p] = end_packed_group(form, kind, part, &aux[p], group, &s, totals.of[p]);
@@ -243,24 +244,44 @@ ALWAYS_INLINE void multiply_packed(const struct code_form form, const struct sin
     }
 }
 
+/* One panel of each place. Copies: in registers whatever else is written. */
+ALWAYS_INLINE void multiply_places(const struct code_form form, const struct sinq_int8_part *part,
+                                   const struct sinq_packed_aux *stored, const unsigned places, float *sums) {
+    const struct sinq_packed_aux aux[2] = {stored[0], stored[places - 1]};
+    struct sinq_int8_part one = *part;
+    if (!form.has_levels) {
+        multiply_packed(form, &one, aux, places, sums);
+        return;
+    }
+    for (unsigned p = 0; p < places; p++, one.lines += one.line_stride) {
+        multiply_packed(form, &one, &aux[p], 1, sums + 16 * p);
+    }
+}
+
+/* What leads from a panel to the next costs little here, and nothing is waited for meanwhile. */
+ALWAYS_INLINE void multiply_panels(const struct code_form form, struct sinq_int8_part part,
+                                   const struct sinq_packed_aux *stored, const unsigned places, const size_t panels,
+                                   float *sums) {
+    struct sinq_packed_aux aux[2] = {stored[0], stored[places - 1]};
+    for (size_t k = 0;; sums += 16 * places) {
+        multiply_places(form, &part, aux, places, sums);
+        if (++k == panels) return;
+        part.lines += part.panel_bytes;
+        for (unsigned p = 0; p < places; p++) sinq_step_packed_aux(&aux[p]);
+    }
+}
+
 #define DEFINE_MULTIPLY_PACKED(BITS)                                                                                   \
-    static void multiply_packed_##BITS(const struct sinq_int8_part *part, const struct sinq_packed_aux *stored,        \
-                                       unsigned panels, float *sums) {                                                 \
+    static void multiply_packed_##BITS(const struct sinq_int8_part *part, const struct sinq_packed_aux *aux,           \
+                                       unsigned places, size_t panels, float *sums) {                                  \
         const struct code_form form = {.bits = BITS}, levels = {.bits = BITS, .has_levels = true};                     \
-        const struct sinq_packed_aux aux[2] = {stored[0],                                                              \
-                                               stored[panels - 1]}; /* in registers whatever else is written */        \
         if (BITS <= 4 && part->high != NULL) {                                                                         \
             struct level_bytes bytes;                                                                                  \
-            struct sinq_int8_part one = offset_levels(part, &bytes);                                                   \
-            for (unsigned p = 0; p < panels; p++, one.lines += one.line_stride) {                                      \
-                multiply_packed(levels, &one, &aux[p], 1, sums + 16 * p);                                              \
-            }                                                                                                          \
-        } else if (panels == 2) {                                                                                      \
-            const struct sinq_int8_part whole = *part;                                                                 \
-            multiply_packed(form, &whole, aux, 2, sums);                                                               \
+            multiply_panels(levels, offset_levels(part, &bytes), aux, places, panels, sums);                           \
+        } else if (places == 2) {                                                                                      \
+            multiply_panels(form, *part, aux, 2, panels, sums);                                                        \
         } else {                                                                                                       \
-            const struct sinq_int8_part whole = *part;                                                                 \
-            multiply_packed(form, &whole, aux, 1, sums);                                                               \
+            multiply_panels(form, *part, aux, 1, panels, sums);                                                        \
         }                                                                                                              \
     }
 DEFINE_MULTIPLY_PACKED(2)

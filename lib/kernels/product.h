@@ -110,6 +110,12 @@ static inline bool sinq_is_read_packed(const struct sinq_dual_scale *matrix) {
     return matrix->scale_type != SINQ_AUX_I8 && matrix->zero_type != SINQ_AUX_I8 && !matrix->has_minima;
 }
 
+/* Calls for the first token's rows of some panels, which are written soon: what is stored before they are there holds up what follows. */
+static inline void sinq_prefetch_rows(const struct sinq_output *output, uint64_t first_panel, uint64_t panels) {
+    const float *const y = output->y + first_panel * SINQ_PANEL_ROWS;
+    for (uint64_t i = 0; i < panels; i++) __builtin_prefetch(y + i * SINQ_PANEL_ROWS, 1, 3);
+}
+
 /* Calls for the ranges of the blocks of rows after those at `ranges` (struct sinq_stored_aux; or NULL): of as many panels, and some beyond. */
 static inline void sinq_prefetch_ranges(const struct sinq_weight *weight, const uint8_t *ranges, uint64_t panels) {
     const size_t block = (size_t)(4 * weight->sizes.groups);

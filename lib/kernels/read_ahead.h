@@ -1,22 +1,33 @@
 /*
  * read_ahead.h: how far ahead of its use one token's products call for what they read. A core reads as fast as it has lines on their way,
  * so none may be called for late, and none twice. The distances are the best of those that were measured (docs/speed.md, "Decoding:
- * what is called for" and "Two panels at a time").
+ * what is called for", "Two panels at a time" and "Pages").
  */
 #ifndef SINQ_KERNELS_READ_AHEAD_H
 #define SINQ_KERNELS_READ_AHEAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of codes: into the second cache, less than a page; and again into the first. Of byte levels: into the first alone. */
-#define SINQ_CODES_AHEAD      2560u
-#define SINQ_CODES_NEAR_AHEAD 640u
-#define SINQ_LEVELS_AHEAD     2048u
+/*
+ * By bits. Codes: bytes ahead of those into the second cache, and again of those into the first; and at the start of a page so many of the
+ * next page's first lines, for the processor looks ahead by itself within pages it knows. Scales and zero points: bytes ahead, those of
+ * four groups (a line) and both places called for together, or one after the other.
+ */
+struct sinq_read_ahead {
+    unsigned far, near, page_lines, entries;
+    bool by_turns;
+};
+static const struct sinq_read_ahead sinq_read_ahead[9] = {
+    [2] = {1792, 1024, 4, 2048, true},  [3] = {2560, 640, 4, 2048, false}, [4] = {1792, 1024, 4, 2048, false},
+    [5] = {2560, 640, 4, 2048, false}, [6] = {1792, 1024, 4, 768, true},  [8] = {2560, 640, 0, 768, true},
+};
+#define SINQ_SMALL_PAGE 4096u /* within which processors look ahead, whatever the page's true size */
 
-/* Bytes of scales or zero points; and beside uniform codes of other widths than 4 bits. */
-#define SINQ_ENTRIES_AHEAD      2048u
-#define SINQ_ENTRIES_NEAR_AHEAD 512u
+/* Bytes of byte levels' codes, into the first cache alone; of entries that are spread beforehand. */
+#define SINQ_LEVELS_AHEAD  2048u
+#define SINQ_ENTRIES_AHEAD 2048u
 
 /* Blocks of rows, whose ranges of scales or zero points are few, and far apart. */
 #define SINQ_RANGES_AHEAD 4u

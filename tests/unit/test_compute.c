@@ -153,6 +153,7 @@ static void check_packed(const struct case_of_products *c, struct sinq_int8_part
     }
     const struct sinq_packed_aux one = {.scales = {.entries = entries[0], .is_half = true},
                                         .zeros = {.entries = entries[1], .is_half = true},
+                                        .left = 1,
                                         .zero_factor = 1.0f};
     const struct sinq_packed_aux aux[PANELS] = {one, one};
     part.line_stride = sizeof c->lines[0];
@@ -160,7 +161,7 @@ static void check_packed(const struct case_of_products *c, struct sinq_int8_part
         struct guarded sums = make_guarded(panels * 16 * sizeof(float));
         float *const values = (float *)(void *)sums.bytes;
         for (unsigned i = 0; i < panels * 16; i++) values[i] = 5.0f;
-        kernels->multiply_packed[c->bits](&part, aux, panels, values);
+        kernels->multiply_packed[c->bits](&part, aux, panels, 1, values);
         for (unsigned p = 0; p < panels; p++) check_sums(c, p, 0, values + 16 * p, "packed");
         release_guarded(sums, "sums of packed lines");
     }
