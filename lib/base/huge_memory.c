@@ -8,7 +8,7 @@
 #include "base/checked.h"
 
 #define HUGE_PAGE     ((uint64_t)2 << 20)
-#define LEAST_OF_HUGE (HUGE_PAGE / 2)
+#define LEAST_OF_HUGE (HUGE_PAGE / 4)
 #define USUAL_ALIGN   ((uint64_t)64)
 
 uint64_t sinq_huge_alignment(uint64_t bytes) { return bytes >= LEAST_OF_HUGE ? HUGE_PAGE : USUAL_ALIGN; }

@@ -10,12 +10,12 @@ void *sinq_map_memory(uint64_t bytes);
 void *sinq_map_small_pages(uint64_t bytes);
 void sinq_unmap_memory(void *memory, uint64_t bytes); /* of as many bytes; NULL is nothing */
 
-/* What so many bytes are best aligned to: 64, or huge pages from one MiB on. */
+/* What so many bytes are best aligned to, and rounded up to: 64, or huge pages from half a MiB on. */
 uint64_t sinq_huge_alignment(uint64_t bytes);
 /* Asks for huge pages where memory, aligned like that, has not been written to yet. */
 void sinq_ask_for_huge_pages(void *memory, uint64_t bytes);
 
-/* As malloc, to be freed with free(): aligned to 64 bytes at least, in huge pages from one MiB on. */
+/* As malloc, to be freed with free(): aligned to 64 bytes at least, in huge pages from half a MiB on. */
 void *sinq_allocate_huge(uint64_t bytes);
 
 #endif

@@ -30,8 +30,7 @@ struct sinq_attention_block {
 };
 
 static inline size_t sinq_attention_entry(const struct sinq_attention_pass *pass, uint64_t position) {
-    const struct sinq_cache_layout *const layout = pass->job->layout;
-    return (size_t)pass->kv_head * layout->capacity + (size_t)(position % layout->capacity);
+    return (size_t)sinq_cache_entry(pass->job->layout, pass->kv_head, position);
 }
 
 static inline size_t sinq_round_to_lanes(size_t count) { return (count + 15) / 16 * 16; }

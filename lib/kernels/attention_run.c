@@ -121,9 +121,8 @@ void sinq_attention_run(struct sinq_attention_pass *pass, bool has_sinks, void *
     pass->tiles = (pass->count - 1) / widest + 1;
     pass->width = (pass->count - 1) / pass->tiles + 1;
     load_queries(pass, has_sinks && pass->job->sinks != NULL);
-    const uint32_t capacity = pass->job->layout->capacity;
     for (uint64_t first = pass->begin; first < pass->end;) {
-        const uint64_t together = capacity - first % capacity; /* a ring starts again */
+        const uint64_t together = sinq_cache_run(pass->job->layout, first);
         const struct sinq_attention_block block = {
             first, (size_t)sinq_min_u64(POSITIONS, sinq_min_u64(pass->end - first, together))};
         attend_block(pass, &block);

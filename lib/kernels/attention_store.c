@@ -36,7 +36,7 @@ static void store_vector(enum sinq_kv_type type, const float *values, uint32_t c
 
 void sinq_store_key_value(const struct sinq_cache_layout *layout, uint8_t *cache, uint32_t kv_head, uint64_t position,
                           const float *key, const float *value) {
-    const uint64_t entry = (uint64_t)kv_head * layout->capacity + position % layout->capacity;
+    const uint64_t entry = sinq_cache_entry(layout, kv_head, position);
     store_vector(layout->type, key, layout->shape.key_dim, entry, cache + layout->key_offset,
                  cache + layout->key_scale_offset);
     if (layout->shape.shared) return;

@@ -73,6 +73,7 @@ struct sinq_best {
 struct sinq_use {
     enum sinq_use_kind { SINQ_USE_SLOT, SINQ_USE_CACHE, SINQ_USE_TOKENS } kind;
     uint32_t number;
+    bool in_large_pages; /* a wish: most of what such a page holds will be used */
 };
 
 struct sinq_backend {

@@ -39,18 +39,19 @@ static void release_weight(struct sinq_backend *backend, struct sinq_held *held)
 }
 
 /*
- * Zeroed memory aligned to 64. calloc, so that pages that are never used are never there. `is_huge`: rows of activations lie far
- * apart, and each would take a page's address; of a cache, huge pages would hold much that is never used.
+ * Zeroed memory aligned to 64. calloc, so that pages that are never used are never there. `is_huge`: rows of activations and keys lie
+ * far apart, and each would take a page's address, which takes as long to look up as the row to read.
  */
 static int fill_buffer(struct sinq_buffer *buffer, const char *purpose, uint64_t bytes, bool is_huge,
                        struct sinq_error *error) {
     const uint64_t alignment = is_huge ? sinq_huge_alignment(bytes) : 64;
-    *buffer =
-        (struct sinq_buffer){.memory = bytes > SIZE_MAX - alignment ? NULL : calloc(1, (size_t)(bytes + alignment))};
+    const bool fits = bytes <= SIZE_MAX - 2 * alignment;
+    const uint64_t size = fits ? sinq_round_up(bytes, alignment) : 0; /* huge pages are there as a whole or not at all */
+    *buffer = (struct sinq_buffer){.memory = fits ? calloc(1, (size_t)(size + alignment)) : NULL};
     if (buffer->memory == NULL) return sinq_fail_memory(error, purpose, bytes);
     buffer->data = (uint8_t *)buffer->memory + (alignment - ((uintptr_t)buffer->memory & (alignment - 1)));
     buffer->bytes = bytes;
-    if (alignment > 64) sinq_ask_for_huge_pages(buffer->data, bytes);
+    if (alignment > 64) sinq_ask_for_huge_pages(buffer->data, size);
     return SINQ_OK;
 }
 
@@ -59,7 +60,7 @@ static int create_buffer(struct sinq_backend *backend, struct sinq_use use, uint
     (void)backend;
     *buffer = malloc(sizeof **buffer);
     if (*buffer == NULL) return sinq_fail_memory(error, "a buffer", sizeof **buffer);
-    const int status = fill_buffer(*buffer, "a buffer", bytes, use.kind == SINQ_USE_SLOT, error);
+    const int status = fill_buffer(*buffer, "a buffer", bytes, use.in_large_pages, error);
     if (status == SINQ_OK) return SINQ_OK;
     free(*buffer);
     *buffer = NULL;

@@ -29,6 +29,9 @@ struct sinq_session {
     uint64_t length; /* that the cached keys were turned for */
 };
 
+/* Bytes of a block of keys from which on a cache is in large pages. */
+#define LEAST_BLOCK ((uint64_t)256 << 10)
+
 /* ---- opening and closing ---- */
 
 static int create_slots(struct sinq_session *session, struct sinq_error *error) {
@@ -38,10 +41,16 @@ static int create_slots(struct sinq_session *session, struct sinq_error *error) 
     if (session->slots == NULL) return sinq_fail_memory(error, "slots", graph->slot_count);
     int status = SINQ_OK;
     for (uint32_t i = 0; i < graph->slot_count && status == SINQ_OK; i++) {
-        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_SLOT, i},
+        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_SLOT, i, true},
                                              sinq_slot_bytes(graph, i, &session->memory), &session->slots[i], error);
     }
     return status;
+}
+
+/* Where a large page is few blocks of positions; of small models' caches most of one would stay unused. */
+static bool fills_large_pages(const struct sinq_cache_layout *layout) {
+    const uint64_t element = layout->type == SINQ_KV_F32 ? 4 : layout->type == SINQ_KV_F16 ? 2 : 1;
+    return (uint64_t)SINQ_CACHE_BLOCK * layout->shape.kv_heads * layout->shape.key_dim * element >= LEAST_BLOCK;
 }
 
 static int create_caches(struct sinq_session *session, enum sinq_kv_type type, struct sinq_error *error) {
@@ -54,7 +63,7 @@ static int create_caches(struct sinq_session *session, enum sinq_kv_type type, s
         struct sinq_cache *const cache = &session->caches[i];
         if (!sinq_measure_cache(graph, i, type, &session->memory, &cache->layout))
             return SINQ_FAILED; /* measured before */
-        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_CACHE, i},
+        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_CACHE, i, fills_large_pages(&cache->layout)},
                                              cache->layout.bytes * session->memory.sequences, &cache->buffer, error);
     }
     return status;
@@ -81,7 +90,7 @@ static int create_session(struct sinq_session *session, const struct sinq_sessio
         status = backend->ops->create_queue(backend, &session->queue_options, &session->queue, error);
     }
     if (status == SINQ_OK) {
-        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_TOKENS, 0},
+        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_TOKENS, 0, false},
                                              session->memory.rows * sizeof(int32_t), &session->tokens, error);
     }
     if (status == SINQ_OK && options->profile) {

@@ -90,14 +90,20 @@ static double read_stored(const struct setup *s, uint64_t offset, uint64_t scale
     }
 }
 
+static uint64_t find_entry(const struct setup *s, uint32_t head, uint64_t position) {
+    const uint64_t place = position % s->c->capacity, first = place - place % 256;
+    const uint64_t positions = s->c->capacity - first < 256 ? s->c->capacity - first : 256;
+    return first * s->c->kv_heads + head * positions + place % 256;
+}
+
 static double read_key(const struct setup *s, uint32_t head, uint64_t position, uint32_t i) {
-    const uint64_t entry = (uint64_t)head * s->c->capacity + position % s->c->capacity;
+    const uint64_t entry = find_entry(s, head, position);
     return read_stored(s, s->layout.key_offset, s->layout.key_scale_offset, entry, s->c->key_dim, i);
 }
 
 static double read_value(const struct setup *s, uint32_t head, uint64_t position, uint32_t i) {
     if (s->c->shared) return read_key(s, head, position, i);
-    const uint64_t entry = (uint64_t)head * s->c->capacity + position % s->c->capacity;
+    const uint64_t entry = find_entry(s, head, position);
     return read_stored(s, s->layout.value_offset, s->layout.value_scale_offset, entry, s->c->value_dim, i);
 }
 
