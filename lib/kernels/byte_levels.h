@@ -5,36 +5,36 @@
 #ifndef SINQ_KERNELS_BYTE_LEVELS_H
 #define SINQ_KERNELS_BYTE_LEVELS_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "kernels/compute.h"
 
 /* Levels in the order in which an instruction set looks them up, by codes and what is beside them. */
 struct sinq_level_tables {
     _Alignas(64) uint8_t bytes[6][64];
 };
 
-/* Whole blocks of one panel or two, line_stride bytes apart, whose scales have a sign, and one token. */
+/* Whole blocks of panels one behind the other, from one place or from two, and one token. */
 struct sinq_byte_level_part {
     const uint8_t *lines;
-    size_t line_stride;
+    size_t line_stride; /* from one place to the other */
+    size_t panel_bytes; /* from one panel of a place to the next */
     const struct sinq_level_tables *tables;
     const int8_t *x;
-    size_t blocks, groups;    /* groups: only those that have columns count */
-    size_t group_blocks;      /* blocks of a group; 0: a block is two groups */
-    const uint8_t *scales[2]; /* [panel][group][16]: magnitudes, and signs in bit 7 */
-    const float *ranges[2];   /* [panel][group][2] as fold_ranges leaves them */
-    const float *centres;     /* [group]: the levels' centre times the sum of x */
+    size_t blocks, groups; /* groups: only those that have columns count */
+    size_t group_blocks;   /* blocks of a group; 0: a block is two groups */
+    const float *centres;  /* [group]: the levels' centre times the sum of x */
 };
 
 struct sinq_byte_level_kernels {
-    /* Signed 6-bit entries [group][16] of whole quads of groups, a byte each: the sign becomes bit 7. */
-    void (*spread_scales)(const uint8_t *packed, size_t quads, uint8_t *scales);
     /* [group] of low and step times the activations' scale; in place. */
     void (*fold_ranges)(size_t groups, const float *x_scales, float *ranges);
     /* By bits. */
     void (*place_levels[5])(const uint8_t levels[16], struct sinq_level_tables *tables);
-    /* By bits: sums[panel][16] += the product. */
-    void (*multiply[5])(const struct sinq_byte_level_part *part, unsigned panels, float *sums);
+    /*
+     * By bits: sums[panel][place][16] += the product. scales[place]: magnitudes, and signs in bit 7, or packed; their ranges are as
+     * fold_ranges leaves them.
+     */
+    void (*multiply[5])(const struct sinq_byte_level_part *part, const struct sinq_packed_aux *scales, unsigned places,
+                        size_t panels, float *sums);
 };
 
 /* The table of the level in use (kernels/cpu.h). */

@@ -34,8 +34,7 @@ ALWAYS_INLINE line load_quad(const unsigned bits, const uint8_t *lines, const un
 }
 
 /* Lines of blocks of codes that come later. */
-ALWAYS_INLINE void prefetch_blocks(const unsigned bits, const uint8_t *lines) {
-    const struct sinq_read_ahead ahead = sinq_read_ahead[bits];
+ALWAYS_INLINE void prefetch_ahead(const struct sinq_read_ahead ahead, const unsigned bits, const uint8_t *lines) {
     if (ahead.page_lines > 0 && (uintptr_t)lines % SINQ_SMALL_PAGE < 64 * bits) {
         for (unsigned i = 0; i < ahead.page_lines; i++) __builtin_prefetch(lines + SINQ_SMALL_PAGE + 64 * i, 0, 2);
     }
@@ -43,6 +42,10 @@ ALWAYS_INLINE void prefetch_blocks(const unsigned bits, const uint8_t *lines) {
         __builtin_prefetch(lines + ahead.near + 64 * i, 0, 3);
         __builtin_prefetch(lines + ahead.far + 64 * i, 0, 2);
     }
+}
+
+ALWAYS_INLINE void prefetch_blocks(const unsigned bits, const uint8_t *lines) {
+    prefetch_ahead(sinq_read_ahead[bits], bits, lines);
 }
 
 /* ---- levels below 128, in place of codes of 2, 3 or 4 bits ---- */

@@ -177,8 +177,7 @@ static struct sinq_packed_aux find_aux(const struct operand *o, uint64_t panel, 
     };
     sinq_prefetch_ranges(p->weight, aux.scales.ranges, panels);
     sinq_prefetch_ranges(p->weight, aux.zeros.ranges, panels);
-    aux.scale_ranges =
-        expand_ranges(p, &aux.scales, panel, panels, groups, s->scale_ranges[place], &aux.scale_floats);
+    aux.scale_ranges = expand_ranges(p, &aux.scales, panel, panels, groups, s->scale_ranges[place], &aux.scale_floats);
     aux.zero_ranges = expand_ranges(p, &aux.zeros, panel, panels, groups, s->zero_ranges[place], &aux.zero_floats);
     if (o->levels != NULL) {
         aux.zero_factor = 1.0f / o->levels->step;
@@ -314,8 +313,7 @@ static void multiply_token(const struct operand *o, uint64_t first_panel, uint64
                            const struct scratch *s, const struct sinq_output *output) {
     const struct sinq_product *const p = o->product;
     const uint64_t cols = p->weight->cols, places = apart == 0 ? 1 : 2;
-    const struct sinq_byte_level_scratch level_scratch = {
-        {s->scale_ranges[0], s->scale_ranges[1]}, s->zero_ranges[0], {s->scale_bytes[0], s->scale_bytes[1]}};
+    const struct sinq_byte_level_scratch level_scratch = {{s->scale_ranges[0], s->scale_ranges[1]}, s->zero_ranges[0]};
     for (uint64_t i = 0; i < places; i++) sinq_prefetch_rows(output, first_panel + i * apart, panels);
     memset(s->sums, 0, panels * places * SINQ_PANEL_ROWS * sizeof *s->sums);
     for (uint64_t first = 0; first < cols; first += PACKED_COLUMNS) {

@@ -84,11 +84,10 @@ void sinq_multiply_int8(const struct sinq_product *product, const void *prepared
 
 /*
  * Levels of bytes that one token looks at once: their scales are entries with a sign, and they have one zero point. Their scratch is
- * of the columns that one token passes at once; `scales` only where entries are of 6 bits.
+ * of the columns that one token passes at once, and of the blocks of rows of the panels it passes.
  */
 struct sinq_byte_level_scratch {
-    float *ranges[2], *centres; /* of two panels: [group][2]; [group] */
-    uint8_t *scales[2];         /* of two panels: [group][16], of whole quads of groups */
+    float *ranges[2], *centres; /* of two places: [block of rows][group][2]; [group] */
 };
 
 static inline bool sinq_has_byte_level_product(const struct sinq_dual_scale *matrix) {

@@ -20,13 +20,15 @@ struct sinq_read_ahead {
     bool by_turns;
 };
 static const struct sinq_read_ahead sinq_read_ahead[9] = {
-    [2] = {1792, 1024, 4, 2048, true},  [3] = {2560, 640, 4, 2048, false}, [4] = {1792, 1024, 4, 2048, false},
+    [2] = {1792, 1024, 4, 2048, true}, [3] = {2560, 640, 4, 2048, false}, [4] = {1792, 1024, 4, 2048, false},
     [5] = {2560, 640, 4, 2048, false}, [6] = {1792, 1024, 4, 768, true},  [8] = {2560, 640, 0, 768, true},
 };
 #define SINQ_SMALL_PAGE 4096u /* within which processors look ahead, whatever the page's true size */
 
-/* Bytes of byte levels' codes, into the first cache alone; of entries that are spread beforehand. */
-#define SINQ_LEVELS_AHEAD  2048u
+/* The same of byte levels, whose scales are those of four groups. */
+static const struct sinq_read_ahead sinq_levels_ahead = {1792, 1024, 4, 2048, false};
+
+/* Bytes of entries that are spread beforehand. */
 #define SINQ_ENTRIES_AHEAD 2048u
 
 /* Blocks of rows, whose ranges of scales or zero points are few, and far apart. */

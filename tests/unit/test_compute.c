@@ -12,7 +12,8 @@
 #include "kernels/compute.h"
 #include "random_blob.h"
 
-enum { BLOCKS = 4, COLUMNS = 32 * BLOCKS, PANELS = 2 };
+/* WALKED: panels one behind the other, of each of two places; the last two of them or the first two are of one block of rows. */
+enum { BLOCKS = 4, COLUMNS = 32 * BLOCKS, WALKED = 3, PANELS = 2 * WALKED, LINE_PANELS = 2, MOST_GROUPS = 8 };
 
 static const char *level_name;
 static const struct sinq_compute_kernels *kernels;
@@ -104,48 +105,135 @@ static size_t place_input(const struct case_of_products *c, unsigned width, int8
     return groups;
 }
 
-/* Scales of 1 in every second row, of -1 in the others: low 1, step 0. */
-static void check_byte_levels(const struct case_of_products *c, const struct sinq_int8_part *whole) {
+/* Scales and zero points of one place's panels, as bytes: panel k is k + 2 - left panels behind the start of a block of rows. */
+struct walked_aux {
+    uint8_t scales[WALKED][16 * MOST_GROUPS], zeros[WALKED][16 * MOST_GROUPS];
+    float scale_ranges[2][2 * MOST_GROUPS], zero_ranges[2][2 * MOST_GROUPS];
+};
+
+/* Entries are 1 or 2 by the panel's place in its block, steps are 1 or 2 by blocks. */
+static float find_walked_scale(unsigned k, unsigned left) {
+    return (float)((1 + (k + 2 - left) % 2) * (1 + (k + 2 - left) / 2));
+}
+
+/* Zero points are 3, by other entries and other ranges in the second block; ranges are `groups` groups apart. */
+static struct sinq_packed_aux fill_walked(struct walked_aux *walked, size_t groups, unsigned left) {
+    for (unsigned k = 0; k < WALKED; k++) {
+        memset(walked->scales[k], (int)(1 + (k + 2 - left) % 2), sizeof walked->scales[k]);
+        memset(walked->zeros[k], (int)(1 + (k + 2 - left) / 2), sizeof walked->zeros[k]);
+    }
+    float *const scales = walked->scale_ranges[0], *const zeros = walked->zero_ranges[0];
+    for (size_t g = 0; g < 2 * groups; g++) {
+        const float block = (float)(g / groups);
+        scales[2 * g] = 0.0f;
+        scales[2 * g + 1] = 1.0f + block;
+        zeros[2 * g] = 2.0f - block;
+        zeros[2 * g + 1] = 1.0f;
+    }
+    return (struct sinq_packed_aux){.scales = {.entries = walked->scales[0]},
+                                    .zeros = {.entries = walked->zeros[0]},
+                                    .scale_ranges = scales,
+                                    .zero_ranges = zeros,
+                                    .scale_bytes = sizeof walked->scales[0],
+                                    .zero_bytes = sizeof walked->zeros[0],
+                                    .scale_floats = 2 * groups,
+                                    .zero_floats = 2 * groups,
+                                    .left = left,
+                                    .zero_factor = 1.0f};
+}
+
+/* Sums that began with 5 (odd rows: with 5 * odd_sign, and their scales have that sign). */
+static void check_walked(const struct case_of_products *c, unsigned places, unsigned panels, const unsigned left[2],
+                         float odd_sign, float *values, const char *what) {
+    for (unsigned i = 0; i < panels * places; i++) {
+        const unsigned k = i / places, p = i % places;
+        for (unsigned r = 0; r < 16; r++) {
+            float *const value = &values[16 * i + r];
+            *value = (*value * (r % 2 == 0 ? 1.0f : odd_sign) - 5.0f) / find_walked_scale(k, left[p]) + 5.0f;
+        }
+        check_sums(c, p * WALKED + k, 0, values + 16 * i, what);
+    }
+}
+
+/* Every second row's scale has a sign. */
+static void set_signs(struct walked_aux *walked, bool is_packed) {
+    for (unsigned k = 0; k < WALKED; k++) {
+        uint8_t *const entries = walked->scales[k], packed[12 * MOST_GROUPS];
+        for (unsigned i = 1; i < 16 * MOST_GROUPS; i += 2) entries[i] |= is_packed ? 32 : 128;
+        if (!is_packed) continue;
+        sinq_pack_entries(MOST_GROUPS, entries, packed);
+        memcpy(entries, packed, sizeof packed);
+    }
+}
+
+static void check_byte_levels(const struct case_of_products *c, const struct sinq_int8_part *whole, unsigned places,
+                              unsigned panels, bool is_packed) {
     const struct sinq_byte_level_kernels *const byte_levels = sinq_get_byte_level_kernels();
+    const unsigned left[2] = {1 + panels % 2, 2 - panels % 2};
     struct sinq_level_tables tables;
-    float ranges[2 * 8], centres[8];
-    uint8_t signs[PANELS][16 * 8];
+    struct walked_aux walked[2];
+    struct sinq_packed_aux aux[2];
+    float centres[MOST_GROUPS];
     byte_levels->place_levels[c->bits](c->low, &tables);
-    for (size_t g = 0; g < whole->groups; g++) {
-        ranges[2 * g] = 1.0f;
-        ranges[2 * g + 1] = 0.0f;
-        centres[g] = 3.0f * whole->x_sums[g];
+    for (size_t g = 0; g < whole->groups; g++) centres[g] = 3.0f * whole->x_sums[g];
+    for (unsigned p = 0; p < 2; p++) {
+        aux[p] = fill_walked(&walked[p], whole->groups, left[p]);
+        aux[p].zeros.entries = NULL;
+        aux[p].scales.is_packed = is_packed;
+        set_signs(&walked[p], is_packed);
+        for (unsigned b = 0; b < 2; b++) {
+            byte_levels->fold_ranges(whole->groups, whole->x_scales,
+                                     walked[p].scale_ranges[0] + b * aux[p].scale_floats);
+        }
     }
-    for (unsigned p = 0; p < PANELS; p++) {
-        for (unsigned i = 0; i < 16 * 8; i++) signs[p][i] = (uint8_t)(next_random() % 128 + 128 * (i % 2));
-    }
-    byte_levels->fold_ranges(whole->groups, whole->x_scales, ranges);
     const struct sinq_byte_level_part part = {.lines = whole->lines,
-                                              .line_stride = sizeof c->lines[0],
+                                              .line_stride = whole->line_stride,
+                                              .panel_bytes = whole->panel_bytes,
                                               .tables = &tables,
                                               .x = whole->x,
                                               .blocks = whole->blocks,
                                               .groups = whole->groups,
                                               .group_blocks = whole->group_blocks,
-                                              .scales = {signs[0], signs[1]},
-                                              .ranges = {ranges, ranges},
                                               .centres = centres};
-    for (unsigned panels = 1; panels <= PANELS; panels++) {
-        struct guarded sums = make_guarded(panels * 16 * sizeof(float));
-        float *const values = (float *)(void *)sums.bytes;
-        for (unsigned i = 0; i < panels * 16; i++) values[i] = i % 2 == 0 ? 5.0f : -5.0f;
-        byte_levels->multiply[c->bits](&part, panels, values);
-        for (unsigned i = 1; i < panels * 16; i += 2) values[i] = -values[i];
-        for (unsigned p = 0; p < panels; p++) check_sums(c, p, 0, values + 16 * p, "byte levels");
-        release_guarded(sums, "sums of byte levels");
+    struct guarded sums = make_guarded((size_t)panels * places * 16 * sizeof(float));
+    float *const values = (float *)(void *)sums.bytes;
+    for (unsigned i = 0; i < panels * places * 16; i++) values[i] = i % 2 == 0 ? 5.0f : -5.0f;
+    byte_levels->multiply[c->bits](&part, aux, places, panels, values);
+    check_walked(c, places, panels, left, -1.0f, values, is_packed ? "packed scales" : "scales of bytes");
+    release_guarded(sums, "sums of byte levels");
+}
+
+static void check_uniform(const struct case_of_products *c, const struct sinq_int8_part *part, unsigned places,
+                          unsigned panels) {
+    const unsigned left[2] = {1 + panels % 2, 2 - panels % 2};
+    struct walked_aux walked[2];
+    const struct sinq_packed_aux aux[2] = {fill_walked(&walked[0], part->groups, left[0]),
+                                           fill_walked(&walked[1], part->groups, left[1])};
+    struct guarded sums = make_guarded((size_t)panels * places * 16 * sizeof(float));
+    float *const values = (float *)(void *)sums.bytes;
+    for (unsigned i = 0; i < panels * places * 16; i++) values[i] = 5.0f;
+    kernels->multiply_packed[c->bits](part, aux, places, panels, values);
+    check_walked(c, places, panels, left, 1.0f, values, "panels one behind the other");
+    release_guarded(sums, "sums of panels one behind the other");
+}
+
+/* From one place and from two. */
+static void check_walks(const struct case_of_products *c, struct sinq_int8_part part) {
+    part.panel_bytes = sizeof c->lines[0];
+    part.line_stride = WALKED * part.panel_bytes;
+    for (unsigned i = 0; i < 2 * WALKED; i++) {
+        const unsigned places = 1 + i % 2, panels = 1 + i / 2;
+        if (c->has_byte_levels) {
+            check_byte_levels(c, &part, places, panels, false);
+            check_byte_levels(c, &part, places, panels, true);
+        } else {
+            check_uniform(c, &part, places, panels);
+        }
     }
 }
 
+/* Scales and zero points that are halves. */
 static void check_packed(const struct case_of_products *c, struct sinq_int8_part part) {
-    if (c->has_byte_levels) {
-        check_byte_levels(c, &part);
-        return;
-    }
     uint8_t entries[2][2 * 16 * 8]; /* ones and threes */
     for (size_t i = 0; i < 16 * 8; i++) {
         put_half(entries[0] + 2 * i, 1.0f);
@@ -155,37 +243,37 @@ static void check_packed(const struct case_of_products *c, struct sinq_int8_part
                                         .zeros = {.entries = entries[1], .is_half = true},
                                         .left = 1,
                                         .zero_factor = 1.0f};
-    const struct sinq_packed_aux aux[PANELS] = {one, one};
+    const struct sinq_packed_aux aux[2] = {one, one};
     part.line_stride = sizeof c->lines[0];
-    for (unsigned panels = 1; panels <= PANELS; panels++) {
-        struct guarded sums = make_guarded(panels * 16 * sizeof(float));
+    for (unsigned places = 1; places <= 2; places++) {
+        struct guarded sums = make_guarded(places * 16 * sizeof(float));
         float *const values = (float *)(void *)sums.bytes;
-        for (unsigned i = 0; i < panels * 16; i++) values[i] = 5.0f;
-        kernels->multiply_packed[c->bits](&part, aux, panels, 1, values);
-        for (unsigned p = 0; p < panels; p++) check_sums(c, p, 0, values + 16 * p, "packed");
+        for (unsigned i = 0; i < places * 16; i++) values[i] = 5.0f;
+        kernels->multiply_packed[c->bits](&part, aux, places, 1, values);
+        for (unsigned p = 0; p < places; p++) check_sums(c, p, 0, values + 16 * p, "packed");
         release_guarded(sums, "sums of packed lines");
     }
 }
 
 static void check_lines(const struct case_of_products *c, struct sinq_int8_part part, unsigned width) {
     const size_t line_bytes = BLOCKS * 8 * 64 * (c->has_levels ? 2 : 1), stride = 16 * (size_t)width + 16;
-    struct guarded lines = make_guarded(PANELS * line_bytes);
-    struct guarded sums = make_guarded((stride * (PANELS - 1) + 16 * (size_t)width) * sizeof(float));
-    float *const values = (float *)(void *)sums.bytes, scales[PANELS * 16 * 8], zeros[PANELS * 16 * 8];
-    for (unsigned p = 0; p < PANELS; p++) {
+    struct guarded lines = make_guarded(LINE_PANELS * line_bytes);
+    struct guarded sums = make_guarded((stride * (LINE_PANELS - 1) + 16 * (size_t)width) * sizeof(float));
+    float *const values = (float *)(void *)sums.bytes, scales[LINE_PANELS * 16 * 8], zeros[LINE_PANELS * 16 * 8];
+    for (unsigned p = 0; p < LINE_PANELS; p++) {
         part.lines = c->lines[p];
         kernels->unpack[c->bits](&part, lines.bytes + p * line_bytes);
         for (unsigned i = 0; i < 16 * width; i++) values[p * stride + i] = 5.0f;
     }
-    for (size_t i = 0; i < PANELS * 16 * 8; i++) {
+    for (size_t i = 0; i < LINE_PANELS * 16 * 8; i++) {
         scales[i] = 1.0f;
         zeros[i] = 3.0f;
     }
     part.lines = lines.bytes;
     part.line_stride = line_bytes;
     const struct sinq_expanded_aux aux = {scales, zeros, 16, 16 * 8};
-    kernels->multiply_lines(&part, &aux, PANELS, width, values, stride);
-    for (unsigned p = 0; p < PANELS; p++) {
+    kernels->multiply_lines(&part, &aux, LINE_PANELS, width, values, stride);
+    for (unsigned p = 0; p < LINE_PANELS; p++) {
         for (unsigned t = 0; t < width; t++) check_sums(c, p, t, values + p * stride + 16 * t, "lines");
     }
     release_guarded(lines, "unpacked lines");
@@ -217,7 +305,8 @@ static void check_products(struct case_of_products *c) {
                                                 .bits = c->bits,
                                                 .high = c->has_levels ? c->high : NULL,
                                                 .low = c->has_levels || c->has_byte_levels ? c->low : NULL};
-            if (width == 1) check_packed(c, part);
+            if (width == 1) check_walks(c, part);
+            if (width == 1 && !c->has_byte_levels) check_packed(c, part);
             check_lines(c, part, width);
             if (c->has_byte_levels && c->group_blocks < 2) check_starts(c, part, width);
         }
@@ -244,25 +333,41 @@ START_TEST(largest_codes_and_activations_do_not_saturate) {
 }
 END_TEST
 
-/* Each of the 64 entries at each place; what lies behind whole quads is not written. */
+/* Each of the 64 entries at each place, by the sums of one group at a time, of ones. */
 START_TEST(signed_entries_of_6_bits_are_spread) {
-    enum { QUADS = 3, GROUPS = 4 * QUADS };
+    enum { GROUPS = 12 };
+    static const uint8_t ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    static const float scales[GROUPS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, centres[GROUPS];
+    static _Alignas(64) uint8_t lines[GROUPS / 2 * 2 * 64];
     for (size_t level = 0; level < CPU_LEVEL_NAMES; level++) {
         if (!select_cpu_level(level)) continue;
+        const struct sinq_byte_level_kernels *const byte_levels = sinq_get_byte_level_kernels();
+        struct sinq_level_tables tables;
+        float ranges[2 * GROUPS];
         uint8_t entries[GROUPS][16];
-        struct guarded packed = make_guarded(QUADS * 48), spread = make_guarded(sizeof entries);
-        for (unsigned turn = 0; turn < 64; turn++) {
+        struct guarded packed = make_guarded(sizeof entries / 4 * 3);
+        byte_levels->place_levels[2](ones, &tables);
+        for (unsigned i = 0; i < 2 * GROUPS; i++) ranges[i] = (float)(i % 2);
+        byte_levels->fold_ranges(GROUPS, scales, ranges);
+        for (unsigned turn = 0; turn < 64 * GROUPS; turn++) {
+            const unsigned group = turn / 64;
+            int8_t x[16 * GROUPS] = {0};
+            float sums[16] = {0};
+            x[16 * group] = 1;
             for (unsigned i = 0; i < sizeof entries; i++) entries[i / 16][i % 16] = (uint8_t)((i * 7 + turn) % 64);
             sinq_pack_entries(GROUPS, entries[0], packed.bytes);
-            sinq_get_byte_level_kernels()->spread_scales(packed.bytes, QUADS, spread.bytes);
-            for (unsigned i = 0; i < sizeof entries; i++) {
-                const unsigned entry = entries[i / 16][i % 16], expected = (entry & 31) | (entry & 32) << 2;
-                check_often(spread.bytes[i] == expected, "%s: entry %u of group %u is %u, expected %u",
-                            cpu_level_names[level], i % 16, i / 16, spread.bytes[i], expected);
+            const struct sinq_packed_aux aux = {
+                .scales = {.entries = packed.bytes, .is_packed = true}, .scale_ranges = ranges, .left = 1};
+            const struct sinq_byte_level_part part = {
+                .lines = lines, .tables = &tables, .x = x, .blocks = GROUPS / 2, .groups = GROUPS, .centres = centres};
+            byte_levels->multiply[2](&part, &aux, 1, 1, sums);
+            for (unsigned r = 0; r < 16; r++) {
+                const int entry = entries[group][r], expected = (entry & 32) != 0 ? -(entry & 31) : entry;
+                check_often(sums[r] == (float)expected, "%s: entry %u of group %u is %g, expected %d",
+                            cpu_level_names[level], r, group, (double)sums[r], expected);
             }
         }
         release_guarded(packed, "packed entries");
-        release_guarded(spread, "spread entries");
     }
     sinq_select_cpu(NULL, NULL);
 }
