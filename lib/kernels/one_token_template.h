@@ -120,7 +120,8 @@ ALWAYS_INLINE void prefetch_entries(const struct code_form form, const enum aux_
                                     const struct sinq_packed_aux *aux, const unsigned p, const size_t group) {
     const size_t each = kind == AUX_HALVES ? 32 : 16, turns = 64 / each;
     const struct sinq_read_ahead ahead = sinq_read_ahead[form.bits];
-    const size_t scales_turn = ahead.by_turns ? 2 * p % turns : 0, zeros_turn = ahead.by_turns ? (2 * p + 1) % turns : 0;
+    const size_t scales_turn = ahead.by_turns ? 2 * p % turns : 0,
+                 zeros_turn = ahead.by_turns ? (2 * p + 1) % turns : 0;
     if (kind == AUX_ANY) return;
     if (group % turns == scales_turn) __builtin_prefetch(aux->scales.entries + each * group + ahead.entries, 0, 3);
     if (group % turns == zeros_turn) __builtin_prefetch(aux->zeros.entries + each * group + ahead.entries, 0, 3);

@@ -46,7 +46,8 @@ static int fill_buffer(struct sinq_buffer *buffer, const char *purpose, uint64_t
                        struct sinq_error *error) {
     const uint64_t alignment = is_huge ? sinq_huge_alignment(bytes) : 64;
     const bool fits = bytes <= SIZE_MAX - 2 * alignment;
-    const uint64_t size = fits ? sinq_round_up(bytes, alignment) : 0; /* huge pages are there as a whole or not at all */
+    const uint64_t size =
+        fits ? sinq_round_up(bytes, alignment) : 0; /* huge pages are there as a whole or not at all */
     *buffer = (struct sinq_buffer){.memory = fits ? calloc(1, (size_t)(size + alignment)) : NULL};
     if (buffer->memory == NULL) return sinq_fail_memory(error, purpose, bytes);
     buffer->data = (uint8_t *)buffer->memory + (alignment - ((uintptr_t)buffer->memory & (alignment - 1)));

@@ -63,7 +63,8 @@ static int create_caches(struct sinq_session *session, enum sinq_kv_type type, s
         struct sinq_cache *const cache = &session->caches[i];
         if (!sinq_measure_cache(graph, i, type, &session->memory, &cache->layout))
             return SINQ_FAILED; /* measured before */
-        status = backend->ops->create_buffer(backend, (struct sinq_use){SINQ_USE_CACHE, i, fills_large_pages(&cache->layout)},
+        status = backend->ops->create_buffer(backend,
+                                             (struct sinq_use){SINQ_USE_CACHE, i, fills_large_pages(&cache->layout)},
                                              cache->layout.bytes * session->memory.sequences, &cache->buffer, error);
     }
     return status;
