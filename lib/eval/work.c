@@ -41,7 +41,7 @@ static double count_seen(uint64_t position, uint32_t window) {
 
 static void add_attention(struct pass *pass, const struct sinq_operation *op) {
     const struct sinq_cache_shape shape = pass->model->graph->caches[op->attention.cache];
-    const double element = pass->options->kv_type == SINQ_KV_F32 ? 4 : pass->options->kv_type == SINQ_KV_F16 ? 2 : 1;
+    const double element = sinq_kv_value_bytes(pass->options->kv_type);
     const double scale = pass->options->kv_type == SINQ_KV_I8 ? 4 : 0;
     double entry = shape.key_dim * element + scale;
     if (!shape.shared) entry += shape.value_dim * element + scale;

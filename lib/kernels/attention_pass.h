@@ -35,14 +35,10 @@ static inline size_t sinq_attention_entry(const struct sinq_attention_pass *pass
 
 static inline size_t sinq_round_to_lanes(size_t count) { return (count + 15) / 16 * 16; }
 
-static inline size_t sinq_attention_element(enum sinq_kv_type type) {
-    return type == SINQ_KV_F32 ? 4 : type == SINQ_KV_F16 ? 2 : 1;
-}
-
 /* The head's row of one position in a section of the cache. */
 static inline const uint8_t *sinq_attention_row(const struct sinq_attention_pass *pass, uint64_t section, size_t dim,
                                                 uint64_t position) {
-    const size_t row_bytes = dim * sinq_attention_element(pass->job->layout->type);
+    const size_t row_bytes = dim * sinq_kv_value_bytes(pass->job->layout->type);
     return pass->job->cache + section + sinq_attention_entry(pass, position) * row_bytes;
 }
 

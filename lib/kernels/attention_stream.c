@@ -15,7 +15,7 @@ void sinq_stream_score(const struct sinq_attention_pass *pass, const struct sinq
     const struct sinq_cache_layout *const layout = pass->job->layout;
     const struct sinq_stored_rows keys = {
         .bytes = sinq_attention_row(pass, layout->key_offset, pass->key_dim, block->first),
-        .row_bytes = pass->key_dim * sinq_attention_element(layout->type),
+        .row_bytes = pass->key_dim * sinq_kv_value_bytes(layout->type),
         .count = block->count,
         .dim = pass->key_dim,
     };
@@ -28,7 +28,7 @@ void sinq_stream_add(const struct sinq_attention_pass *pass, const struct sinq_a
     const size_t row_dim = shared ? pass->key_dim : pass->value_dim;
     const struct sinq_stored_rows values = {
         .bytes = sinq_attention_row(pass, shared ? layout->key_offset : layout->value_offset, row_dim, block->first),
-        .row_bytes = row_dim * sinq_attention_element(layout->type),
+        .row_bytes = row_dim * sinq_kv_value_bytes(layout->type),
         .count = block->count,
         .dim = pass->value_dim,
     };

@@ -74,12 +74,14 @@ struct sinq_packed_aux {
     float zero_factor, zero_shift;           /* a zero point counts as zero * factor + shift */
 };
 
+#define SINQ_BLOCK_PANELS (SINQ_SCALE_BLOCK_ROWS / SINQ_PANEL_ROWS) /* of a block of rows that share ranges */
+
 /* To the next panel. */
 static inline void sinq_step_packed_aux(struct sinq_packed_aux *aux) {
     aux->scales.entries += aux->scale_bytes;
     if (aux->zeros.entries != NULL) aux->zeros.entries += aux->zero_bytes;
     if (--aux->left > 0) return;
-    aux->left = SINQ_SCALE_BLOCK_ROWS / SINQ_PANEL_ROWS;
+    aux->left = SINQ_BLOCK_PANELS;
     if (aux->scale_ranges != NULL) aux->scale_ranges += aux->scale_floats;
     if (aux->zero_ranges != NULL) aux->zero_ranges += aux->zero_floats;
 }

@@ -2,8 +2,6 @@
 #include "kernels/byte_levels.h"
 #include "kernels/product.h"
 
-#define BLOCK_PANELS (SINQ_SCALE_BLOCK_ROWS / SINQ_PANEL_ROWS)
-
 void sinq_load_level_bytes(const struct sinq_weight *weight, uint8_t bytes[SINQ_LEVEL_COUNT]) {
     const uint8_t *const table = weight->bytes + weight->sizes.levels_offset;
     for (unsigned i = 0; i < SINQ_LEVEL_COUNT; i++) bytes[i] = table[i] & SINQ_MOST_LEVEL_BYTE;
@@ -19,12 +17,9 @@ struct scales {
 
 /* Of the blocks of rows of panels from `panel` on, as kernels want them. */
 static void expand_ranges(const struct scales *s, const uint8_t *stored, uint64_t panel, float *ranges) {
-    const uint64_t blocks = (panel + s->panels - 1) / BLOCK_PANELS - panel / BLOCK_PANELS + 1;
-    const size_t block_bytes = (size_t)(4 * s->product->weight->sizes.groups), floats = (size_t)(2 * s->groups);
+    const uint64_t blocks = sinq_widen_ranges(s->product, stored, panel, s->panels, s->groups, ranges);
     for (uint64_t i = 0; i < blocks; i++) {
-        float *const block = ranges + i * floats;
-        s->product->kernels->widen_f16(stored + i * block_bytes, floats, block);
-        s->kernels->fold_ranges((size_t)s->groups, s->x_scales, block);
+        s->kernels->fold_ranges((size_t)s->groups, s->x_scales, ranges + i * 2 * s->groups);
     }
 }
 
@@ -36,7 +31,7 @@ static struct sinq_packed_aux find_scales(const struct scales *s, uint64_t panel
         .scale_ranges = ranges,
         .scale_bytes = (size_t)sinq_measure_entries(w->matrix.scale_type, w->sizes.groups),
         .scale_floats = (size_t)(2 * s->groups),
-        .left = (unsigned)(BLOCK_PANELS - panel % BLOCK_PANELS),
+        .left = (unsigned)(SINQ_BLOCK_PANELS - panel % SINQ_BLOCK_PANELS),
     };
     sinq_prefetch_ranges(w, aux.scales.ranges, s->panels);
     expand_ranges(s, aux.scales.ranges, panel, ranges);

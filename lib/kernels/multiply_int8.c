@@ -9,8 +9,7 @@
 #define LEAST_GROUP    16u /* no group is smaller */
 /* Panels of each of two places that one token passes by turns, and the blocks of rows that they may be of. */
 #define PACKED_PANELS 32u
-#define BLOCK_PANELS  (SINQ_SCALE_BLOCK_ROWS / SINQ_PANEL_ROWS)
-#define PACKED_BLOCKS (PACKED_PANELS / BLOCK_PANELS + 1)
+#define PACKED_BLOCKS (PACKED_PANELS / SINQ_BLOCK_PANELS + 1)
 /* Columns of two unpacked panels, and tiles of the input, that stay in the first cache together. */
 #define TILED_COLUMNS 512u
 #define TILES_AT_ONCE 4u
@@ -133,15 +132,11 @@ static void place_input(const struct operand *o, uint64_t tile, uint64_t first, 
 /* Ranges of the blocks of rows of panels [panel, panel + panels), *floats apart; NULL where the entries are halves. */
 static const float *expand_ranges(const struct sinq_product *p, const struct sinq_stored_aux *aux, uint64_t panel,
                                   uint64_t panels, uint64_t groups, float *ranges, size_t *floats) {
-    const size_t block_bytes = (size_t)(4 * p->weight->sizes.groups);
     *floats = 0;
     if (aux->is_half) return NULL;
     if (aux->ranges != NULL) {
-        const uint64_t blocks = (panel + panels - 1) / BLOCK_PANELS - panel / BLOCK_PANELS + 1;
+        (void)sinq_widen_ranges(p, aux->ranges, panel, panels, groups, ranges);
         *floats = (size_t)(2 * groups);
-        for (uint64_t i = 0; i < blocks; i++) {
-            p->kernels->widen_f16(aux->ranges + i * block_bytes, *floats, ranges + i * *floats);
-        }
         return ranges;
     }
     for (uint64_t g = 0; g < groups; g++) {
@@ -172,7 +167,7 @@ static struct sinq_packed_aux find_aux(const struct operand *o, uint64_t panel, 
         .zeros = sinq_find_zeros(p->weight, panel, group),
         .scale_bytes = (size_t)sinq_measure_entries(matrix->scale_type, row_groups),
         .zero_bytes = (size_t)sinq_measure_entries(matrix->zero_type, row_groups),
-        .left = (unsigned)(BLOCK_PANELS - panel % BLOCK_PANELS),
+        .left = (unsigned)(SINQ_BLOCK_PANELS - panel % SINQ_BLOCK_PANELS),
         .is_row = matrix->group_size == 0,
     };
     sinq_prefetch_ranges(p->weight, aux.scales.ranges, panels);

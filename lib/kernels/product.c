@@ -107,6 +107,16 @@ struct sinq_stored_aux sinq_find_zeros(const struct sinq_weight *weight, uint64_
                                        weight->matrix.zero_per_block, false});
 }
 
+uint64_t sinq_widen_ranges(const struct sinq_product *p, const uint8_t *stored, uint64_t panel, uint64_t panels,
+                           uint64_t groups, float *ranges) {
+    const uint64_t blocks = (panel + panels - 1) / SINQ_BLOCK_PANELS - panel / SINQ_BLOCK_PANELS + 1;
+    const size_t block_bytes = (size_t)(4 * p->weight->sizes.groups), floats = (size_t)(2 * groups);
+    for (uint64_t i = 0; i < blocks; i++) {
+        p->kernels->widen_f16(stored + i * block_bytes, floats, ranges + i * floats);
+    }
+    return blocks;
+}
+
 /* Tokens ahead whose rows are called for before they are written. */
 #define TOKENS_AHEAD 8u
 

@@ -122,6 +122,13 @@ static inline void sinq_prefetch_ranges(const struct sinq_weight *weight, const 
     if (ranges != NULL) sinq_prefetch_lines(ranges + block, (size_t)(blocks + SINQ_RANGES_AHEAD) * block);
 }
 
+/*
+ * f16 ranges (struct sinq_stored_aux) of the blocks of rows of panels [panel, panel + panels): their first `groups` groups to
+ * ranges[block][group][2]. Returns how many blocks these are.
+ */
+uint64_t sinq_widen_ranges(const struct sinq_product *product, const uint8_t *stored, uint64_t panel, uint64_t panels,
+                           uint64_t groups, float *ranges);
+
 /* The 16 levels, 127 at most. */
 void sinq_load_level_bytes(const struct sinq_weight *weight, uint8_t bytes[SINQ_LEVEL_COUNT]);
 

@@ -17,8 +17,6 @@
 
 typedef const enum sinq_kv_type kv_type;
 
-ALWAYS_INLINE size_t stored_size(kv_type type) { return type == SINQ_KV_F32 ? 4 : type == SINQ_KV_F16 ? 2 : 1; }
-
 ALWAYS_INLINE v16 load_stored(kv_type type, const uint8_t *from) {
     return type == SINQ_KV_F32 ? load_f32(from) : type == SINQ_KV_F16 ? load_f16(from) : load_i8(from);
 }
@@ -40,7 +38,7 @@ ALWAYS_INLINE unsigned count_together(const unsigned width) {
 ALWAYS_INLINE void dot_together(kv_type type, const unsigned width, const uint8_t *const *rows, size_t dim,
                                 const float *queries, size_t stride, v16 *sums) {
     const unsigned together = count_together(width);
-    const size_t size = stored_size(type);
+    const size_t size = sinq_kv_value_bytes(type);
     v16 total[STREAM_QUERIES][8], keys[8];
     for (unsigned t = 0; t < width; t++) {
         for (unsigned r = 0; r < together; r++) total[t][r] = v_set(0.0f);
@@ -64,7 +62,7 @@ ALWAYS_INLINE void dot_together(kv_type type, const unsigned width, const uint8_
 static __attribute__((noinline)) void dot_rest(kv_type type, unsigned width, const uint8_t *row, size_t dim,
                                                const float *queries, size_t stride, v16 *sums) {
     const size_t k = dim / 16 * 16;
-    const v16 last = load_last_stored(type, row + k * stored_size(type), dim - k);
+    const v16 last = load_last_stored(type, row + k * sinq_kv_value_bytes(type), dim - k);
     for (unsigned t = 0; t < width; t++) sums[16 * t] = v_fma(last, v_load(queries + t * stride + k), sums[16 * t]);
 }
 
@@ -100,7 +98,7 @@ ALWAYS_INLINE void score_some(kv_type type, const unsigned width, const struct s
 /* Columns [k, k + 16 * together), or the last ones of a row. */
 ALWAYS_INLINE void add_columns(kv_type type, const unsigned width, const unsigned together, size_t k,
                                const struct sinq_stored_rows *values, const float *shares, float *sums, size_t stride) {
-    const size_t size = stored_size(type), some = count_some(k, values->dim);
+    const size_t size = sinq_kv_value_bytes(type), some = count_some(k, values->dim);
     const bool is_last = together == 1 && some < 16;
     v16 total[STREAM_QUERIES][8], columns[8];
     for (unsigned t = 0; t < width; t++) {

@@ -49,8 +49,9 @@ static int create_slots(struct sinq_session *session, struct sinq_error *error) 
 
 /* Where a large page is few blocks of positions; of small models' caches most of one would stay unused. */
 static bool fills_large_pages(const struct sinq_cache_layout *layout) {
-    const uint64_t element = layout->type == SINQ_KV_F32 ? 4 : layout->type == SINQ_KV_F16 ? 2 : 1;
-    return (uint64_t)SINQ_CACHE_BLOCK * layout->shape.kv_heads * layout->shape.key_dim * element >= LEAST_BLOCK;
+    const uint64_t position =
+        (uint64_t)layout->shape.kv_heads * layout->shape.key_dim * sinq_kv_value_bytes(layout->type);
+    return SINQ_CACHE_BLOCK * position >= LEAST_BLOCK;
 }
 
 static int create_caches(struct sinq_session *session, enum sinq_kv_type type, struct sinq_error *error) {

@@ -15,7 +15,7 @@ static bool place_section(const struct sinq_cache_layout *layout, uint64_t entry
 bool sinq_cache_measure(struct sinq_cache_shape shape, enum sinq_kv_type type, uint32_t capacity,
                         struct sinq_cache_layout *layout) {
     *layout = (struct sinq_cache_layout){.shape = shape, .type = type, .capacity = capacity};
-    const uint64_t element = type == SINQ_KV_F32 ? 4 : type == SINQ_KV_F16 ? 2 : 1;
+    const uint64_t element = sinq_kv_value_bytes(type);
     const uint64_t scale = type == SINQ_KV_I8 ? 4 : 0, has_values = shape.shared ? 0 : 1;
     return place_section(layout, shape.key_dim * element, &layout->key_offset, &layout->bytes) &&
            place_section(layout, scale, &layout->key_scale_offset, &layout->bytes) &&

@@ -29,6 +29,11 @@ struct sinq_cache_layout {
 
 #define SINQ_CACHE_BLOCK 256u
 
+/* Bytes of one stored value. */
+static inline uint32_t sinq_kv_value_bytes(enum sinq_kv_type type) {
+    return type == SINQ_KV_F32 ? 4 : type == SINQ_KV_F16 ? 2 : 1;
+}
+
 /* The number of a position's vector in a section. */
 static inline uint64_t sinq_cache_entry(const struct sinq_cache_layout *layout, uint32_t kv_head, uint64_t position) {
     const uint64_t place = position % layout->capacity, first = place / SINQ_CACHE_BLOCK * SINQ_CACHE_BLOCK;
