@@ -98,10 +98,14 @@ typedef void sinq_pack_rows_fn(const uint8_t *const rows[16], size_t count, floa
 typedef void sinq_dot_rows_fn(const uint8_t *const *rows, unsigned count, const float *x, size_t cols, float *sums);
 typedef void sinq_activation_fn(const float *gate, const float *up, uint32_t width, uint32_t step, float *out);
 
-/* Keys or values as the cache holds them: `count` rows (1 or more), of which `dim` values count, one behind the other. */
+/*
+ * Keys or values as the cache holds them: `count` rows (1 or more), of which `dim` values count, one behind the other. What is read
+ * after them begins `apart` bytes from where they do (0: nothing is known).
+ */
 struct sinq_stored_rows {
     const uint8_t *bytes;
     size_t row_bytes, count, dim;
+    ptrdiff_t apart;
 };
 
 typedef void sinq_score_rows_fn(const struct sinq_stored_rows *keys, const float *queries, size_t stride,

@@ -12,8 +12,9 @@
 /* Sums in registers, and the most queries that share a row once it is loaded. */
 #define STREAM_SUMS    (F32_TILE >= 12 ? 16u : F32_TILE)
 #define STREAM_QUERIES (F32_TILE >= 12 ? 8u : F32_TILE >= 4 ? 4u : 2u)
-/* Bytes ahead of what is read that are asked for. */
-#define STREAM_AHEAD 4096u
+/* Bytes ahead of what is read that are called for into the first cache, and lines of a page that begins, into the second. */
+#define STREAM_NEAR       1024u
+#define STREAM_PAGE_LINES 4u
 
 typedef const enum sinq_kv_type kv_type;
 
@@ -32,11 +33,24 @@ ALWAYS_INLINE unsigned count_together(const unsigned width) {
     return most >= 8 ? 8 : most >= 4 ? 4 : most >= 2 ? 2 : 1;
 }
 
+/*
+ * Called for line by line: what is read next, `apart` from what is read now (0: nothing is), so that it comes while this is worked on
+ * (docs/speed.md, "Pages"); and the lines at hand once more, which need not have come so far.
+ */
+ALWAYS_INLINE void prefetch_stored(const uint8_t *at, const ptrdiff_t apart) {
+    const uint8_t *const next = at + apart;
+    __builtin_prefetch(next, 0, 2);
+    if ((uintptr_t)next % SINQ_SMALL_PAGE < 64) {
+        for (unsigned i = 0; i < STREAM_PAGE_LINES; i++) __builtin_prefetch(next + SINQ_SMALL_PAGE + 64 * i, 0, 2);
+    }
+    __builtin_prefetch(at + STREAM_NEAR, 0, 3);
+}
+
 /* ---- scores ---- */
 
 /* sums[16 t + r]: lanes that add up to row r times query t, of whole sixteens of columns. */
 ALWAYS_INLINE void dot_together(kv_type type, const unsigned width, const uint8_t *const *rows, size_t dim,
-                                const float *queries, size_t stride, v16 *sums) {
+                                ptrdiff_t apart, const float *queries, size_t stride, v16 *sums) {
     const unsigned together = count_together(width);
     const size_t size = sinq_kv_value_bytes(type);
     v16 total[STREAM_QUERIES][8], keys[8];
@@ -46,7 +60,7 @@ ALWAYS_INLINE void dot_together(kv_type type, const unsigned width, const uint8_
     for (size_t k = 0; k + 16 <= dim; k += 16) {
         for (unsigned r = 0; r < together; r++) {
             keys[r] = load_stored(type, rows[r] + k * size);
-            if (k * size % 64 == 0) __builtin_prefetch(rows[r] + k * size + STREAM_AHEAD);
+            if (k * size % 64 == 0) prefetch_stored(rows[r] + k * size, apart);
         }
         for (unsigned t = 0; t < width; t++) {
             const v16 query = v_load(queries + t * stride + k);
@@ -82,7 +96,7 @@ ALWAYS_INLINE void score_some(kv_type type, const unsigned width, const struct s
                 row += left > 0 ? row_bytes : 0;
                 left -= left > 0 ? 1 : 0;
             }
-            dot_together(type, width, rows, dim, queries, stride, sums + r);
+            dot_together(type, width, rows, dim, keys->apart, queries, stride, sums + r);
             for (unsigned i = 0; dim % 16 != 0 && i < together; i++) {
                 dot_rest(type, width, rows[i], dim, queries, stride, sums + r + i);
             }
@@ -108,7 +122,7 @@ ALWAYS_INLINE void add_columns(kv_type type, const unsigned width, const unsigne
     for (size_t p = 0; p < values->count; p++, row += values->row_bytes) {
         for (unsigned c = 0; c < together; c++) {
             columns[c] = is_last ? load_last_stored(type, row, some) : load_stored(type, row + c * 16 * size);
-            if (c * 16 * size % 64 == 0) __builtin_prefetch(row + c * 16 * size + STREAM_AHEAD);
+            if (c * 16 * size % 64 == 0) prefetch_stored(row + c * 16 * size, values->apart);
         }
         for (unsigned t = 0; t < width; t++) {
             const v16 share = v_set(shares[t * SINQ_ATTENTION_POSITIONS + p]);
