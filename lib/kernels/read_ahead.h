@@ -21,7 +21,7 @@ struct sinq_read_ahead {
 };
 static const struct sinq_read_ahead sinq_read_ahead[9] = {
     [2] = {1792, 1024, 4, 2048, true}, [3] = {2560, 640, 4, 2048, false}, [4] = {1792, 1024, 4, 2048, false},
-    [5] = {2560, 640, 4, 2048, false}, [6] = {1792, 1024, 4, 768, true},  [8] = {2560, 640, 0, 768, true},
+    [5] = {2560, 640, 4, 2048, false}, [6] = {1792, 1024, 4, 768, true},  [8] = {1792, 1280, 8, 704, true},
 };
 #define SINQ_SMALL_PAGE 4096u /* within which processors look ahead, whatever the page's true size */
 
