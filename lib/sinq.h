@@ -793,7 +793,7 @@ SINQ_API int sinq_open_limit_probe(const struct sinq_limits_options *options, st
 SINQ_API int sinq_probe_limits(struct sinq_limit_probe *probe, unsigned threads, bool read_only,
                                sinq_progress_fn *progress, void *user, struct sinq_limits *limits,
                                struct sinq_error *error);
-/* One of these limits once more, a second: by the loop that was best then, in 20 ms or so. */
+/* One of these limits once more, a second: by the loop that was best then, the median of several runs, in 0.2 s or so. */
 SINQ_API double sinq_probe_limit(struct sinq_limit_probe *probe, const struct sinq_limits *limits,
                                  enum sinq_limit limit);
 SINQ_API void sinq_limit_probe_close(struct sinq_limit_probe *probe); /* or NULL */
