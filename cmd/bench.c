@@ -111,7 +111,8 @@ const struct sinq_command sinq_bench_command = {
         "held to the int8 rate (with --exact to that of f32): counted are two operations for each multiplication of "
         "its linear layers, but not those of attention. A limit is the best of several loops, and never below what "
         "the model itself reaches. What a shared machine can do changes from minute to minute: the best loop "
-        "is run again after each repetition, and the column `paired` has the median of the shares of those.",
+        "is run again after each repetition, and the column `paired` has the median of the shares of those: medians "
+        "beside medians, where `of limit` holds one to the largest of many.",
     .examples = examples,
     .options = sinq_bench_options,
     .run = run_bench,
