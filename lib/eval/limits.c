@@ -224,7 +224,7 @@ double sinq_probe_limit(struct sinq_limit_probe *probe, const struct sinq_limits
     struct measurement measurement = {.threads = limits->threads};
     double rates[PROBES];
     choose_loop(probe, limit, limits->read_loop, &measurement.loop);
-    (void)rate_loop(&measurement); /* what ran before has left threads and caches to itself: 5 % slower, and more */
+    (void)rate_loop(&measurement); /* a first run after other work is 5 % slower, and more */
     for (int i = 0; i < PROBES; i++) {
         const double rate = rate_loop(&measurement);
         int at = i;
